@@ -1,0 +1,31 @@
+"""nbflow: chain parameterized notebooks into pipelines and keep every executed notebook as the run's log.
+
+Public names are loaded on first use, so that `import nbflow` inside a kernel costs a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbflow.notebook import check, materialize, output, run
+    from nbflow.project import Project
+
+__version__ = "0.1.0"
+__all__ = ["Project", "check", "materialize", "output", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Project":
+        from nbflow.project import Project
+
+        return Project
+    if name in __all__:
+        from nbflow import notebook
+
+        return getattr(notebook, name)
+    raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

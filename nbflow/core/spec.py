@@ -1,0 +1,164 @@
+"""What a project declares: frozen values, made by `config`, read by everything else.
+
+Holds no logic beyond look-ups. Must not know where a value came from (that is `Origin`, kept beside it) or
+how it is written in TOML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+"""A frozen empty mapping, for defaults."""
+
+NAME_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
+"""Names of pipelines, tasks, pools, tags and outputs (interface.md section 2, rule 1)."""
+
+
+class RunIf(StrEnum):
+    """How a task judges the states of its upstreams."""
+
+    ALL_SUCCESS = "all_success"
+    ALL_DONE = "all_done"
+    ALL_FAILED = "all_failed"
+    ONE_SUCCESS = "one_success"
+    ONE_FAILED = "one_failed"
+    ONE_DONE = "one_done"
+    NONE_FAILED = "none_failed"
+    NONE_SKIPPED = "none_skipped"
+    ALWAYS = "always"
+
+
+class ParamType(StrEnum):
+    """The types that a parameter may declare."""
+
+    STR = "str"
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    DATE = "date"
+    DATETIME = "datetime"
+    PATH = "path"
+    LIST = "list"
+    DICT = "dict"
+    ANY = "any"
+
+
+class Backoff(StrEnum):
+    """How the delay between attempts grows."""
+
+    CONSTANT = "constant"
+    EXPONENTIAL = "exponential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a failed attempt is tried again.
+
+    `delay` is in seconds. `on` names what is retried (`timeout`, `kernel_died`, `exception`,
+    `exception:NAME`, ...); empty means any failure.
+    """
+
+    retries: int = 0
+    delay: float = 0.0
+    backoff: Backoff = Backoff.CONSTANT
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Time limits of one attempt, in seconds; None means none."""
+
+    timeout: float | None = None
+    cell_timeout: float | None = None
+    start_timeout: float | None = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """One typed parameter of a pipeline's run. `default` may be a template; `required` where there is none."""
+
+    name: str
+    type: ParamType
+    default: Any = None
+    required: bool = False
+    options: tuple[Any, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Axes of a task's copies, in the order of the file; `exclude` and `include` hold axis values."""
+
+    axes: Mapping[str, tuple[Any, ...]]
+    exclude: tuple[Mapping[str, Any], ...] = ()
+    include: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A notebook with upstreams and parameters. `notebook` is relative to the project's folder, POSIX style."""
+
+    name: str
+    notebook: str
+    needs: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    kernel: str | None = None
+    retry: RetryPolicy = RetryPolicy()
+    limits: Limits = Limits()
+    pool: str | None = None
+    slots: int = 1
+    tags: tuple[str, ...] = ()
+    run_if: RunIf = RunIf.ALL_SUCCESS
+    when: str | None = None
+    matrix: Matrix | None = None
+    max_parallel: int | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """Tasks and their order. `max_parallel` bounds the task runs at once; `timeout` (seconds) the whole run."""
+
+    name: str
+    tasks: Mapping[str, Task]
+    params: Mapping[str, Param] = field(default_factory=lambda: EMPTY)
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    max_parallel: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a value came from: `layer` is default | defaults | pipeline | task | profile | command line."""
+
+    layer: str
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSpec:
+    """All that the files of a project say.
+
+    `root` is the absolute folder of `pipelines.toml`; `outputs` and `state` are absolute paths or URLs.
+    `origins` maps the dotted path of a key (`pipelines.sales.tasks.clean.retries`) to its origin.
+    """
+
+    root: str
+    file: str
+    pipelines: Mapping[str, Pipeline]
+    timezone: str = "UTC"
+    notebooks: str = "."
+    outputs: str
+    state: str
+    pools: Mapping[str, int] = field(default_factory=lambda: EMPTY)
+    profile: str | None = None
+    origins: Mapping[str, Origin] = field(default_factory=lambda: EMPTY)

@@ -1,0 +1,75 @@
+"""The errors that a user may see, each with the exit code of the command line.
+
+A module raises one of these where the user, the machine or another process is at fault; anything else that
+escapes is a bug of nbflow. This module must not import anything of nbflow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fault of a file: where it is, what is wrong, what to do.
+
+    `line` and `col` count from 1; None where a fault has no place. `key` is the dotted path of the key.
+    `source` is the line of the file, for the caret; it is not part of the JSON document.
+    """
+
+    file: str
+    line: int | None
+    col: int | None
+    key: str
+    message: str
+    hint: str | None = None
+    source: str | None = None
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.col) if part is not None)
+        text = f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+        if self.source is not None and self.col is not None:
+            text += f"\n  {self.source}\n  {' ' * (self.col - 1)}^"
+        return text + (f"\n  hint: {self.hint}" if self.hint else "")
+
+
+class NbflowError(Exception):
+    """Base of all errors that a user may see: a message of one to five lines, a hint and an exit code."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(NbflowError):
+    """The request itself is wrong: a flag, a parameter, a selection."""
+
+
+class ConfigError(NbflowError):
+    """Files of the project are wrong; all their problems at once."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class NotFoundError(NbflowError):
+    """No such pipeline, run or task."""
+
+    exit_code = 3
+
+
+class ConflictError(NbflowError):
+    """Somebody else holds it: already running, paused, locked."""
+
+    exit_code = 4
+
+
+class UnreachableError(NbflowError):
+    """The store, an executor, a kernel or the archive cannot be reached or written."""
+
+    exit_code = 6
