@@ -1,0 +1,192 @@
+"""What a run will do and why: `make_plan(pipeline, request, sources, history) -> Plan`.
+
+A plan is frozen in the run's first event and in `run.json`; whatever happens later to `pipelines.toml`, the run
+goes on as planned. Must not know states of the run that it is made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from nbflow.core import graph
+from nbflow.core.expr import parse_expression, references
+from nbflow.core.params import expand_matrix
+from nbflow.core.spec import EMPTY, Limits, Pipeline, RetryPolicy, RunIf, Task
+from nbflow.core.values import encode
+from nbflow.errors import UsageError
+
+
+class Action(StrEnum):
+    """What the plan has in mind for a task."""
+
+    RUN = "run"
+    REUSE = "reuse"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTask:
+    """One task run to be: a task, or one copy of it that `matrix` made.
+
+    `base` is the declared task. `upstream` holds the copies that it needs; `waits_for` those of them, or of their
+    own upstreams where they are skipped, that are judged. `params` are the task's own (encoded), templates included;
+    `accepts` are the names that its notebook declares. `weight` is the length of the longest path to an end.
+    """
+
+    name: str
+    base: str
+    slug: str
+    notebook: str
+    upstream: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    action: Action = Action.RUN
+    reason: str = ""
+    reused_from: str | None = None
+    outputs: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    accepts: tuple[str, ...] = ()
+    matrix: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    kernel: str | None = None
+    retry: RetryPolicy = RetryPolicy()
+    limits: Limits = Limits()
+    run_if: RunIf = RunIf.ALL_SUCCESS
+    when: str | None = None
+    pool: str | None = None
+    slots: int = 1
+    max_parallel: int | None = None
+    tags: tuple[str, ...] = ()
+    weight: int = 1
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Planned tasks in topological order."""
+
+    pipeline: str
+    tasks: tuple[PlannedTask, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What is known of a notebook: the names that it declares as parameters, and the hash of its bytes."""
+
+    accepts: tuple[str, ...] = ()
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """The newest success of a task: the run it happened in, and what it gave (encoded)."""
+
+    run: str
+    outputs: Mapping[str, Any]
+
+
+def make_plan(
+    pipeline: Pipeline,
+    *,
+    selected: Collection[str],
+    sources: Mapping[str, Source],
+    past: Callable[[str], Past | None],
+) -> Plan:
+    """Plan a run of the tasks named in `selected` (declared names).
+
+    `sources` is by notebook. A task that is not selected, but whose outputs a selected one reads, is reused from
+    the newest run in which it succeeded, as `past` (by copy name) tells. Raises UsageError where it never did.
+    """
+    needed = _read_outputs(pipeline, selected)
+    draft: dict[str, PlannedTask] = {}
+    copies: dict[str, tuple[str, ...]] = {}
+    for name in graph.order({task.name: task.needs for task in pipeline.tasks.values()}):
+        task = pipeline.tasks[name]
+        upstream = tuple(copy for need in task.needs for copy in copies[need])
+        planned = list(_copies(task, upstream, sources))
+        if name in selected:
+            planned = [replace(one, action=Action.RUN, reason=_reason(task)) for one in planned]
+        elif name in needed:
+            planned = [_reuse(one, needed[name], past(one.name)) for one in planned]
+        else:
+            planned = [replace(one, action=Action.SKIP, reason="not selected") for one in planned]
+        copies[name] = tuple(one.name for one in planned)
+        draft.update((one.name, replace(one, waits_for=_judged(one, draft))) for one in planned)
+    edges = {name: one.waits_for for name, one in draft.items()}
+    weight = graph.weights(edges, list(draft))
+    return Plan(pipeline=pipeline.name, tasks=tuple(replace(one, weight=weight[name]) for name, one in draft.items()))
+
+
+def task_references(task: Task) -> frozenset[tuple[str, ...]]:
+    """All names that the templates and the `when` of a task read, such as ("tasks", "clean", "outputs", "rows")."""
+    found = references(dict(task.params))
+    return found | references(parse_expression(task.when)) if task.when is not None else found
+
+
+def _copies(task: Task, upstream: tuple[str, ...], sources: Mapping[str, Source]) -> Iterable[PlannedTask]:
+    source = sources.get(task.notebook, Source())
+    for copy in expand_matrix(task.name, task.matrix):
+        yield PlannedTask(
+            name=copy.name,
+            base=task.name,
+            slug=copy.slug,
+            notebook=task.notebook,
+            upstream=upstream,
+            params={key: encode(value) for key, value in task.params.items()},
+            accepts=source.accepts,
+            matrix={key: encode(value) for key, value in copy.values.items()},
+            kernel=task.kernel,
+            retry=task.retry,
+            limits=task.limits,
+            run_if=task.run_if,
+            when=task.when,
+            pool=task.pool,
+            slots=task.slots,
+            max_parallel=task.max_parallel,
+            tags=task.tags,
+            sha256=source.sha256,
+        )
+
+
+def _read_outputs(pipeline: Pipeline, selected: Collection[str]) -> dict[str, str]:
+    """Tasks that are not selected, but whose outputs a selected one reads -> the name of that one."""
+    found: dict[str, str] = {}
+    for name in selected:
+        for reference in task_references(pipeline.tasks[name]):
+            if reference[0] == "tasks" and reference[1] in pipeline.tasks and reference[1] not in selected:
+                found.setdefault(reference[1], name)
+    return found
+
+
+def _reuse(one: PlannedTask, reader: str, past: Past | None) -> PlannedTask:
+    if past is None:
+        raise UsageError(
+            f"task '{reader}' reads outputs of '{one.name}', which is not selected and has never succeeded",
+            hint=f"select it too: --select +{reader}",
+        )
+    return replace(
+        one,
+        action=Action.REUSE,
+        reason=f"not selected; '{reader}' reads its outputs",
+        reused_from=past.run,
+        outputs=past.outputs,
+    )
+
+
+def _judged(one: PlannedTask, draft: Mapping[str, PlannedTask]) -> tuple[str, ...]:
+    """Upstreams that take part; a skipped one stands for its own upstreams, so that the order is kept."""
+    found: dict[str, None] = {}
+    for name in one.upstream:
+        if draft[name].action is Action.SKIP:
+            found.update(dict.fromkeys(draft[name].waits_for))
+        else:
+            found[name] = None
+    return tuple(found)
+
+
+def _reason(task: Task) -> str:
+    if not task.needs:
+        return "no upstream"
+    rule = "" if task.run_if is RunIf.ALL_SUCCESS else f" ({task.run_if.value})"
+    return "after " + ", ".join(task.needs) + rule

@@ -1,0 +1,123 @@
+"""The walls of the core: what it needs of the world, as protocols. Adapters implement them; nothing here does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from nbflow.core.attempt import ArchivedFile, WorkOrder
+from nbflow.core.events import Stamped
+from nbflow.core.messages import Cancel, Report
+from nbflow.core.plan import Past
+from nbflow.core.views import Projection, RunRow
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        ...
+
+
+class Executor(Protocol):
+    """Where attempts run. Reports come from any thread, in order per attempt; the last one is Finished or Lost."""
+
+    def open(self, report: Callable[[Report], None]) -> None:
+        """Make ready; every report of every attempt goes to `report`."""
+        ...
+
+    def submit(self, order: WorkOrder) -> None:
+        """Begin an attempt and return at once. A failure to begin is reported, never raised."""
+        ...
+
+    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+        """Ask an attempt to end (`force`: kill it now). Unknown attempts are ignored: they may just have ended."""
+        ...
+
+    def close(self) -> None:
+        """End whatever still runs and give everything back."""
+        ...
+
+
+class Store(Protocol):
+    """Where events are kept, with the projections that are their fold. All methods raise UnreachableError."""
+
+    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
+        """Begin a run with its first events. Raises ConflictError where the run id exists."""
+        ...
+
+    def claim(self, run: str, owner: str, alive: Callable[[str], bool]) -> int:
+        """Own a run and return the fencing number for `append`.
+
+        Raises ConflictError, naming the owner, where another one holds it that `alive` does not call dead.
+        """
+        ...
+
+    def release(self, run: str, fence: int) -> None:
+        """Give a run back; a fence that is not the present one is ignored."""
+        ...
+
+    def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
+        """Keep events and what follows from them, in one durable transaction.
+
+        Raises ConflictError where the sequence has a gap or the fence is stale: another engine owns the run.
+        """
+        ...
+
+    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
+        """The events of a run with a sequence number above `after`, in order."""
+        ...
+
+    def run(self, run: str) -> RunRow | None:
+        """The row of a run by its whole id."""
+        ...
+
+    def runs(
+        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
+    ) -> list[RunRow]:
+        """Rows of runs, newest first."""
+        ...
+
+    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
+        """The task documents of a run, in the order of its plan."""
+        ...
+
+    def last_success(self, pipeline: str, task: str) -> Past | None:
+        """The newest success of a task (by copy name) in any run of the pipeline."""
+        ...
+
+    def post(self, run: str, request: Cancel) -> None:
+        """Leave a request for the engine that owns a run."""
+        ...
+
+    def take(self, run: str) -> list[Cancel]:
+        """Take the requests left for a run, oldest first; each is given once."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Archive(Protocol):
+    """Where executed notebooks and pages are published."""
+
+    def check(self) -> None:
+        """Raise UnreachableError where nothing can be written."""
+        ...
+
+    def publish(self, path: str, data: bytes) -> ArchivedFile:
+        """Write a file whole or not at all, durably."""
+        ...
+
+
+class Listener(Protocol):
+    """Somebody who watches events once they are kept: the terminal, a log, a caller of the API."""
+
+    def __call__(self, stamped: Stamped) -> None: ...

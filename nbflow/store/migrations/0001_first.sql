@@ -1,0 +1,40 @@
+-- Runs, their events, and the projections that lists are made from.
+CREATE TABLE runs (
+    run      TEXT PRIMARY KEY,
+    pipeline TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    created  TEXT NOT NULL,
+    seq      INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    owner    TEXT,
+    fence    INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX runs_by_time ON runs (created DESC, run DESC);
+CREATE INDEX runs_by_pipeline ON runs (pipeline, created DESC, run DESC);
+
+CREATE TABLE events (
+    run  TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    seq  INTEGER NOT NULL,
+    at   TEXT NOT NULL,
+    type TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (run, seq)
+);
+
+CREATE TABLE tasks (
+    run      TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    task     TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    document TEXT NOT NULL,
+    outputs  TEXT,
+    PRIMARY KEY (run, position)
+);
+CREATE UNIQUE INDEX tasks_by_name ON tasks (run, task);
+
+CREATE TABLE inbox (
+    id   INTEGER PRIMARY KEY,
+    run  TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    body TEXT NOT NULL
+);
+CREATE INDEX inbox_by_run ON inbox (run, id);

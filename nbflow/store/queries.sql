@@ -1,0 +1,55 @@
+-- Every statement of the store, by name. `:name` are bound parameters.
+
+-- name: create_run
+INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES (:run, :pipeline, :state, :created, :seq, :document);
+
+-- name: update_run
+UPDATE runs SET state = :state, seq = :seq, document = :document WHERE run = :run AND seq = :before AND fence = :fence;
+
+-- name: add_event
+INSERT INTO events (run, seq, at, type, body) VALUES (:run, :seq, :at, :type, :body);
+
+-- name: put_task
+INSERT INTO tasks (run, position, task, state, document, outputs)
+VALUES (:run, :position, :task, :state, :document, :outputs)
+ON CONFLICT (run, position) DO UPDATE SET state = excluded.state, document = excluded.document, outputs = excluded.outputs;
+
+-- name: read_owner
+SELECT owner, fence FROM runs WHERE run = :run;
+
+-- name: claim_run
+UPDATE runs SET owner = :owner, fence = fence + 1 WHERE run = :run AND fence = :fence;
+
+-- name: release_run
+UPDATE runs SET owner = NULL WHERE run = :run AND fence = :fence;
+
+-- name: read_events
+SELECT run, seq, at, type, body FROM events WHERE run = :run AND seq > :after ORDER BY seq;
+
+-- name: read_run
+SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs WHERE run = :run;
+
+-- name: read_runs
+SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs
+WHERE (:pipeline IS NULL OR pipeline = :pipeline)
+  AND run >= :prefix AND run < :prefix_end
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY created DESC, run DESC LIMIT :limit;
+
+-- name: read_tasks
+SELECT document FROM tasks WHERE run = :run ORDER BY position;
+
+-- name: read_last_success
+SELECT tasks.run AS run, tasks.outputs AS outputs FROM runs
+JOIN tasks ON tasks.run = runs.run AND tasks.task = :task
+WHERE runs.pipeline = :pipeline AND tasks.state = 'succeeded'
+ORDER BY runs.created DESC, runs.run DESC LIMIT 1;
+
+-- name: post_request
+INSERT INTO inbox (run, body) VALUES (:run, :body);
+
+-- name: read_requests
+SELECT id, body FROM inbox WHERE run = :run ORDER BY id;
+
+-- name: drop_requests
+DELETE FROM inbox WHERE run = :run AND id <= :last;

@@ -1,0 +1,104 @@
+"""Named SQL statements from `queries.sql`, and rows to and from the core's values. Must not know a database driver."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from nbflow.core import codec
+from nbflow.core import events as ev
+from nbflow.core.messages import Cancel
+from nbflow.core.views import Projection, RunRow
+
+
+@cache
+def statements() -> dict[str, str]:
+    """name -> statement of `queries.sql`."""
+    text = resources.files("nbflow.store").joinpath("queries.sql").read_text("utf-8")
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def event_values(stamped: ev.Stamped) -> dict[str, Any]:
+    """What `add_event` binds."""
+    return {
+        "run": stamped.run,
+        "seq": stamped.seq,
+        "at": stamped.at.isoformat(),
+        "type": ev.type_of(stamped.event),
+        "body": to_json(ev.dump(stamped.event)),
+    }
+
+
+def event_of(row: Sequence[Any]) -> ev.Stamped:
+    """An event from a row of `read_events`."""
+    run, seq, at, kind, body = row
+    return ev.Stamped(run=run, seq=seq, at=datetime.fromisoformat(at), event=ev.load(kind, json.loads(body)))
+
+
+def run_values(row: RunRow) -> dict[str, Any]:
+    """What `create_run` and `update_run` bind of a row."""
+    return {
+        "run": row.run,
+        "pipeline": row.pipeline,
+        "state": row.state,
+        "created": row.created.isoformat(),
+        "seq": row.seq,
+        "document": to_json(row.document),
+    }
+
+
+def run_of(row: Sequence[Any]) -> RunRow:
+    """A run from a row of `read_run` or `read_runs`."""
+    run, pipeline, state, created, seq, document, owner, fence = row
+    return RunRow(
+        run=run,
+        pipeline=pipeline,
+        state=state,
+        created=datetime.fromisoformat(created),
+        seq=seq,
+        document=json.loads(document),
+        owner=owner,
+        fence=fence,
+    )
+
+
+def task_values(projection: Projection) -> list[dict[str, Any]]:
+    """What `put_task` binds, for each task that changed."""
+    return [
+        {
+            "run": projection.row.run,
+            "position": position,
+            "task": document["task"],
+            "state": document["state"],
+            "document": to_json(document),
+            "outputs": to_json(projection.outputs[position]) if position in projection.outputs else None,
+        }
+        for position, document in projection.tasks.items()
+    ]
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain_mapping)
+
+
+def from_json(text: str) -> Any:
+    """The value of JSON text that the store wrote."""
+    return json.loads(text)
+
+
+def request_of(body: str) -> Cancel:
+    """A request from its stored text."""
+    return codec.load(Cancel, json.loads(body))
+
+
+def _plain_mapping(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
