@@ -62,7 +62,7 @@ def _encode(value: object, path: str, depth: int) -> Json:
             return _encode_tagged(value, path)
 
 
-def _encode_scalar(value: float | str | None, path: str) -> Json:
+def _encode_scalar(value: Json, path: str) -> Json:
     if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
         raise _inexact(path, value, f"an integer of more than {MAX_INT_BITS:,} bits")
     if isinstance(value, float) and not math.isfinite(value):
