@@ -1,0 +1,1 @@
+"""Where executed notebooks, pages and pictures are made and published. Must not know engine, store or kernels."""

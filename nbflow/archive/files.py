@@ -1,0 +1,172 @@
+"""The archive in a local folder: a file is whole or absent, and durable once `publish` has returned.
+
+Nothing is written in place: a temporary file in the same folder is written, synced, renamed over its target, and the
+folder is synced, so that a full disk, a crash or a power cut leaves what was there before. Must not know what the
+bytes mean.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from hashlib import sha256
+from pathlib import Path
+
+from nbflow.archive import layout
+from nbflow.core.attempt import ArchivedFile
+from nbflow.errors import NotFoundError, UnreachableError
+
+FILE_MODE = 0o644
+"""Archived notebooks are made to be passed on: readable for others as far as the umask allows.
+
+The temporary file has the same mode from its first byte: it never holds more than what is published a moment later.
+"""
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space, then resume the run",
+    errno.EDQUOT: "your disk quota is used up: free some space, then resume the run",
+    errno.EROFS: "the file system is read-only: set `outputs` in [nbflow] to a folder that can be written",
+    errno.EACCES: "check the owner and the permissions of the folder, or set `outputs` in [nbflow] to another one",
+    errno.EPERM: "check the owner and the permissions of the folder, or set `outputs` in [nbflow] to another one",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away, or set `outputs` in [nbflow]",
+}
+
+
+class FileArchive:
+    """An archive below the folder `root`. All methods raise UnreachableError where the file system says no."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def check(self) -> None:
+        """Make the root folder and prove, with a file that is written, synced and removed, that it can be used."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / _temporary_name("probe")
+            try:
+                _write(probe, b"nbflow can write here\n")
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unreachable("use the archive", self.root, error) from error
+
+    def publish(self, path: str, data: bytes) -> ArchivedFile:
+        """Write a file whole or not at all, durably; an earlier file of that path stays until then."""
+        try:
+            target = self._prepare(path)
+            temporary = target.with_name(_temporary_name(target.name))
+            try:
+                _write(temporary, data)
+                temporary.replace(target)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync_folder(target.parent)
+        except OSError as error:
+            raise _unreachable("write", self.root / path, error) from error
+        return ArchivedFile(path=path, size=len(data), sha256=sha256(data).hexdigest())
+
+    def move(self, source: str, target: str) -> ArchivedFile:
+        """Give a file another path, durably, in place of what is there.
+
+        A move that was done already is no error, so that it can be asked for again after a crash.
+        Raises NotFoundError where neither path holds a file.
+        """
+        old, new = self.resolve(source), self.resolve(target)
+        try:
+            if old.is_file():
+                new = self._prepare(target)
+                old.replace(new)
+                _sync_folder(new.parent)
+                _sync_folder(old.parent)
+        except OSError as error:
+            raise _unreachable("move", old, error) from error
+        data = self.read(target)
+        return ArchivedFile(path=target, size=len(data), sha256=sha256(data).hexdigest())
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file. Raises NotFoundError where there is none."""
+        place = self.resolve(path)
+        try:
+            return place.read_bytes()
+        except FileNotFoundError as error:
+            raise NotFoundError(f"the archive has no file {path}") from error
+        except OSError as error:
+            raise _unreachable("read", place, error) from error
+
+    def exists(self, path: str) -> bool:
+        """True where a file is published under that path."""
+        return self.resolve(path).is_file()
+
+    def sweep(self, folder: str) -> list[str]:
+        """Remove what a killed process left half written below a folder; the paths of what was removed.
+
+        The caller owns the run of that folder: nobody else may be publishing there.
+        """
+        place = self.resolve(folder)
+        removed = []
+        try:
+            for found in sorted(place.rglob(".*.tmp")):
+                if _TEMPORARY.fullmatch(found.name) and found.is_file() and not found.is_symlink():
+                    found.unlink(missing_ok=True)
+                    removed.append(found.relative_to(self.root).as_posix())
+        except OSError as error:
+            raise _unreachable("clean", place, error) from error
+        return removed
+
+    def resolve(self, path: str) -> Path:
+        """The place of an archived path on this machine.
+
+        Raises UsageError for a path that is none of ours, UnreachableError where a symbolic link leaves the root.
+        """
+        place = self.root / layout.checked_path(path)
+        if not place.resolve().is_relative_to(self.root.resolve()):
+            raise UnreachableError(
+                f"{place} leads out of the archive {self.root} by a symbolic link", hint="remove the link"
+            )
+        return place
+
+    def _prepare(self, path: str) -> Path:
+        """The place of a path, with the folders above it. The root itself is never made here: `check` does that.
+
+        A root that has gone (removed, or a disk no longer mounted) must be an error, not a new empty folder.
+        """
+        target = self.resolve(path)
+        if not self.root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the archive's folder has gone", str(self.root))
+        missing = [folder for folder in target.parents if not folder.exists()]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            _sync_folder(folder.parent)
+        return target
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name}.{secrets.token_hex(8)}.tmp"
+
+
+def _write(path: Path, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, FILE_MODE), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync a folder and say so by EINVAL; they sync a rename by themselves.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unreachable(action: str, path: Path, error: OSError) -> UnreachableError:
+    reason = error.strerror or str(error)
+    return UnreachableError(f"cannot {action} {path}: {reason}", hint=_HINTS.get(error.errno or 0))
