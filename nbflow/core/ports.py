@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from nbflow.core.attempt import ArchivedFile, WorkOrder
+from nbflow.core.attempt import ArchivedFile, Outcome, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel, Report
 from nbflow.core.plan import Past
@@ -38,6 +38,10 @@ class Executor(Protocol):
 
     def cancel(self, task: str, attempt: int, *, force: bool) -> None:
         """Ask an attempt to end (`force`: kill it now). Unknown attempts are ignored: they may just have ended."""
+        ...
+
+    def recover(self, order: WorkOrder, message: str) -> Outcome:
+        """What is left of an attempt whose engine died: its notebook, built from the journal, and its error."""
         ...
 
     def close(self) -> None:

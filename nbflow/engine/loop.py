@@ -86,7 +86,7 @@ class Engine:
         """The whole table of effects."""
         match event:
             case ev.AttemptSubmitted():
-                self._ports.executor.submit(work_order(self._state, event))
+                self._ports.executor.submit(work_order(self._state, event.task))
             case ev.KillRequested():
                 self._ports.executor.cancel(event.task, event.attempt, force=event.force)
             case ev.RunFinished():

@@ -1,0 +1,33 @@
+"""Adapters by name: an entry-point group and a name give a factory.
+
+nbflow's own adapters are entry points like those of others; there is no second way to register one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from nbflow.errors import UsageError
+
+EXECUTORS = "nbflow.executors"
+"""Factories of `ports.Executor`, called without arguments."""
+
+
+def names(group: str) -> list[str]:
+    """The names that a group has."""
+    return sorted({point.name for point in entry_points(group=group)})
+
+
+def factory(group: str, name: str) -> Callable[..., Any]:
+    """The factory of a name. Raises UsageError for one that no installed package gives."""
+    found: list[EntryPoint] = [point for point in entry_points(group=group) if point.name == name]
+    if not found:
+        known = names(group)
+        close = get_close_matches(name, known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+        raise UsageError(f"'{name}' is no entry point of {group}", hint=hint)
+    made: Callable[..., Any] = found[0].load()
+    return made

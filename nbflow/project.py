@@ -1,0 +1,304 @@
+"""The composition root and the Python API: `Project.open("pipelines.toml").run("sales", params={...})`.
+
+Here the adapters meet the core. The command line, and later the web page and the form, use nothing else.
+Heavy imports are inside methods, so that looking at a project costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from nbflow.core.spec import Pipeline, ProjectSpec
+from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem
+
+if TYPE_CHECKING:
+    from nbflow.archive.files import FileArchive
+    from nbflow.config.check import Checked
+    from nbflow.core.events import RunCreated
+    from nbflow.core.messages import Message
+    from nbflow.core.plan import Plan
+    from nbflow.core.ports import Executor, Listener, Store
+    from nbflow.core.state import RunState
+    from nbflow.engine.loop import Engine, Ports, Seal
+    from nbflow.request import Request
+    from nbflow.results import RunResult
+    from nbflow.runs import Runs
+
+FILE = "pipelines.toml"
+
+TESTS_FOLDER = ".nbflow/tests"
+"""Below the archive root: what `nbflow test` leaves."""
+
+Attach = Callable[["Engine"], None]
+"""Given the engine before it begins, so that a caller can post to it: from a signal handler, say."""
+
+
+class Project:
+    """A folder with `pipelines.toml`: its pipelines, its runs, its archive.
+
+    `spec` is what the file says. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, spec: ProjectSpec, path: Path) -> None:
+        self.spec = spec
+        self._path = path
+        self._opened: Store | None = None
+
+    @classmethod
+    def open(cls, path: str | Path = FILE, *, profile: str | None = None) -> Self:
+        """Read a project's file. Raises ConfigError with all its problems, each with its place."""
+        from nbflow.config.load import load
+
+        loaded = load(Path(path), profile=profile)
+        faults = [problem for problem in loaded.problems if not problem.warning]
+        if loaded.spec is None or faults:
+            raise ConfigError(faults)
+        return cls(loaded.spec, Path(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def pipeline(self, name: str) -> Pipeline:
+        """A pipeline by name. Raises NotFoundError, with the nearest name."""
+        if name not in self.spec.pipelines:
+            close = get_close_matches(name, self.spec.pipelines, 1)
+            known = ", ".join(list(self.spec.pipelines)[:20]) or "none"
+            raise NotFoundError(
+                f"there is no pipeline '{name}' in {self.spec.file}",
+                hint=f"did you mean '{close[0]}'?" if close else f"pipelines are: {known}",
+            )
+        return self.spec.pipelines[name]
+
+    @property
+    def runs(self) -> Runs:
+        """The runs so far."""
+        from nbflow.engine.owner import is_alive
+        from nbflow.runs import Runs
+
+        return Runs(self._store(create=False), is_alive)
+
+    def validate(self) -> list[Problem]:
+        """Everything that is wrong with the file and its notebooks; warnings are marked as such."""
+        return list(self._checked.problems)
+
+    def plan(self, pipeline: str, request: Request | None = None) -> Plan:
+        """What a run would do, and why. Raises ConfigError, NotFoundError, UsageError; changes nothing."""
+        return self._make(self.pipeline(pipeline), request).plan
+
+    def create(self, pipeline: str, request: Request | None = None) -> str:
+        """Make a run that waits to be carried out by `execute`, and return its id.
+
+        Raises as `run` does.
+        """
+        created = self._make(self.pipeline(pipeline), request)
+        self._archive.check()
+        _record(created, self._store(create=True))
+        return created.run
+
+    def run(
+        self,
+        pipeline: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        request: Request | None = None,
+        listeners: Sequence[Listener] = (),
+        attach: Attach | None = None,
+    ) -> RunResult:
+        """Run a pipeline to its end, here, and return its run document.
+
+        `params` overlay those of `request`. A task's failure is no exception: look at `state`. Raises ConfigError
+        where the project has faults, UsageError for parameters that do not fit, UnreachableError where the
+        archive or the store cannot be written; in these cases nothing has run.
+        """
+        from nbflow import plugins
+        from nbflow.request import Request
+
+        asked = request or Request()
+        plugins.factory(plugins.EXECUTORS, asked.executor)
+        asked = replace(asked, params={**asked.params, **(params or {})})
+        run = self.create(pipeline, asked)
+        return self.execute(run, executor=asked.executor, listeners=listeners, attach=attach)
+
+    def execute(
+        self,
+        run: str,
+        *,
+        resume: bool = False,
+        executor: str = "local",
+        listeners: Sequence[Listener] = (),
+        attach: Attach | None = None,
+    ) -> RunResult:
+        """Carry a run out to its end; with `resume`, what did not succeed is given another chance.
+
+        Raises ConflictError where another process is at it.
+        """
+        from nbflow.core.messages import Resume, Start
+        from nbflow.engine.owner import describe, is_alive, this_process
+        from nbflow.engine.recovery import recover
+
+        self._archive.check()
+        store, owner = self._store(create=True), this_process()
+        ports = self._ports(store, executor, listeners, self._seal)
+        row = self.runs.find(run)
+        if row.owner is not None and is_alive(row.owner):
+            raise ConflictError(
+                f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
+            )
+        fence = store.claim(row.run, owner, is_alive)
+        try:
+            state = self.runs.state(row)
+            again: list[Message] = [Resume()] if resume else []
+            return _carry_out(
+                state, fence, [*recover(state, ports.executor), *again, Start(owner=owner)], ports, attach
+            )
+        finally:
+            store.release(row.run, fence)
+
+    def test(
+        self, pipeline: str, task: str, request: Request | None = None, listeners: Sequence[Listener] = ()
+    ) -> RunResult:
+        """Run one task, or one copy of it, with nothing recorded; its notebook lies below `.nbflow/tests`.
+
+        Outputs of other tasks that it reads are those of their newest success. Raises as `run` does.
+        """
+        from nbflow.core.messages import Start
+        from nbflow.core.state import fold
+        from nbflow.request import Request, only
+        from nbflow.store.memory import MemoryStore
+
+        asked = replace(request or Request(), select=[task.partition("[")[0]], trigger="test")
+        created = self._make(self.pipeline(pipeline), asked)
+        if "[" in task:
+            created = replace(created, plan=only(created.plan, task))
+        place = f"{created.settings.outputs}/{TESTS_FOLDER}"
+        created = replace(created, settings=replace(created.settings, outputs=place, folder=pipeline))
+        self._archive.check()
+        store = MemoryStore()
+        _record(created, store)
+        state = fold(store.events(created.run))
+        fence = store.claim(created.run, "test", lambda _: False)
+        ports = self._ports(store, asked.executor, listeners, _leave)
+        return _carry_out(state, fence, [Start(owner="test")], ports, None)
+
+    def cancel(self, run: str, *, by: str, force: bool = False) -> str:
+        """Ask the engine that has a run to stop it, and return the run's id. Raises ConflictError where none has."""
+        from nbflow.core.messages import Cancel, StopMode
+
+        row = self.runs.find(run)
+        state = self.runs.state_of(row)
+        if state not in ("queued", "running"):
+            raise ConflictError(f"run {row.run} is not going on: it is {state}")
+        self._store(create=True).post(row.run, Cancel(mode=StopMode.CANCEL, by=by, force=force))
+        return row.run
+
+    def seal(self, run: str) -> Path:
+        """Complete the archive of a run that has ended, where that has not happened, and return its page."""
+        from nbflow.archive.seal import seal
+
+        state = self.runs.state(self.runs.find(run))
+        if state.ended_at is None:
+            raise ConflictError(f"run {state.run} has not ended: there is no report of it yet")
+        return self._archive.resolve(seal(state, self._archive))
+
+    @cached_property
+    def _checked(self) -> Checked:
+        from nbflow.config.check import check
+
+        return check(self._path, profile=self.spec.profile)
+
+    @cached_property
+    def _archive(self) -> FileArchive:
+        from nbflow.archive.files import FileArchive
+
+        return FileArchive(Path(self.spec.outputs))
+
+    def _store(self, *, create: bool) -> Store:
+        """The project's store; where there is none yet and nothing is to be written, an empty one."""
+        if self._opened is None:
+            path = Path(self.spec.state)
+            if not create and not path.exists():
+                from nbflow.store.memory import MemoryStore
+
+                return MemoryStore()
+            from nbflow.store.sqlite import SqliteStore
+
+            self._opened = SqliteStore(path)
+        return self._opened
+
+    def _make(self, pipeline: Pipeline, request: Request | None) -> RunCreated:
+        """A run as it would be made now. Raises ConfigError, NotFoundError and UsageError."""
+        from nbflow.core.plan import Source
+        from nbflow.engine.clock import SystemClock
+        from nbflow.engine.facts import gather
+        from nbflow.request import History, Request, make_run, plan_run
+
+        faults = [problem for problem in self._checked.problems if not problem.warning]
+        if faults:
+            raise ConfigError(faults)
+        runs, asked = self.runs, request or Request()
+        history = History(
+            past=lambda task: runs.past(pipeline.name, task), previous=lambda: runs.previous(pipeline.name)
+        )
+        sources = {
+            name: Source(accepts=tuple(contract.declared), sha256=self._checked.notebooks[name].sha256)
+            for name, contract in self._checked.contracts.items()
+        }
+        plan = plan_run(pipeline, asked, sources, history)
+        return make_run(self.spec, pipeline, asked, plan, now=SystemClock().now(), facts=gather(self.spec.root))
+
+    def _ports(self, store: Store, executor: str, listeners: Sequence[Listener], seal: Seal) -> Ports:
+        from nbflow import plugins
+        from nbflow.engine.clock import SystemClock
+        from nbflow.engine.loop import Ports
+
+        made: Executor = plugins.factory(plugins.EXECUTORS, executor)()
+        return Ports(store=store, executor=made, clock=SystemClock(), seal=seal, listeners=listeners)
+
+    def _seal(self, state: RunState) -> None:
+        from nbflow.archive.seal import seal
+
+        seal(state, self._archive)
+
+
+def _carry_out(
+    state: RunState, fence: int, messages: Sequence[Message], ports: Ports, attach: Attach | None
+) -> RunResult:
+    from nbflow.core.views import run_document
+    from nbflow.engine.loop import Engine
+    from nbflow.results import RunResult
+
+    engine = Engine(state, fence, ports)
+    if attach is not None:
+        attach(engine)
+    return RunResult(run_document(engine.run(messages)))
+
+
+def _leave(_: RunState) -> None:
+    """A test leaves no manifest and no page."""
+
+
+def _record(created: RunCreated, store: Store) -> None:
+    """Keep the first event of a run."""
+    from nbflow.core.events import Stamped
+    from nbflow.core.state import RunState
+    from nbflow.core.views import project
+    from nbflow.engine.clock import SystemClock
+
+    stamped = Stamped(run=created.run, seq=1, at=SystemClock().now(), event=created)
+    state = RunState(created, stamped.at)
+    state.seq = 1
+    store.create([stamped], project(state))

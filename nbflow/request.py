@@ -1,0 +1,153 @@
+"""What somebody asks of a run, and the run that is made of it: parameters typed, tasks selected, the plan frozen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from nbflow.archive import layout
+from nbflow.core.events import RunCreated, Settings
+from nbflow.core.expr import references
+from nbflow.core.ids import run_id
+from nbflow.core.params import parse_text, resolve
+from nbflow.core.plan import Past, Plan, Source, make_plan, task_references
+from nbflow.core.resolve import run_scope
+from nbflow.core.selection import Facts, Previous, select
+from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec
+from nbflow.core.values import encode
+from nbflow.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """How a pipeline is to be run.
+
+    `params` are typed values (dates and paths may be text), `texts` values as typed on a command line.
+    `logical_date` may be a date: midnight in the project's zone; None means now. `jobs` bounds the task runs at
+    once; None means one per core. `select` and `exclude` are terms of the selection syntax.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    texts: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    logical_date: date | datetime | None = None
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    jobs: int | None = None
+    fail_fast: bool = False
+    executor: str = "local"
+    trigger: str = "api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What earlier runs say: the newest success of a task by copy name, and the newest run as a whole."""
+
+    past: Callable[[str], Past | None]
+    previous: Callable[[], Previous | None]
+
+
+def plan_run(pipeline: Pipeline, request: Request, sources: Mapping[str, Source], history: History) -> Plan:
+    """The plan of a request. Raises UsageError and NotFoundError for a selection that cannot be met."""
+    facts = Facts()
+    if any(":" in term for term in (*request.select, *request.exclude)):
+        hashes = {task.name: sources.get(task.notebook, Source()).sha256 for task in pipeline.tasks.values()}
+        facts = Facts(previous=history.previous(), sources=hashes)
+    chosen = select(pipeline, request.select, request.exclude, facts)
+    return make_plan(pipeline, selected=chosen, sources=sources, past=history.past)
+
+
+def make_run(
+    spec: ProjectSpec, pipeline: Pipeline, request: Request, plan: Plan, *, now: datetime, facts: Mapping[str, Any]
+) -> RunCreated:
+    """The first event of a run. Raises UsageError for parameters that do not fit."""
+    name = run_id(pipeline.name, now, spec.timezone, uuid4().hex)
+    logical_date = to_instant(request.logical_date, spec.timezone) or now
+    env = _environment(pipeline)
+    scope = {"run": run_scope(name, logical_date, spec.timezone), "env": env}
+    params = resolve(pipeline.params, _typed(pipeline.params, request), scope)
+    return RunCreated(
+        run=name,
+        pipeline=pipeline.name,
+        logical_date=logical_date,
+        plan=plan,
+        params={key: encode(value) for key, value in params.items()},
+        trigger=request.trigger,
+        settings=Settings(
+            root=spec.root,
+            outputs=os.path.relpath(spec.outputs, spec.root).replace(os.sep, "/"),
+            folder=layout.run_folder(pipeline.name, name),
+            journals=f"{spec.outputs}/{layout.journal_folder(name)}",
+            timezone=spec.timezone,
+            jobs=request.jobs or _cores(),
+            fail_fast=request.fail_fast,
+            max_parallel=pipeline.max_parallel,
+            timeout=pipeline.timeout,
+            pools=dict(spec.pools),
+            env=env,
+            facts=facts,
+        ),
+    )
+
+
+def only(plan: Plan, copy: str) -> Plan:
+    """The plan with every copy of a task but one left out."""
+    base = next(one.base for one in plan.tasks if one.name == copy)
+    kept = tuple(one for one in plan.tasks if one.base != base or one.name == copy)
+    names = {one.name for one in kept}
+    return replace(
+        plan,
+        tasks=tuple(
+            replace(
+                one,
+                upstream=tuple(up for up in one.upstream if up in names),
+                waits_for=tuple(up for up in one.waits_for if up in names),
+            )
+            for one in kept
+        ),
+    )
+
+
+def to_instant(value: date | datetime | None, timezone: str) -> datetime | None:
+    """A date as midnight in a zone, a naive datetime as local time in it."""
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    return value if value.tzinfo is not None else value.replace(tzinfo=ZoneInfo(timezone))
+
+
+def _typed(declared: Mapping[str, Param], request: Request) -> dict[str, Any]:
+    """All given values; what is text for another declared type is read as the command line reads it."""
+    given = {**request.params, **request.texts}
+    faults = []
+    for name, value in given.items():
+        if name not in declared or not isinstance(value, str):
+            continue
+        kind = declared[name].type
+        if name in request.texts or kind in (ParamType.DATE, ParamType.DATETIME, ParamType.PATH):
+            try:
+                given[name] = parse_text(value, kind)
+            except ValueError as error:
+                faults.append(f"parameter '{name}': {error}")
+    if faults:
+        raise UsageError("\n".join(faults))
+    return given
+
+
+def _environment(pipeline: Pipeline) -> dict[str, str]:
+    """The variables that the pipeline's expressions read, as they are now."""
+    defaults: Iterable[tuple[str, ...]] = references([param.default for param in pipeline.params.values()])
+    names = {*defaults, *(name for task in pipeline.tasks.values() for name in task_references(task))}
+    return {name[1]: os.environ[name[1]] for name in names if name[0] == "env" and name[1] in os.environ}
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,110 @@
+"""Looking at runs: by id, prefix or `@last`; their documents and events; what they tell a new plan. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nbflow.core.events import Stamped
+from nbflow.core.plan import Past
+from nbflow.core.ports import Store
+from nbflow.core.selection import Previous
+from nbflow.core.state import RunState, fold
+from nbflow.core.status import RunStatus
+from nbflow.core.views import RunRow, run_document
+from nbflow.errors import NotFoundError, UsageError
+from nbflow.results import RunResult
+
+MANY = 10_000
+"""Runs that a look-up by suffix goes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The runs of a store. `alive` tells whether the owner of a run still lives."""
+
+    store: Store
+    alive: Callable[[str], bool]
+
+    def find(self, text: str) -> RunRow:
+        """A run by its id, a unique beginning or end of it, `@last` or `@last-failed`.
+
+        Raises NotFoundError for none, UsageError for several.
+        """
+        if text.startswith("@"):
+            return self._newest(text)
+        if (row := self.store.run(text)) is not None:
+            return row
+        found = self.store.runs(prefix=text, limit=6) if text else []
+        if not found and text:
+            found = [row for row in self.store.runs(limit=MANY) if row.run.endswith(text)][:6]
+        if not found:
+            raise NotFoundError(f"there is no run '{text}'", hint="list them with: nbflow runs")
+        if len(found) > 1:
+            some = ", ".join(row.run for row in found[:5])
+            raise UsageError(f"'{text}' fits more than one run: {some}", hint="type more of the id")
+        return found[0]
+
+    def rows(self, pipeline: str | None = None, states: Collection[str] = (), limit: int = 100) -> list[RunRow]:
+        """Rows of runs, newest first, by the state that they really have."""
+        rows = self.store.runs(pipeline=pipeline, states=self._stored(states), limit=limit)
+        return [row for row in rows if not states or self.state_of(row) in states]
+
+    def summary(self, row: RunRow) -> dict[str, Any]:
+        """The run document without `tasks`."""
+        return {**row.document, "state": self.state_of(row)}
+
+    def document(self, row: RunRow) -> RunResult:
+        """The run document."""
+        return RunResult({**run_document(self.state(row)), "state": self.state_of(row)})
+
+    def state(self, row: RunRow) -> RunState:
+        """The run, folded from its events."""
+        return fold(self.store.events(row.run))
+
+    def events(self, row: RunRow, after: int = 0) -> Iterator[Stamped]:
+        """Events with a sequence number above `after`."""
+        return self.store.events(row.run, after)
+
+    def state_of(self, row: RunRow) -> str:
+        """A run's state; one that nobody carries out any more is interrupted."""
+        if row.state == RunStatus.RUNNING and (row.owner is None or not self.alive(row.owner)):
+            return RunStatus.INTERRUPTED.value
+        return row.state
+
+    def past(self, pipeline: str, task: str) -> Past | None:
+        """The newest success of a task."""
+        return self.store.last_success(pipeline, task)
+
+    def previous(self, pipeline: str) -> Previous | None:
+        """The newest run of a pipeline, by declared task."""
+        rows = self.store.runs(pipeline=pipeline, limit=1)
+        if not rows:
+            return None
+        state = self.state(rows[0])
+        states: dict[str, set[str]] = {}
+        for task in state.tasks.values():
+            states.setdefault(task.planned.base, set()).add(task.state.value)
+        return Previous(
+            states={name: frozenset(found) for name, found in states.items()},
+            sources={task.planned.base: task.planned.sha256 for task in state.tasks.values()},
+        )
+
+    def _newest(self, text: str) -> RunRow:
+        match text:
+            case "@last":
+                found = self.store.runs(limit=1)
+            case "@last-failed":
+                found = self.store.runs(states=[RunStatus.FAILED.value], limit=1)
+            case _:
+                raise UsageError(f"'{text}' is no run", hint="there are @last and @last-failed")
+        if not found:
+            raise NotFoundError(
+                f"there is no run yet that {text} could mean", hint="begin one with: nbflow run PIPELINE"
+            )
+        return found[0]
+
+    def _stored(self, states: Collection[str]) -> Collection[str]:
+        """The states under which the store may have the runs that are looked for."""
+        return {*states, RunStatus.RUNNING.value} if RunStatus.INTERRUPTED in states else states
