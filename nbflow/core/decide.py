@@ -17,12 +17,12 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
 from nbflow.core.dispatch import next_task
 from nbflow.core.ids import attempt_id
-from nbflow.core.plan import Action
+from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.resolve import Refused, resolve_task
 from nbflow.core.spec import Backoff, RetryPolicy
 from nbflow.core.state import RunState, TaskRun, evolve
 from nbflow.core.status import TaskState
-from nbflow.core.trigger import Tally, judge
+from nbflow.core.trigger import stands_against
 
 LONGEST_DELAY = 3600.0
 """Seconds that exponential backoff never exceeds, unless `retry_delay` itself is longer."""
@@ -51,7 +51,7 @@ def step(state: RunState, messages: Iterable[msg.Message], now: datetime) -> lis
 
 def next_wakeup(state: RunState) -> datetime | None:
     """The instant at which time alone makes something happen: a retry, or the run's time limit."""
-    due = [entry[0] for entry in state.retrying[:1]]
+    due = [] if _stopping(state) else [entry[0] for entry in state.retrying[:1]]
     if (deadline := _deadline(state)) is not None and state.stop is None:
         due.append(deadline)
     return min(due, default=None)
@@ -80,16 +80,7 @@ def _is_current(state: RunState, report: msg.Report) -> bool:
 def _report(state: RunState, report: msg.Report, now: datetime) -> list[ev.Event]:
     match report:
         case msg.Started():
-            return [
-                ev.AttemptStarted(
-                    task=report.task,
-                    attempt=report.attempt,
-                    pid=report.pid,
-                    host=report.host,
-                    kernel=report.kernel,
-                    cells=report.cells,
-                )
-            ]
+            return _started(state, report)
         case msg.CellStart():
             return [
                 ev.CellStarted(
@@ -119,6 +110,20 @@ def _report(state: RunState, report: msg.Report, now: datetime) -> list[ev.Event
             return _finish(state, report.task, Outcome(verdict=Verdict.FAILED, error=error), now)
         case _:
             assert_never(report)
+
+
+def _started(state: RunState, report: msg.Started) -> list[ev.Event]:
+    if state.tasks[report.task].attempts[-1].started is not None:
+        return []
+    started = ev.AttemptStarted(
+        task=report.task,
+        attempt=report.attempt,
+        pid=report.pid,
+        host=report.host,
+        kernel=report.kernel,
+        cells=report.cells,
+    )
+    return [started]
 
 
 def _finish(state: RunState, name: str, outcome: Outcome, now: datetime) -> list[ev.Event]:
@@ -186,7 +191,7 @@ def _resume(state: RunState, message: msg.Resume) -> list[ev.Event]:
         for name, task in state.tasks.items()
         if task.state is not TaskState.SUCCEEDED and task.planned.action is not Action.SKIP
     )
-    return [ev.RunResumed(tasks=tasks, reason=message.reason)]
+    return [ev.RunResumed(tasks=tasks, reason=message.reason)] if tasks else []
 
 
 def _cancel(state: RunState, message: msg.Cancel) -> list[ev.Event]:
@@ -210,14 +215,16 @@ def advance(state: RunState, now: datetime) -> list[ev.Event]:
         return []
     if not state.open:
         return [ev.RunFinished(state=state.verdict.value)]
+    if planned := [name for name in state.judged if state.tasks[name].planned.action is not Action.RUN]:
+        return [_as_planned(state.tasks[name].planned) for name in planned]
     if (deadline := _deadline(state)) is not None and now >= deadline and state.stop is None:
         return _cancel(state, msg.Cancel(mode=msg.StopMode.TIMEOUT, by="the run's time limit"))
     if _stopping(state):
         return list(_cancel_waiting(state))
-    if judged := [event for name in state.to_judge if (event := _judge(state, name)) is not None]:
-        return judged
-    if due := [entry[2] for entry in state.retrying if entry[0] <= now]:
-        return [_queue_again(state.tasks[name]) for name in due]
+    if state.judged:
+        return [_as_judged(state, name, verdict) for name, verdict in state.judged.items()]
+    if state.retrying and state.retrying[0][0] <= now:
+        return [_queue_again(state.tasks[state.retrying[0][2]])]
     if (name := next_task(state)) is not None:
         return [ev.AttemptSubmitted(task=name, attempt=state.tasks[name].attempt + 1)]
     return []
@@ -225,9 +232,9 @@ def advance(state: RunState, now: datetime) -> list[ev.Event]:
 
 def _deadline(state: RunState) -> datetime | None:
     timeout = state.created.settings.timeout
-    if timeout is None or state.started_at is None:
+    if timeout is None or state.limit_from is None:
         return None
-    return state.started_at + timedelta(seconds=timeout)
+    return state.limit_from + timedelta(seconds=timeout)
 
 
 def _stopping(state: RunState) -> bool:
@@ -257,22 +264,21 @@ def _cancel_waiting(state: RunState) -> Iterator[ev.Event]:
             yield ev.TaskCancelled(task=name, reason=reason)
 
 
-def _judge(state: RunState, name: str) -> ev.Event | None:
-    task = state.tasks[name]
-    planned = task.planned
-    if planned.action is Action.SKIP:
-        return ev.TaskSkipped(task=name, reason=planned.reason)
-    if planned.action is Action.REUSE and planned.reused_from is not None:
-        return ev.TaskReused(task=name, reason=planned.reason, reused_from=planned.reused_from, outputs=planned.outputs)
-    match judge(planned.run_if, Tally.of(task.tally, task.waiting)):
-        case None:
-            return None
-        case TaskState.QUEUED:
-            return _admit(state, name)
-        case TaskState.SKIPPED:
-            return ev.TaskSkipped(task=name, reason=_because(state, task))
-        case _:
-            return ev.TaskBlocked(task=name, reason=_because(state, task))
+def _as_planned(planned: PlannedTask) -> ev.Event:
+    """Left out, or reused: whatever happens to the run, a stop included."""
+    name, reason = planned.name, planned.reason
+    if planned.reused_from is None:
+        return ev.TaskSkipped(task=name, reason=reason)
+    return ev.TaskReused(task=name, reason=reason, reused_from=planned.reused_from, outputs=planned.outputs)
+
+
+def _as_judged(state: RunState, name: str, verdict: TaskState) -> ev.Event:
+    if verdict is TaskState.QUEUED:
+        return _admit(state, name)
+    reason = _because(state, state.tasks[name])
+    if verdict is TaskState.SKIPPED:
+        return ev.TaskSkipped(task=name, reason=reason)
+    return ev.TaskBlocked(task=name, reason=reason)
 
 
 def _admit(state: RunState, name: str) -> ev.Event:
@@ -298,10 +304,10 @@ def _because(state: RunState, task: TaskRun) -> str:
     culprits = [
         f"{name} {state.tasks[name].state.value}"
         for name in task.planned.waits_for
-        if state.tasks[name].state is not TaskState.SUCCEEDED and state.tasks[name].state.ended
+        if stands_against(rule, state.tasks[name].state)
     ]
-    shown = ", ".join(culprits[:3]) + (f" and {len(culprits) - 3} more" if len(culprits) > 3 else "")
-    return f"{rule.value}: {shown}" if culprits else f"{rule.value}: no upstream failed"
+    more = f" and {len(culprits) - 3} more" if len(culprits) > 3 else ""
+    return f"{rule.value}: {', '.join(culprits[:3])}{more}"
 
 
 def _seconds(value: float | None) -> str:

@@ -23,18 +23,32 @@ def order(edges: Edges) -> list[str]:
 
 
 def find_cycle(edges: Edges) -> list[str] | None:
-    """A shortest cycle among the names of one strongly connected part, each name once; None if there is none."""
+    """A cycle, each name once and before what it is upstream of; None if there is none.
+
+    It is the shortest of those through the first name (by the alphabet) that is part of any: short to read, found
+    in time linear in names and edges.
+    """
     graph = _digraph(edges)
     for name in edges:
         if graph.has_edge(name, name):
             return [name]
-    for part in nx.strongly_connected_components(graph):
-        if len(part) > 1:
-            start = min(part)
-            inside = graph.subgraph(part)
-            paths = (nx.shortest_path(inside, after, start) for after in sorted(inside.successors(start))[:8])
-            return [start, *min(paths, key=len)[:-1]]
-    return None
+    parts = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    if not parts:
+        return None
+    start = min(min(part) for part in parts)
+    came_from: dict[str, str] = {}
+    for upstream, name in nx.bfs_edges(graph, start):
+        came_from[name] = upstream
+        if graph.has_edge(name, start):
+            return _path(came_from, name)
+    raise ValueError(f"{start} is in a strongly connected part, but on no cycle")
+
+
+def _path(came_from: Mapping[str, str], last: str) -> list[str]:
+    path = [last]
+    while path[-1] in came_from:
+        path.append(came_from[path[-1]])
+    return path[::-1]
 
 
 def ancestors(edges: Edges, name: str) -> frozenset[str]:

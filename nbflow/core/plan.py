@@ -31,9 +31,10 @@ class Action(StrEnum):
 class PlannedTask:
     """One task run to be: a task, or one copy of it that `matrix` made.
 
-    `base` is the declared task. `upstream` holds the copies that it needs; `waits_for` those of them, or of their
-    own upstreams where they are skipped, that are judged. `params` are the task's own (encoded), templates included;
-    `accepts` are the names that its notebook declares. `weight` is the length of the longest path to an end.
+    `base` is the declared task. `upstream` holds the copies that it needs; `waits_for` those that are judged: where
+    one of them does not run in this run, its own upstreams too. `params` are the task's own (encoded), templates
+    included; `accepts` are the names that its notebook declares. `weight` is the length of the longest path of tasks
+    that run from here to an end.
     """
 
     name: str
@@ -113,9 +114,11 @@ def make_plan(
             planned = [replace(one, action=Action.SKIP, reason="not selected") for one in planned]
         copies[name] = tuple(one.name for one in planned)
         draft.update((one.name, replace(one, waits_for=_judged(one, draft))) for one in planned)
-    edges = {name: one.waits_for for name, one in draft.items()}
-    weight = graph.weights(edges, list(draft))
-    return Plan(pipeline=pipeline.name, tasks=tuple(replace(one, weight=weight[name]) for name, one in draft.items()))
+    edges = {name: one.waits_for for name, one in draft.items() if one.action is Action.RUN}
+    weight = graph.weights(edges, list(edges))
+    return Plan(
+        pipeline=pipeline.name, tasks=tuple(replace(one, weight=weight.get(name, 1)) for name, one in draft.items())
+    )
 
 
 def task_references(task: Task) -> frozenset[tuple[str, ...]]:
@@ -175,12 +178,12 @@ def _reuse(one: PlannedTask, reader: str, past: Past | None) -> PlannedTask:
 
 
 def _judged(one: PlannedTask, draft: Mapping[str, PlannedTask]) -> tuple[str, ...]:
-    """Upstreams that take part; a skipped one stands for its own upstreams, so that the order is kept."""
+    """Upstreams that take part; one that does not run lets its own upstreams through, so that the order is kept."""
     found: dict[str, None] = {}
     for name in one.upstream:
-        if draft[name].action is Action.SKIP:
+        if draft[name].action is not Action.RUN:
             found.update(dict.fromkeys(draft[name].waits_for))
-        else:
+        if draft[name].action is not Action.SKIP:
             found[name] = None
     return tuple(found)
 

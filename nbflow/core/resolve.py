@@ -6,7 +6,7 @@ Pure. Must not decide what becomes of the task; a refusal says why and whether i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from nbflow.core.params import task_params
 from nbflow.core.plan import PlannedTask
 from nbflow.core.state import RunState
 from nbflow.core.status import TaskState
-from nbflow.core.values import decode, encode
+from nbflow.core.values import InexactValueError, decode, encode
 
 
 class Refused(Exception):
@@ -30,7 +30,7 @@ class Refused(Exception):
 def run_scope(run: str, logical_date: datetime, timezone: str) -> dict[str, Any]:
     """What expressions see as `run`: its date is that of the logical date in the project's zone."""
     local = logical_date.astimezone(ZoneInfo(timezone))
-    return {"id": run, "date": local.date(), "logical_date": logical_date, "partition": None}
+    return {"id": run, "date": local.date(), "logical_date": logical_date.astimezone(UTC), "partition": None}
 
 
 def resolve_task(state: RunState, planned: PlannedTask) -> dict[str, Any]:
@@ -39,18 +39,26 @@ def resolve_task(state: RunState, planned: PlannedTask) -> dict[str, Any]:
     if planned.when is None and not own:
         accepted = set(planned.accepts)
         return {name: value for name, value in state.created.params.items() if name in accepted}
-    names = references(own)
     try:
-        condition = None if planned.when is None else parse_expression(planned.when)
-        if condition is not None:
-            names |= references(condition)
-        scope = _scope(state, planned, names)
-        if condition is not None and not condition.evaluate(scope):
-            raise Refused(f"when is false: {planned.when}", skip=True)
+        _check_when(state, planned)
+        scope = _scope(state, planned, references(own))
         values = task_params(planned.accepts, scope["params"], own, scope)
-        return {name: encode(value) for name, value in values.items()}
-    except ExprError as error:
+        return {name: encode(value, name=name) for name, value in values.items()}
+    except (ExprError, InexactValueError) as error:
         raise Refused(str(error), skip=False) from error
+
+
+def _check_when(state: RunState, planned: PlannedTask) -> None:
+    """Raises Refused where `when` is false, or has no value."""
+    if planned.when is None:
+        return
+    try:
+        condition = parse_expression(planned.when)
+        holds = condition.evaluate(_scope(state, planned, references(condition)))
+    except ExprError as error:
+        raise Refused(f"when: {error}", skip=False) from error
+    if not holds:
+        raise Refused(f"when is false: {planned.when}", skip=True)
 
 
 def _scope(state: RunState, planned: PlannedTask, names: Iterable[tuple[str, ...]]) -> dict[str, Any]:
@@ -58,7 +66,11 @@ def _scope(state: RunState, planned: PlannedTask, names: Iterable[tuple[str, ...
     return {
         "params": {name: decode(value) for name, value in created.params.items()},
         "run": run_scope(created.run, created.logical_date, created.settings.timezone),
-        "tasks": {name[1]: {"outputs": _outputs(state, name[1])} for name in names if name[0] == "tasks"},
+        "tasks": {
+            name[1]: {"outputs": _outputs(state, name[1])}
+            for name in names
+            if name[0] == "tasks" and name[1] in state.copies
+        },
         "matrix": {name: decode(value) for name, value in planned.matrix.items()},
         "env": dict(created.settings.env),
     }

@@ -17,15 +17,16 @@ from typing import Any, assert_never
 from nbflow.core import events as ev
 from nbflow.core.attempt import CellCounts, Outcome, TaskError
 from nbflow.core.messages import StopMode
-from nbflow.core.plan import PlannedTask
-from nbflow.core.spec import EMPTY, RunIf
+from nbflow.core.plan import Action, PlannedTask
+from nbflow.core.spec import EMPTY
 from nbflow.core.status import TRANSITIONS, RunStatus, TaskState
-
-EARLY = frozenset({RunIf.ONE_SUCCESS, RunIf.ONE_FAILED, RunIf.ONE_DONE})
-"""Rules that may be decided before all upstreams have ended."""
+from nbflow.core.trigger import EARLY, Tally, judge
 
 Lane = tuple[str | None, str | None, int]
-"""Tasks that wait for the same limits: (pool, base where the task has its own `max_parallel`, slots)."""
+"""Tasks that wait for the same limits: (pool, base where its copies have their own `max_parallel`, slots)."""
+
+_PLANNED = {Action.SKIP: TaskState.SKIPPED, Action.REUSE: TaskState.SUCCEEDED}
+"""What the plan makes of a task, whatever its upstreams do."""
 
 
 class InvalidTransition(AssertionError):
@@ -84,15 +85,18 @@ class TaskRun:
 class RunState:
     """A run as its events tell it. Only `evolve` may change it.
 
-    `open` holds the tasks that have not ended, `live` those with an attempt at the executor, `to_judge` those that
-    have become worth judging, `lanes` the queued ones, most urgent first, and `retrying` those that wait for
-    their time. `used` counts what is taken: ("pool", name) in slots, ("base", name) and ("run", "") in task runs.
+    `open` holds the tasks that have not ended, `live` those with an attempt at the executor, `judged` the pending
+    ones whose plan or upstreams have decided, with the verdict, `lanes` the queued ones, most urgent first, and
+    `retrying` those that wait for their time. (A run that stops leaves cancelled tasks in the last two: nobody looks
+    at them again before a resume makes them anew.) `used` counts what is taken: ("pool", name) in slots,
+    ("base", name) and ("run", "") in task runs. `limit_from` is when the run's time limit began.
     """
 
     def __init__(self, created: ev.RunCreated, at: datetime) -> None:
         self.created = created
         self.created_at = at
         self.started_at: datetime | None = None
+        self.limit_from: datetime | None = None
         self.ended_at: datetime | None = None
         self.seq = 0
         self.stop: ev.CancelRequested | None = None
@@ -108,7 +112,7 @@ class RunState:
         self.touched: set[str] = set(self.tasks)
         self.open: dict[str, None] = {}
         self.live: dict[str, None] = {}
-        self.to_judge: dict[str, None] = {}
+        self.judged: dict[str, TaskState] = {}
         self.lanes: dict[Lane, list[tuple[int, int, str]]] = {}
         self.retrying: list[tuple[datetime, int, str]] = []
         self.used: Counter[tuple[str, str]] = Counter()
@@ -142,7 +146,8 @@ class RunState:
 
 def lane_of(planned: PlannedTask) -> Lane:
     """The queue in which a task waits: tasks of one lane wait for the same limits."""
-    return (planned.pool, planned.base if planned.max_parallel is not None else None, planned.slots)
+    limited = planned.max_parallel is not None and planned.matrix
+    return (planned.pool, planned.base if limited else None, planned.slots)
 
 
 def fold(history: Iterable[ev.Stamped]) -> RunState:
@@ -172,11 +177,15 @@ def evolve(state: RunState, stamped: ev.Stamped) -> None:
             raise InvalidTransition(f"{state.run} is created twice")
         case ev.RunStarted():
             state.started_at = state.started_at or stamped.at
+            state.limit_from = state.limit_from or stamped.at
         case ev.RunResumed():
             _resumed(state, event)
+            state.limit_from = stamped.at
         case ev.CancelRequested():
             state.stop = event
         case ev.RunFinished():
+            if state.open or state.ended_at is not None:
+                raise InvalidTransition(f"{state.run}: run_finished with {len(state.open)} tasks open")
             state.ended_at = stamped.at
         case ev.AttemptStarted() | ev.AttemptEnded():
             _attempt(state, event, stamped.at)
@@ -201,9 +210,11 @@ TaskEvent = (
 
 def _task(state: RunState, event: TaskEvent, at: datetime) -> None:
     task = state.tasks[event.task]
-    _move(state, event.task, task, ev.type_of(event))
+    before = _move(state, event.task, task, ev.type_of(event))
     match event:
         case ev.TaskQueued():
+            if before is TaskState.RETRYING:
+                _pop(state, state.retrying, event)
             task.reason, task.params, task.retry_due = event.reason, event.params, None
             entry = (-task.planned.weight, state.index[event.task], event.task)
             heappush(state.lanes.setdefault(lane_of(task.planned), []), entry)
@@ -227,20 +238,32 @@ def _task(state: RunState, event: TaskEvent, at: datetime) -> None:
         _ended(state, event.task, task, at)
 
 
-def _move(state: RunState, name: str, task: TaskRun, kind: str) -> None:
+def _move(state: RunState, name: str, task: TaskRun, kind: str) -> TaskState:
+    """Change the state of a task as the table says, and return the state before."""
+    before = task.state
     sources, target = TRANSITIONS[kind]
-    if task.state not in sources:
-        raise InvalidTransition(f"{state.run}/{name}: {kind} while {task.state.value}")
+    if before not in sources or name in state.live:
+        raise InvalidTransition(f"{state.run}/{name}: {kind} while {before.value}")
     task.state = target
     state.touched.add(name)
-    state.to_judge.pop(name, None)
+    state.judged.pop(name, None)
+    return before
+
+
+def _pop(state: RunState, waiting: list[tuple[Any, int, str]], event: ev.TaskQueued | ev.AttemptSubmitted) -> None:
+    """Take a task from the head of a heap of tasks that wait."""
+    first = heappop(waiting)[2]
+    if first != event.task:
+        raise InvalidTransition(f"{state.run}/{event.task}: {ev.type_of(event)} before {first}")
 
 
 def _submitted(state: RunState, task: TaskRun, event: ev.AttemptSubmitted, at: datetime) -> None:
-    queue = state.lanes[lane_of(task.planned)]
-    if queue[0][2] != event.task:
-        raise InvalidTransition(f"{state.run}/{event.task}: submitted before {queue[0][2]}")
-    heappop(queue)
+    if event.attempt != task.attempt + 1:
+        raise InvalidTransition(f"{state.run}/{event.task}: attempt {event.attempt} follows {task.attempt}")
+    lane = lane_of(task.planned)
+    _pop(state, state.lanes[lane], event)
+    if not state.lanes[lane]:
+        del state.lanes[lane]
     task.attempts.append(Attempt(number=event.attempt, submitted=at))
     task.tries += 1
     task.started = task.started or at
@@ -258,6 +281,8 @@ def _take(state: RunState, planned: PlannedTask, sign: int) -> None:
 
 def _attempt(state: RunState, event: ev.AttemptStarted | ev.AttemptEnded, at: datetime) -> None:
     task = state.tasks[event.task]
+    if event.task not in state.live or event.attempt != task.attempt:
+        raise InvalidTransition(f"{state.run}/{event.task}: {ev.type_of(event)} of attempt {event.attempt}")
     attempt = task.attempts[-1]
     state.touched.add(event.task)
     if isinstance(event, ev.AttemptStarted):
@@ -277,15 +302,13 @@ def _ended(state: RunState, name: str, task: TaskRun, at: datetime) -> None:
         other = state.tasks[below]
         other.waiting -= 1
         other.tally[task.state] += 1
-        _mark(state, below)
+        _judge(state, below)
 
 
 def _resumed(state: RunState, event: ev.RunResumed) -> None:
     for name in event.tasks:
         task = state.tasks[name]
-        if task.state.ended:
-            _move(state, name, task, "task_reset")
-        task.state = TaskState.PENDING
+        _move(state, name, task, "task_reset")
         task.tries, task.error, task.ended, task.retry_due = 0, None, None, None
         task.reason = event.reason
         state.touched.add(name)
@@ -296,18 +319,24 @@ def _resumed(state: RunState, event: ev.RunResumed) -> None:
 def _reopen(state: RunState) -> None:
     """Set up anew what follows from the states of the tasks: for a new run, and for a resumed one."""
     state.open = {name: None for name, task in state.tasks.items() if not task.state.ended}
-    state.live, state.to_judge, state.lanes, state.retrying = {}, {}, {}, []
+    state.live, state.judged, state.lanes, state.retrying = {}, {}, {}, []
     state.used = Counter()
     for name in state.open:
         task = state.tasks[name]
         ended = (state.tasks[up].state for up in task.planned.waits_for)
         task.tally = Counter(one for one in ended if one.ended)
         task.waiting = len(task.planned.waits_for) - task.tally.total()
-        _mark(state, name)
+        _judge(state, name)
 
 
-def _mark(state: RunState, name: str) -> None:
-    """Note that a pending task may be decided now."""
+def _judge(state: RunState, name: str) -> None:
+    """Note what the plan, or the upstreams by the task's rule, make of a pending task, once they do."""
     task = state.tasks[name]
-    if task.state is TaskState.PENDING and (task.waiting == 0 or task.planned.run_if in EARLY):
-        state.to_judge[name] = None
+    planned = task.planned
+    if task.state is not TaskState.PENDING:
+        return
+    verdict = _PLANNED.get(planned.action)
+    if verdict is None and (task.waiting == 0 or planned.run_if in EARLY):
+        verdict = judge(planned.run_if, Tally.of(task.tally, task.waiting))
+    if verdict is not None:
+        state.judged[name] = verdict

@@ -68,8 +68,11 @@ TRANSITIONS: dict[str, tuple[frozenset[TaskState], TaskState]] = {
         TaskState.CANCELLED,
     ),
     "task_reset": (
-        frozenset({TaskState.FAILED, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED, TaskState.CANCELLED}),
+        frozenset(TaskState) - {TaskState.RUNNING, TaskState.SUCCEEDED},
         TaskState.PENDING,
     ),
 }
-"""Event type -> (states in which it may happen, state that it leads to)."""
+"""Event type -> (states in which it may happen, state that it leads to).
+
+`task_reset` is what `run_resumed` does to each of its tasks: what succeeded stays, and nothing may be running.
+"""

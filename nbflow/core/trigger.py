@@ -9,7 +9,27 @@ from typing import assert_never
 from nbflow.core.spec import RunIf
 from nbflow.core.status import TaskState
 
+EARLY = frozenset({RunIf.ONE_SUCCESS, RunIf.ONE_FAILED, RunIf.ONE_DONE})
+"""Rules that may let a task run before all its upstreams have ended."""
+
 _BAD = (TaskState.FAILED, TaskState.UPSTREAM_FAILED, TaskState.CANCELLED)
+
+_AGAINST: Mapping[RunIf, frozenset[TaskState]] = {
+    RunIf.ALL_SUCCESS: frozenset({*_BAD, TaskState.SKIPPED}),
+    RunIf.ALL_FAILED: frozenset({TaskState.SUCCEEDED, TaskState.SKIPPED}),
+    RunIf.ONE_SUCCESS: frozenset({*_BAD, TaskState.SKIPPED}),
+    RunIf.ONE_FAILED: frozenset({TaskState.SUCCEEDED, TaskState.SKIPPED}),
+    RunIf.ONE_DONE: frozenset({TaskState.UPSTREAM_FAILED, TaskState.CANCELLED, TaskState.SKIPPED}),
+    RunIf.NONE_FAILED: frozenset(_BAD),
+    RunIf.NONE_SKIPPED: frozenset({TaskState.SKIPPED}),
+    RunIf.ALL_DONE: frozenset(),
+    RunIf.ALWAYS: frozenset(),
+}
+
+
+def stands_against(rule: RunIf, state: TaskState) -> bool:
+    """Whether an upstream in this state is a reason why a task of this rule does not run."""
+    return state in _AGAINST[rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +58,13 @@ def judge(rule: RunIf, tally: Tally) -> TaskState | None:
     """QUEUED where the task may run, SKIPPED or UPSTREAM_FAILED where it will not, None while it is open.
 
     A task without upstreams always runs. The rules are those of Airflow's trigger rules of the same names, but
-    that `always` waits for the upstreams, since `needs` orders.
+    that `always` waits for the upstreams, since `needs` orders, and that a refusal waits for them too.
     """
     all_ended = tally.waiting == 0
     total = tally.waiting + tally.succeeded + tally.bad + tally.skipped
     if total == 0:
         return TaskState.QUEUED
-    if rule in (RunIf.ONE_SUCCESS, RunIf.ONE_FAILED, RunIf.ONE_DONE):
+    if rule in EARLY:
         return _judge_one(rule, tally, all_ended)
     if not all_ended:
         return None
@@ -69,7 +89,7 @@ def _judge_one(rule: RunIf, tally: Tally, all_ended: bool) -> TaskState | None:
     elif rule is RunIf.ONE_SUCCESS:
         found, otherwise = tally.succeeded, _blocked(tally)
     else:
-        found, otherwise = tally.succeeded + tally.failed, _blocked(tally)
+        found, otherwise = tally.succeeded + tally.failed, TaskState.SKIPPED
     if found:
         return TaskState.QUEUED
     return otherwise if all_ended else None
