@@ -1,0 +1,177 @@
+"""`load(path)`: the files of a project as a `ProjectSpec`, or everything that is wrong with how they are written.
+
+What can be judged only with other parts of the specification is `core.validate`; what needs notebooks or kernels
+is `check.py`. Light on purpose: `nbflow list` needs no more than this.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbflow.config.build import Builder, inside
+from nbflow.config.files import Files, open_files
+from nbflow.config.keys import FILE, INCLUDED, PROFILES
+from nbflow.config.layers import Document
+from nbflow.config.origins import Origins
+from nbflow.config.shape import Reading, described
+from nbflow.config.table import Table
+from nbflow.core.faults import Fault, KeyPath, did_you_mean
+from nbflow.core.spec import Pipeline, ProjectSpec
+from nbflow.errors import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """`spec` is None where any problem is more than a warning.
+
+    `draft` is what could be understood even so, to look for further faults in, and `files` gives those their
+    places; both are None only where the main file cannot be parsed. Problems are in the order of the files.
+    """
+
+    spec: ProjectSpec | None
+    problems: list[Problem]
+    draft: ProjectSpec | None = None
+    files: Files | None = None
+
+
+def load(path: Path, *, profile: str | None = None) -> Loaded:
+    """Read the file at `path` and what it includes. Never raises for a mistake of the user's."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute() keeps `..`
+    files, problems = open_files(path, profile)
+    if files is None:
+        return Loaded(spec=None, problems=problems)
+    loading = _Loading(files, profile)
+    draft = loading.run()
+    problems += loading.problems
+    return Loaded(
+        spec=draft if all(problem.warning for problem in problems) else None,
+        problems=in_order(problems),
+        draft=draft,
+        files=files,
+    )
+
+
+def in_order(problems: list[Problem]) -> list[Problem]:
+    """Problems in the order of files, lines and columns, each once."""
+    once = list(dict.fromkeys(problems))
+    return sorted(once, key=lambda problem: (problem.file, problem.line or 0, problem.col or 0))
+
+
+class _Loading:
+    """One `load`: reads each document and builds the specification, gathering problems."""
+
+    def __init__(self, files: Files, profile: str | None) -> None:
+        self.files = files
+        self.profile = profile
+        self.problems: list[Problem] = []
+
+    def run(self) -> ProjectSpec:
+        root, main = self.files.root, self._main()
+        settings: Mapping[str, Any] = main.get("nbflow", {})
+        defaults: Mapping[str, Any] = main.get("defaults", {})
+        notebooks = self._notebooks(settings)
+        pipelines = self._build(self.files.main, main, notebooks, defaults)
+        pools: dict[str, int] = dict(main.get("pools", {}))
+        for document in self.files.included:
+            own = self._read(document, INCLUDED)
+            folder = _folder(root, posixpath.dirname(document.base.file))
+            pipelines |= self._build(document, own, folder, {**defaults, **own.get("defaults", {})})
+            pools = own.get("pools", {}) | pools
+        outputs = _absolute(root, settings.get("outputs", "outputs"))
+        return ProjectSpec(
+            root=str(root),
+            file=self.files.main.base.file,
+            pipelines=pipelines,
+            timezone=self._timezone(settings.get("timezone", "UTC")),
+            notebooks=notebooks,
+            outputs=outputs,
+            state=_absolute(root, settings["state"]) if "state" in settings else f"{outputs}/.nbflow/state.db",
+            pools=pools,
+            profile=self.profile,
+            origins=Origins(self.files, pipelines, pools),
+        )
+
+    def _note(self, document: Document, faults: Iterable[Fault]) -> None:
+        self.problems += [document.problem(fault) for fault in faults]
+
+    def _read(self, document: Document, table: Table) -> dict[str, Any]:
+        reading = Reading()
+        found: dict[str, Any] = table.read(document.data, (), reading)
+        self._note(document, reading.faults)
+        return found
+
+    def _main(self) -> dict[str, Any]:
+        """The main file with the profile merged over it. All profiles are judged by their shape alone before."""
+        main = self.files.main
+        if "profiles" in main.base.data:
+            reading = Reading(partial=True)
+            PROFILES.read(main.base.data["profiles"], ("profiles",), reading)
+            self._note(Document(main.base), [fault for fault in reading.faults if not self._is_merged(fault.key)])
+        return self._read(main, FILE)
+
+    def _is_merged(self, key: KeyPath) -> bool:
+        """Whether a key of a profile is found again in the merged file."""
+        return key[1:2] == (self.profile,) and len(key) > 2 and key[2] != "profiles"
+
+    def _build(
+        self, document: Document, table: Mapping[str, Any], folder: str, defaults: Mapping[str, Any]
+    ) -> dict[str, Pipeline]:
+        """The pipelines of a document but those that an earlier one has declared already."""
+        tables: Mapping[str, Mapping[str, Any]] = table.get("pipelines", {})
+        own = {name: one for name, one in tables.items() if self.files.document(("pipelines", name)) is document}
+        builder = Builder(folder=folder, defaults=defaults)
+        pipelines = {pipeline.name: pipeline for pipeline in builder.pipelines(own)}
+        self._note(document, builder.faults)
+        return pipelines
+
+    def _notebooks(self, settings: Mapping[str, Any]) -> str:
+        """The folder where paths of notebooks start, relative to the project."""
+        if "notebooks" not in settings:
+            return _folder(self.files.root, "")
+        key, message = ("nbflow", "notebooks"), "there is no such folder"
+        try:
+            folder = inside("", settings["notebooks"])
+            if (self.files.root / folder).is_dir():
+                return folder
+        except (ValueError, OSError) as error:
+            message = str(error)
+        self._note(self.files.main, [Fault(key=key, message=message)])
+        return "."
+
+    def _timezone(self, name: str) -> str:
+        if name != "UTC" and (fault := timezone_fault(name)):
+            self._note(self.files.main, [fault])
+            return "UTC"
+        return name
+
+
+def timezone_fault(name: str) -> Fault | None:
+    """What is wrong with the name of a time zone, None if nothing. The machine's own zone has no name here."""
+    import zoneinfo
+
+    key = ("nbflow", "timezone")
+    if name in {"localtime", "posixrules", "Factory"} or name.startswith(("right/", "posix/")):
+        return Fault(
+            key=key, message=f'"{name}" is not the same on every machine', hint='name a zone, such as "Europe/Prague"'
+        )
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = did_you_mean(name, zoneinfo.available_timezones(), what="names are such as Europe/Prague; there are")
+        return Fault(key=key, message=f"{described(name)} is no name of a time zone", hint=hint)
+    return None
+
+
+def _folder(root: Path, folder: str) -> str:
+    """The folder "notebooks" in a folder of the project if there is one, else that folder itself."""
+    own = posixpath.normpath(posixpath.join(folder, "notebooks"))
+    return own if (root / own).is_dir() else folder or "."
+
+
+def _absolute(root: Path, path: str) -> str:
+    return os.path.abspath(root / path)  # noqa: PTH100 - Path.absolute() keeps `..`
