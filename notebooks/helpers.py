@@ -85,9 +85,11 @@ def list_files(folders: Sequence[str], today: date | str | None) -> pd.DataFrame
 def show_table(table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> None:
     """Display `table` without its index, as HTML and as text. `formats`: format strings by column."""
     rules = {column: pattern.format for column, pattern in (formats or {}).items()}
-    words = [column for column in table.columns if not pd.api.types.is_numeric_dtype(table[column])]
+    words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    heads = [f"th.col{table.columns.get_loc(name)}" for name in words]
     styler = table.style.hide(axis="index").format(rules, na_rep="–").set_uuid("table")
-    styler = styler.set_properties(subset=words, **{"text-align": "left"})
+    styler = styler.set_properties(subset=words, **{"text-align": "left", "white-space": "nowrap"})
+    styler = styler.set_table_styles([{"selector": h, "props": "text-align: left"} for h in heads])
     plain = table.copy()
     for column, rule in rules.items():
         plain[column] = [rule(value) if pd.notna(value) else "–" for value in table[column]]
