@@ -45,6 +45,7 @@ class Engine:
         self._fence = fence
         self._ports = ports
         self._inbox: queue.SimpleQueue[msg.Message] = queue.SimpleQueue()
+        self._next_poll = 0.0
 
     @property
     def state(self) -> RunState:
@@ -66,6 +67,7 @@ class Engine:
             self._handle(first)
             while self._state.ended_at is None:
                 self._handle(self._wait())
+            self._ports.store.take(self._state.run)  # what came too late must not meet the run when it is resumed
         finally:
             self._ports.executor.close()
         return self._state
@@ -95,14 +97,23 @@ class Engine:
                 pass
 
     def _wait(self) -> list[msg.Message]:
-        """Whatever has come in; where nothing does, what others left in the store, or the passing of time."""
+        """Whatever has come in, or the passing of time; now and then also what others left in the store."""
+        messages: list[msg.Message] = []
         try:
-            messages = [self._inbox.get(timeout=self._patience(self._ports.clock.now()))]
+            messages.append(self._inbox.get(timeout=self._patience(self._ports.clock.now())))
         except queue.Empty:
-            return [*self._ports.store.take(self._state.run), msg.Tick()]
+            messages.append(msg.Tick())
         while not self._inbox.empty():
             messages.append(self._inbox.get_nowait())
-        return messages
+        return [*messages, *self._requests()]
+
+    def _requests(self) -> list[msg.Cancel]:
+        """What others left in the store: asked by the clock, so that a busy inbox does not keep them waiting."""
+        now = self._ports.clock.monotonic()
+        if now < self._next_poll:
+            return []
+        self._next_poll = now + POLL_SECONDS
+        return self._ports.store.take(self._state.run)
 
     def _patience(self, now: datetime) -> float:
         due = next_wakeup(self._state)
