@@ -1,54 +1,92 @@
-"""Numbered migrations: `migrations/NNNN_name.sql`, each applied once, each in one transaction.
+"""Numbered migrations: `migrations/NNNN_name.sql`, each applied once, all that are due in one transaction.
 
-The number of the last one is SQLite's `user_version`. A store of a newer nbflow is refused.
+Each ends by setting SQLite's `user_version` to its own number. A store of a newer nbflow is refused.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 from nbflow.errors import UnreachableError
+from nbflow.store import sql
+from nbflow.store.transaction import transaction
+
+
+class Migration(NamedTuple):
+    """One step from a schema to the next; `number` is the version that it leads to, `script` its SQL."""
+
+    number: int
+    name: str
+    script: str
 
 
 @cache
-def migrations() -> tuple[tuple[int, str, str], ...]:
-    """(number, name, statements) in order."""
+def migrations() -> tuple[Migration, ...]:
+    """All migrations, in order."""
     folder = resources.files("nbflow.store").joinpath("migrations")
     found = [
-        (int(entry.name[:4]), entry.name, entry.read_text("utf-8"))
+        Migration(int(entry.name[:4]), entry.name, entry.read_text("utf-8"))
         for entry in folder.iterdir()
         if entry.name.endswith(".sql")
     ]
     return tuple(sorted(found))
 
 
-def migrate(connection: sqlite3.Connection, place: str) -> None:
-    """Bring a store to the newest schema. Raises UnreachableError for one that is newer than this nbflow."""
-    newest = migrations()[-1][0]
-    if _version(connection) == newest:
+def migrate(
+    connection: sqlite3.Connection, place: str, seconds: float, steps: Sequence[Migration] | None = None
+) -> None:
+    """Bring a store to the newest schema, wholly or not at all.
+
+    `place` is its name for messages; another process that is at it is waited for so many seconds.
+
+    Foreign keys must be off: rebuilding a table would delete what refers to it. Raises UnreachableError for a store
+    that is newer than this nbflow, and does not touch it.
+    """
+    steps = migrations() if steps is None else steps
+    if _version(connection, place, steps) == steps[-1].number:
         return
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
-        version = _version(connection)
-        if version > newest:
+    with transaction(connection, seconds):
+        version = _version(connection, place, steps)
+        for step in steps:
+            if step.number > version:
+                _apply(connection, step)
+        if broken := connection.execute(sql.statements()["find_broken_references"]).fetchall():
             raise UnreachableError(
-                f"{place}: the store has schema {version}, this nbflow knows up to {newest}",
-                hint="upgrade nbflow, or point [nbflow] state to another file",
+                f"{place}: {len(broken)} rows of the store refer to rows that are not there; it was not upgraded",
+                hint="restore it from a backup",
             )
-        for number, _, script in migrations():
-            if number > version:
-                for statement in script.split(";\n"):
-                    if statement.strip():
-                        connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number:d}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+def split(script: str) -> Iterator[str]:
+    """The statements of a script. Raises ValueError where the last one has no end."""
+    statement = ""
+    for part in re.split(r"(?<=;)", script):
+        statement += part
+        if sqlite3.complete_statement(statement):
+            yield statement.strip()
+            statement = ""
+    if re.sub(r"--.*", "", statement).strip():
+        raise ValueError(f"a statement without its semicolon: {statement.strip()}")
+
+
+def _apply(connection: sqlite3.Connection, step: Migration) -> None:
+    for statement in split(step.script):
+        connection.execute(statement)
+    number = connection.execute(sql.statements()["read_version"]).fetchone()[0]
+    if number != step.number:
+        raise ValueError(f"{step.name} leads to version {number}, not {step.number}")
+
+
+def _version(connection: sqlite3.Connection, place: str, steps: Sequence[Migration]) -> int:
+    version: int = connection.execute(sql.statements()["read_version"]).fetchone()[0]
+    if version > steps[-1].number:
+        raise UnreachableError(
+            f"{place}: the store has schema {version}, this nbflow knows up to {steps[-1].number}",
+            hint="upgrade nbflow, or set [nbflow] state to another file",
+        )
     return version

@@ -1,10 +1,11 @@
--- Every statement of the store, by name. `:name` are bound parameters.
+-- Every statement of the SQLite store, by name. `:name` are bound parameters.
 
 -- name: create_run
 INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES (:run, :pipeline, :state, :created, :seq, :document);
 
 -- name: update_run
-UPDATE runs SET state = :state, seq = :seq, document = :document WHERE run = :run AND seq = :before AND fence = :fence;
+UPDATE runs SET state = :state, seq = :seq, document = :document
+WHERE run = :run AND seq = :before AND fence = :fence AND owner IS NOT NULL;
 
 -- name: add_event
 INSERT INTO events (run, seq, at, type, body) VALUES (:run, :seq, :at, :type, :body);
@@ -14,9 +15,6 @@ INSERT INTO tasks (run, position, task, state, document, outputs)
 VALUES (:run, :position, :task, :state, :document, :outputs)
 ON CONFLICT (run, position) DO UPDATE SET state = excluded.state, document = excluded.document, outputs = excluded.outputs;
 
--- name: read_owner
-SELECT owner, fence FROM runs WHERE run = :run;
-
 -- name: claim_run
 UPDATE runs SET owner = :owner, fence = fence + 1 WHERE run = :run AND fence = :fence;
 
@@ -24,15 +22,20 @@ UPDATE runs SET owner = :owner, fence = fence + 1 WHERE run = :run AND fence = :
 UPDATE runs SET owner = NULL WHERE run = :run AND fence = :fence;
 
 -- name: read_events
-SELECT run, seq, at, type, body FROM events WHERE run = :run AND seq > :after ORDER BY seq;
+SELECT run, seq, at, type, body FROM events WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: read_run
 SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs WHERE run = :run;
 
 -- name: read_runs
 SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs
-WHERE (:pipeline IS NULL OR pipeline = :pipeline)
-  AND run >= :prefix AND run < :prefix_end
+WHERE substr(run, 1, length(:prefix)) = :prefix
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+ORDER BY created DESC, run DESC LIMIT :limit;
+
+-- name: read_runs_of_pipeline
+SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs
+WHERE pipeline = :pipeline AND substr(run, 1, length(:prefix)) = :prefix
   AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
 ORDER BY created DESC, run DESC LIMIT :limit;
 
@@ -40,7 +43,7 @@ ORDER BY created DESC, run DESC LIMIT :limit;
 SELECT document FROM tasks WHERE run = :run ORDER BY position;
 
 -- name: read_last_success
-SELECT tasks.run AS run, tasks.outputs AS outputs FROM runs
+SELECT tasks.run, tasks.document, tasks.outputs FROM runs
 JOIN tasks ON tasks.run = runs.run AND tasks.task = :task
 WHERE runs.pipeline = :pipeline AND tasks.state = 'succeeded'
 ORDER BY runs.created DESC, runs.run DESC LIMIT 1;
@@ -53,3 +56,30 @@ SELECT id, body FROM inbox WHERE run = :run ORDER BY id;
 
 -- name: drop_requests
 DELETE FROM inbox WHERE run = :run AND id <= :last;
+
+-- name: begin
+BEGIN IMMEDIATE;
+
+-- name: commit
+COMMIT;
+
+-- name: rollback
+ROLLBACK;
+
+-- name: write_ahead
+PRAGMA journal_mode = WAL;
+
+-- name: sync_each_commit
+PRAGMA synchronous = FULL;
+
+-- name: check_references
+PRAGMA foreign_keys = ON;
+
+-- name: read_application
+PRAGMA application_id;
+
+-- name: read_version
+PRAGMA user_version;
+
+-- name: find_broken_references
+PRAGMA foreign_key_check;

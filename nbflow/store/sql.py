@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from nbflow.core import codec
 from nbflow.core import events as ev
 from nbflow.core.messages import Cancel
+from nbflow.core.plan import Past
 from nbflow.core.views import Projection, RunRow
 
 
@@ -29,7 +30,7 @@ def event_values(stamped: ev.Stamped) -> dict[str, Any]:
     return {
         "run": stamped.run,
         "seq": stamped.seq,
-        "at": stamped.at.isoformat(),
+        "at": to_instant(stamped.at),
         "type": ev.type_of(stamped.event),
         "body": to_json(ev.dump(stamped.event)),
     }
@@ -47,7 +48,7 @@ def run_values(row: RunRow) -> dict[str, Any]:
         "run": row.run,
         "pipeline": row.pipeline,
         "state": row.state,
-        "created": row.created.isoformat(),
+        "created": to_instant(row.created),
         "seq": row.seq,
         "document": to_json(row.document),
     }
@@ -83,14 +84,21 @@ def task_values(projection: Projection) -> list[dict[str, Any]]:
     ]
 
 
-def to_json(value: Any) -> str:
-    """Compact JSON text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain_mapping)
+def task_of(row: Sequence[Any]) -> Mapping[str, Any]:
+    """A task document from a row of `read_tasks`."""
+    document: Mapping[str, Any] = json.loads(row[0])
+    return document
 
 
-def from_json(text: str) -> Any:
-    """The value of JSON text that the store wrote."""
-    return json.loads(text)
+def past_of(row: Sequence[Any]) -> Past:
+    """A success from the row of `read_last_success`: where a result was only taken over, the run that it came from."""
+    run, document, outputs = row
+    return Past(run=json.loads(document)["reused_from"] or run, outputs=json.loads(outputs))
+
+
+def request_text(request: Cancel) -> str:
+    """A request as it is stored."""
+    return to_json(codec.dump(request))
 
 
 def request_of(body: str) -> Cancel:
@@ -98,7 +106,20 @@ def request_of(body: str) -> Cancel:
     return codec.load(Cancel, json.loads(body))
 
 
+def to_instant(at: datetime) -> str:
+    """UTC, microseconds, one length for all: text that sorts as time does."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON text, in ASCII: notebooks print lone surrogates too, which have no UTF-8 form."""
+    return _ENCODER.encode(value)
+
+
 def _plain_mapping(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain_mapping)

@@ -1,91 +1,95 @@
-"""The store on one SQLite file: WAL, every commit on disk, one writer at a time.
-
-A store object may be used from any thread; its calls are serialised.
-"""
+"""The store on one SQLite file: WAL, every commit on disk, one writer at a time. Its SQL stands in `queries.sql`."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
-import threading
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nbflow.core import codec
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel
 from nbflow.core.plan import Past
 from nbflow.core.views import Projection, RunRow
-from nbflow.errors import ConflictError, UnreachableError
-from nbflow.store import sql
-from nbflow.store.migrate import migrate
+from nbflow.errors import UnreachableError
+from nbflow.store import refusals, sql
+from nbflow.store.database import Database
 
 BUSY_SECONDS = 60.0
 """How long a call waits for another writer before it gives up."""
 
+PAGE = 1000
+"""Events that are read at a time."""
+
 
 class SqliteStore:
-    """Implements `ports.Store` on a file; `path` is made, with its folder, where it is missing."""
+    """Implements `ports.Store` on a file, for any number of threads and processes.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        self._sql = sql.statements()
-        with self._named():
-            self._connection = _connect(path)
-        try:
-            with self._named():
-                migrate(self._connection, str(path))
-        except BaseException:
-            self._connection.close()
-            raise
+    A file that is missing is made, with its folder: at once, or, without `create`, by the first run; until then the
+    store is empty.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._database = Database(path, busy_seconds)
+        self._database.open(create=create)
 
     def create(self, events: Sequence[Stamped], projection: Projection) -> None:
         """Begin a run."""
-        with self._transaction():
+        refusals.check_batch(events, projection)
+        self._database.open(create=True)
+        with self._database.transaction():
             try:
-                self._run("create_run", sql.run_values(projection.row))
+                self._database.run("create_run", sql.run_values(projection.row))
             except sqlite3.IntegrityError:
-                raise ConflictError(f"run {projection.row.run} exists already") from None
+                raise refusals.exists(projection.row.run) from None
             self._keep(events, projection)
 
     def claim(self, run: str, owner: str, alive: Callable[[str], bool]) -> int:
-        """Own a run."""
-        with self._transaction():
-            row = self._run("read_owner", {"run": run}).fetchone()
+        """Own a run. `alive` is asked outside of any transaction; a claim that came in between is seen by the fence."""
+        while True:
+            row = self.run(run)
             if row is None:
-                raise ConflictError(f"run {run} is not in the store")
-            holder, fence = row
-            if holder is not None and holder != owner and alive(holder):
-                raise ConflictError(f"run {run} is owned by {holder}", hint="it is still going on: nbflow logs -f")
-            self._run("claim_run", {"run": run, "owner": owner, "fence": fence})
-            return int(fence) + 1
+                raise refusals.unknown(run)
+            if row.owner is not None and row.owner != owner and alive(row.owner):
+                raise refusals.held(run, row.owner)
+            with self._database.transaction():
+                values = {"run": run, "owner": owner, "fence": row.fence}
+                if self._database.run("claim_run", values).rowcount == 1:
+                    return row.fence + 1
 
     def release(self, run: str, fence: int) -> None:
         """Give a run back."""
-        with self._transaction():
-            self._run("release_run", {"run": run, "fence": fence})
+        with self._database.transaction():
+            self._database.run("release_run", {"run": run, "fence": fence})
 
     def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
         """Keep events."""
-        with self._transaction():
-            before = events[0].seq - 1
-            values = {**sql.run_values(projection.row), "before": before, "fence": fence}
-            if self._run("update_run", values).rowcount != 1:
-                raise ConflictError(_stale(self.run(projection.row.run), before, fence))
+        before = refusals.check_batch(events, projection)
+        values = {**sql.run_values(projection.row), "before": before, "fence": fence}
+        with self._database.transaction():
+            if self._database.run("update_run", values).rowcount != 1:
+                run = projection.row.run
+                raise refusals.stale(run, self.run(run), before, fence)
             self._keep(events, projection)
 
     def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
-        """The events of a run."""
-        return (sql.event_of(row) for row in self._rows("read_events", {"run": run, "after": after}))
+        """The events of a run, read as they are asked for."""
+        while True:
+            rows = self._database.rows("read_events", {"run": run, "after": after, "limit": PAGE})
+            with self._decoding():
+                page = [sql.event_of(row) for row in rows]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq
 
     def run(self, run: str) -> RunRow | None:
         """The row of a run."""
-        rows = self._rows("read_run", {"run": run})
-        return sql.run_of(rows[0]) if rows else None
+        rows = self._database.rows("read_run", {"run": run})
+        with self._decoding():
+            return sql.run_of(rows[0]) if rows else None
 
     def runs(
         self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
@@ -94,126 +98,60 @@ class SqliteStore:
         values = {
             "pipeline": pipeline,
             "prefix": prefix,
-            "prefix_end": prefix + "\U0010ffff",
             "states": sql.to_json(list(states)) if states else None,
-            "limit": limit,
+            "limit": max(0, min(limit, sys.maxsize)),
         }
-        return [sql.run_of(row) for row in self._rows("read_runs", values)]
+        rows = self._database.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
+        with self._decoding():
+            return [sql.run_of(row) for row in rows]
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:
         """The task documents of a run."""
-        return [sql.from_json(row[0]) for row in self._rows("read_tasks", {"run": run})]
+        rows = self._database.rows("read_tasks", {"run": run})
+        with self._decoding():
+            return [sql.task_of(row) for row in rows]
 
     def last_success(self, pipeline: str, task: str) -> Past | None:
         """The newest success of a task."""
-        rows = self._rows("read_last_success", {"pipeline": pipeline, "task": task})
-        return Past(run=rows[0][0], outputs=sql.from_json(rows[0][1])) if rows else None
+        rows = self._database.rows("read_last_success", {"pipeline": pipeline, "task": task})
+        with self._decoding():
+            return sql.past_of(rows[0]) if rows else None
 
     def post(self, run: str, request: Cancel) -> None:
         """Leave a request."""
-        with self._transaction():
+        with self._database.transaction():
             try:
-                self._run("post_request", {"run": run, "body": sql.to_json(codec.dump(request))})
-            except sqlite3.IntegrityError:
-                raise ConflictError(f"run {run} is not in the store") from None
+                self._database.run("post_request", {"run": run, "body": sql.request_text(request)})
+            except (sqlite3.IntegrityError, UnicodeEncodeError):
+                raise refusals.unknown(run) from None
 
     def take(self, run: str) -> list[Cancel]:
-        """Take the requests."""
-        if not self._rows("read_requests", {"run": run}):
+        """Take the requests. Mostly there are none: only then is nothing written."""
+        if not self._database.rows("read_requests", {"run": run}):
             return []
-        with self._transaction():
-            rows = self._run("read_requests", {"run": run}).fetchall()
+        with self._database.transaction():
+            rows = self._database.rows("read_requests", {"run": run})
+            with self._decoding():
+                requests = [sql.request_of(body) for _, body in rows]
             if rows:
-                self._run("drop_requests", {"run": run, "last": rows[-1][0]})
-            return [sql.request_of(body) for _, body in rows]
+                self._database.run("drop_requests", {"run": run, "last": rows[-1][0]})
+        return requests
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def _keep(self, events: Sequence[Stamped], projection: Projection) -> None:
-        self._connection.executemany(self._sql["add_event"], [sql.event_values(event) for event in events])
-        self._connection.executemany(self._sql["put_task"], sql.task_values(projection))
-
-    def _run(self, name: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
-        return self._connection.execute(self._sql[name], values)
-
-    def _rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
-        with self._lock, self._named():
-            return self._run(name, values).fetchall()
+        self._database.run_many("add_event", [sql.event_values(event) for event in events])
+        self._database.run_many("put_task", sql.task_values(projection))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, self._named():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Turn what SQLite or the disk says into an error that names the store and the way out."""
+    def _decoding(self) -> Iterator[None]:
+        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
         try:
             yield
-        except sqlite3.IntegrityError:
-            raise
-        except (sqlite3.Error, OSError) as error:
-            raise UnreachableError(f"{self._path}: the store cannot be used: {error}", hint=_hint(error)) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        _create(path)
-    elif path.stat().st_size == 0:
-        raise OSError("it is empty, so its history is lost")
-    connection = _open(path)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _create(path: Path) -> None:
-    """Make a store beside its place and link it there whole: nobody sees an empty file, and two may try at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    draft = Path(name)
-    try:
-        with closing(_open(draft)) as connection:
-            migrate(connection, str(path))
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _stale(row: RunRow | None, before: int, fence: int) -> str:
-    if row is None:
-        return "the run has been removed from the store"
-    if row.fence != fence:
-        return f"run {row.run} has been taken over by {row.owner}"
-    return f"run {row.run} is at event {row.seq}, not {before}: somebody else wrote to it"
-
-
-def _hint(error: Exception) -> str:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return f"another process has been writing to it for {BUSY_SECONDS:g} s; look for it with: nbflow doctor"
-    if "malformed" in text or "not a database" in text or "empty" in text:
-        return "restore the file from a backup, or move it away to begin a new history"
-    if "full" in text:
-        return "make room on the disk, then: nbflow resume"
-    return "check that the file and its folder can be written, or set [nbflow] state to another place"
+        except (ValueError, LookupError, TypeError) as error:
+            raise UnreachableError(
+                f"{self._database.path}: the store holds something that this nbflow cannot read: {error!r}",
+                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
+            ) from error

@@ -1,6 +1,8 @@
 -- Runs, their events, and the projections that lists are made from.
+PRAGMA application_id = 1851942508; -- "nbfl": by it nbflow knows its own files
+
 CREATE TABLE runs (
-    run      TEXT PRIMARY KEY,
+    run      TEXT PRIMARY KEY NOT NULL,
     pipeline TEXT NOT NULL,
     state    TEXT NOT NULL,
     created  TEXT NOT NULL,
@@ -9,8 +11,9 @@ CREATE TABLE runs (
     owner    TEXT,
     fence    INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX runs_by_time ON runs (created DESC, run DESC);
-CREATE INDEX runs_by_pipeline ON runs (pipeline, created DESC, run DESC);
+-- With the state in them, both answer the filters of a list without a look at the rows.
+CREATE INDEX runs_by_time ON runs (created DESC, run DESC, state);
+CREATE INDEX runs_by_pipeline ON runs (pipeline, created DESC, run DESC, state);
 
 CREATE TABLE events (
     run  TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
@@ -38,3 +41,5 @@ CREATE TABLE inbox (
     body TEXT NOT NULL
 );
 CREATE INDEX inbox_by_run ON inbox (run, id);
+
+PRAGMA user_version = 1;

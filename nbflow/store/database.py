@@ -1,0 +1,158 @@
+"""One SQLite file for many threads: calls in turn, waiting for other processes, and errors that name the file.
+
+Knows named statements, not what they are for. What SQLite or the disk says becomes an UnreachableError here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nbflow.errors import UnreachableError
+from nbflow.store.file import ELSEWHERE, RESTORE, create_file, open_file
+from nbflow.store.sql import statements
+from nbflow.store.transaction import patiently, transaction
+
+
+class Database:
+    """A connection to the file `path`, opened as soon as it is needed and there. Others are waited for `seconds`."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path = path.absolute()
+        self._seconds = seconds
+        self._lock = threading.RLock()
+        self._sql = statements()
+        self._process = os.getpid()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._closed: str | None = None
+
+    def open(self, *, create: bool) -> bool:
+        """Open the file where it is there; `create` makes one that is missing. Whether it is open now."""
+        with self._used():
+            if self._connection is None:
+                if not _is_there(self.path):
+                    if not create:
+                        return False
+                    create_file(self.path)
+                self._connection = patiently(lambda: open_file(self.path, self._seconds), self._seconds)
+                self._file = _identity(self.path)
+            elif self._file != _identity(self.path):
+                raise UnreachableError(
+                    f"{self.path}: the store was removed or replaced while it was in use",
+                    hint="put the file back, or start again to use the new one",
+                )
+            return True
+
+    def rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
+        """All rows of a statement; none where there is no file, or where the values are none that it could hold."""
+        with self._used():
+            if not self.open(create=False):
+                return []
+            try:
+                return patiently(lambda: self.run(name, values).fetchall(), self._seconds)
+            except (UnicodeEncodeError, OverflowError):
+                return []
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What `run` and `run_many` write inside is on disk afterwards, or nothing of it, where an error leaves it."""
+        with self._used():
+            self.open(create=False)
+            with transaction(self._ready, self._seconds):
+                yield
+
+    def run(self, name: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
+        """Execute a statement."""
+        return self._ready.execute(self._sql[name], values)
+
+    def run_many(self, name: str, values: Iterable[Mapping[str, Any]]) -> None:
+        """Execute a statement for each set of values."""
+        self._ready.executemany(self._sql[name], values)
+
+    def close(self) -> None:
+        """Close the file; a process that was forked off leaves it to the one that opened it."""
+        if os.getpid() == self._process:
+            with self._lock:
+                self._shut("it has been closed")
+
+    @property
+    def _ready(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise UnreachableError(f"{self.path}: there is no store yet", hint="nbflow run makes one")
+        return self._connection
+
+    def _shut(self, reason: str) -> None:
+        self._closed = self._closed or reason
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """Use the connection alone; what goes wrong names the file and the way out."""
+        if os.getpid() != self._process:
+            raise RuntimeError(f"{self.path}: a store cannot be used in a process forked off from its own")
+        with self._lock:
+            if self._closed is not None:
+                raise self._unusable(self._closed)
+            try:
+                yield
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+                raise
+            except sqlite3.DatabaseError as error:
+                if _kind(error) == sqlite3.SQLITE_IOERR:
+                    # What the kernel failed to write it calls clean: only a new connection reads what is there.
+                    self._shut(f"it was closed after an error of the disk ({error})")
+                raise self._unusable(error, self._hint(error)) from error
+            except OSError as error:
+                hint = ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ELSEWHERE
+                raise self._unusable(error.strerror or error, hint) from error
+
+    def _unusable(self, reason: object, hint: str | None = None) -> UnreachableError:
+        return UnreachableError(f"{self.path}: the store cannot be used: {reason}", hint=hint)
+
+    def _hint(self, error: sqlite3.Error) -> str:
+        if _kind(error) == sqlite3.SQLITE_BUSY:
+            return f"another process has been writing to it for {self._seconds:g} s; look for it with: nbflow doctor"
+        return HINTS.get(_kind(error), ELSEWHERE)
+
+
+ROOM = "make room on the disk, then: nbflow resume"
+HINTS = {
+    sqlite3.SQLITE_ERROR: RESTORE,  # a table is not there
+    sqlite3.SQLITE_CORRUPT: RESTORE,
+    sqlite3.SQLITE_NOTADB: RESTORE,
+    sqlite3.SQLITE_FULL: ROOM,
+    sqlite3.SQLITE_IOERR: "see that the disk has room and works, then: nbflow resume",
+    sqlite3.SQLITE_PROTOCOL: "its folder may be on a network: set [nbflow] state to a local one",
+}
+
+
+def _kind(error: sqlite3.Error) -> int:
+    """SQLite's primary error code; 0 where Python's module itself refuses."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything of this name; OSError where that cannot be told."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,55 @@
+"""Transactions on a SQLite connection in autocommit mode: wait for others, then all or nothing.
+
+Must not know tables or files.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from nbflow.store.sql import statements
+
+T = TypeVar("T")
+
+SLICE_SECONDS = 0.5
+"""SQLite itself waits for at most this long (longer and longer naps), deaf to signals: Ctrl-C is heard in between."""
+
+
+def patiently(call: Callable[[], T], seconds: float) -> T:
+    """The result of a call, made again for so many seconds while others keep it from its lock.
+
+    Raises sqlite3.OperationalError (SQLITE_BUSY) once they are over.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """All that is written inside is committed, durably, or nothing is. Another writer is waited for so many seconds."""
+    named = statements()
+    try:
+        patiently(lambda: connection.execute(named["begin"]), seconds)
+        yield
+        connection.execute(named["commit"])
+    except BaseException as error:
+        _roll_back(connection, error)
+        raise
+
+
+def _roll_back(connection: sqlite3.Connection, cause: BaseException) -> None:
+    """Undo; SQLite has often done so by itself (full disk). A failure here must not hide what led to it."""
+    try:
+        if connection.in_transaction:
+            connection.execute(statements()["rollback"])
+    except sqlite3.Error as error:
+        cause.add_note(f"rolling back failed too: {error}")
