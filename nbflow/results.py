@@ -29,7 +29,9 @@ class RunResult(dict[str, Any]):
     @property
     def exit_code(self) -> int:
         """What the command line exits with."""
-        return 5 if self.get("stopped") == "timeout" else EXIT_CODES.get(self.state, 1)
+        if self.state == "failed" and self.get("stopped") == "timeout":
+            return 5
+        return EXIT_CODES.get(self.state, 1)
 
     def task(self, name: str) -> dict[str, Any]:
         """The document of one task, by its copy name. Raises KeyError."""

@@ -97,6 +97,7 @@ def run_summary(state: RunState) -> dict[str, Any]:
         "started": instant(state.started_at),
         "ended": instant(state.ended_at),
         "trigger": created.trigger,
+        "stopped": state.stop.mode.value if state.stop is not None else None,
         "params": readable(created.params),
     }
 
