@@ -197,7 +197,7 @@ class TestFlightsNightly:
         weather = source("weather").query("month == 2 and day == 12")
         with duckdb.connect(str(project / "data/warehouse.duckdb"), read_only=True) as database:
             blanks, strongest = database.execute(
-                "SELECT count(*) FILTER (wind_speed IS NULL), max(wind_speed) FROM weather"
+                "SELECT count(*) FILTER (WHERE wind_speed IS NULL), max(wind_speed) FROM weather"
             ).fetchone()
         assert blanks == 1
         assert strongest == pytest.approx(weather["wind_speed"].nlargest(2).iloc[1])
