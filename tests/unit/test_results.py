@@ -17,8 +17,8 @@ from nbflow.results import RunResult
         ("failed", "timeout", 5),
         ("succeeded", "timeout", 0),
         ("cancelled", "cancel", 5),
-    ]
-    + [("interrupted", "interrupt", 130)],
+        ("interrupted", "interrupt", 130),
+    ],
 )
 def test_exit_code(state: str, stopped: str | None, code: int) -> None:
     result = RunResult(run="p-1", state=state, stopped=stopped, tasks=[])

@@ -1,0 +1,110 @@
+"""Looking at runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nbflow.core.events import Stamped
+from nbflow.core.state import fold
+from nbflow.core.views import project
+from nbflow.errors import NotFoundError, UsageError
+from nbflow.runs import Runs
+from nbflow.store.memory import MemoryStore
+from support.build import Story, after, planned
+
+
+def stored(store: MemoryStore, run: str, *messages: str, at: float = 0, owner: str | None = None) -> None:
+    """Keep the run that some messages make, under a name."""
+    story = Story(planned("a"), planned("b", "a"))
+    for message in messages:
+        story.send(message)
+    history = [Stamped(run=run, seq=one.seq, at=after(at), event=one.event) for one in story.history]
+    history[0] = replace(history[0], event=replace(story.state.created, run=run))
+    state = fold(history[:1])
+    store.create(history[:1], project(state))
+    fence = store.claim(run, owner or "me", lambda _: False)
+    if history[1:]:
+        store.append(history[1:], project(fold(history)), fence)
+    if owner is None:
+        store.release(run, fence)
+
+
+@pytest.fixture
+def runs() -> Runs:
+    store = MemoryStore()
+    stored(store, "sales-1-aaaa", "start", "succeeded a/1", "succeeded b/1", at=1)
+    stored(store, "sales-2-bbbb", "start", "failed a/1", at=2)
+    stored(store, "sales-2-cccc", "start", "succeeded a/1", at=3, owner="dead")
+    stored(store, "stock-3-dddd", "start", at=4, owner="alive")
+    return Runs(store, lambda owner: owner == "alive")
+
+
+@pytest.mark.parametrize(
+    ("text", "run"),
+    [
+        ("sales-1-aaaa", "sales-1-aaaa"),
+        ("sales-1", "sales-1-aaaa"),
+        ("st", "stock-3-dddd"),
+        ("cccc", "sales-2-cccc"),
+        ("@last", "stock-3-dddd"),
+        ("@last-failed", "sales-2-bbbb"),
+    ],
+)
+def test_find(runs: Runs, text: str, run: str) -> None:
+    assert runs.find(text).run == run
+
+
+def test_find_none_or_several(runs: Runs) -> None:
+    with pytest.raises(UsageError, match="sales-2-bbbb"):
+        runs.find("sales-2")
+    for text in ("purchase", "", "%", "_", "zzzz"):
+        with pytest.raises(NotFoundError):
+            runs.find(text)
+    with pytest.raises(UsageError, match="@first"):
+        runs.find("@first")
+    with pytest.raises(NotFoundError, match="no run yet"):
+        Runs(MemoryStore(), lambda _: False).find("@last")
+
+
+def test_a_run_whose_owner_is_gone_is_interrupted(runs: Runs) -> None:
+    states = {row.run: runs.state_of(row) for row in runs.rows()}
+    assert states == {
+        "sales-1-aaaa": "succeeded",
+        "sales-2-bbbb": "failed",
+        "sales-2-cccc": "interrupted",
+        "stock-3-dddd": "running",
+    }
+    assert runs.document(runs.find("cccc")).state == "interrupted"
+    assert runs.summary(runs.find("cccc"))["state"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        (["interrupted"], ["sales-2-cccc"]),
+        (["running"], ["stock-3-dddd"]),
+        (["failed", "interrupted"], ["sales-2-cccc", "sales-2-bbbb"]),
+        ([], ["stock-3-dddd", "sales-2-cccc", "sales-2-bbbb", "sales-1-aaaa"]),
+    ],
+)
+def test_rows_by_the_state_they_really_have(runs: Runs, states: list[str], expected: list[str]) -> None:
+    assert [row.run for row in runs.rows(states=states)] == expected
+
+
+def test_what_a_new_plan_is_told(runs: Runs) -> None:
+    past = runs.past("sales", "a")
+    assert past is not None
+    assert past.run == "sales-2-cccc"
+    previous = runs.previous("sales")
+    assert previous is not None
+    assert set(previous.states) == {"a", "b"}
+    assert runs.previous("nothing") is None
+    assert runs.past("sales", "nothing") is None
+
+
+def test_events_after(runs: Runs) -> None:
+    row = runs.find("aaaa")
+    everything = list(runs.events(row))
+    assert [one.seq for one in runs.events(row, 3)] == [one.seq for one in everything[3:]]
