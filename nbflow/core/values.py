@@ -72,7 +72,7 @@ def _encode_scalar(value: Json, path: str) -> Json:
 
 def _encode_dict(value: dict[Any, Any], path: str, depth: int) -> Json:
     pairs = [
-        (_encode(key, f"key of {path}", depth + 1), _encode(item, _child(path, key), depth + 1))
+        (_encode(key, f"key of {path}", depth + 1), _encode(item, child_path(path, key), depth + 1))
         for key, item in value.items()
     ]
     if all(isinstance(key, str) and not key.startswith("$") for key, _ in pairs):
@@ -150,7 +150,7 @@ def _type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _child(path: str, key: object) -> str:
+def child_path(path: str, key: object) -> str:
     """The path of an entry: `limits.max`, `limits["odd key"]`, `limits[3]`."""
     if isinstance(key, str):
         if re.fullmatch(r"[A-Za-z_]\w{0,63}", key, re.ASCII):
