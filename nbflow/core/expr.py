@@ -16,10 +16,10 @@ from nbflow.core.expr_eval import MAX_SIZE, evaluate
 from nbflow.core.expr_syntax import (
     DaysAgo,
     ExprError,
-    Node,
     Ref,
     Reference,
     Scope,
+    Term,
     children,
     parse,
 )
@@ -47,7 +47,7 @@ class Expression:
     """A checked expression."""
 
     text: str
-    root: Node
+    root: Term
 
     def evaluate(self, scope: Scope) -> Any:
         """Its value. Raises ExprError where it has none."""
@@ -161,21 +161,21 @@ def _texts(value: object) -> Iterator[str]:
             pass
 
 
-def _references(node: Node) -> Iterator[Reference]:
-    if isinstance(node, Ref):
-        yield node.path
-    if isinstance(node, DaysAgo):
+def _references(term: Term) -> Iterator[Reference]:
+    if isinstance(term, Ref):
+        yield term.path
+    if isinstance(term, DaysAgo):
         yield ("run", "date")
-    for child in children(node):
+    for child in children(term):
         yield from _references(child)
 
 
-def _check_constants(node: Node) -> None:
+def _check_constants(term: Term) -> None:
     """Evaluate the parts that depend on nothing, so that `"a" * 1000000000` or `1 / 0` is refused where it is read."""
-    if not frozenset(_references(node)):
-        evaluate(node, {})
+    if not frozenset(_references(term)):
+        evaluate(term, {})
         return
-    for child in children(node):
+    for child in children(term):
         _check_constants(child)
 
 

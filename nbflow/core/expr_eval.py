@@ -1,4 +1,4 @@
-"""The value of an expression's nodes in a scope. Bounded: no result is computed that could be too large.
+"""The value of an expression's terms in a scope. Bounded: no result is computed that could be too large.
 
 Must not know text or syntax.
 """
@@ -23,9 +23,9 @@ from nbflow.core.expr_syntax import (
     Index,
     Items,
     Logic,
-    Node,
     Ref,
     Scope,
+    Term,
     Unary,
 )
 from nbflow.core.faults import did_you_mean
@@ -43,15 +43,15 @@ _FIELDS: Mapping[type, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def evaluate(node: Node, scope: Scope) -> Any:
-    """The value of a node. Raises ExprError, with the offset of the part that has none."""
-    match node:
+def evaluate(term: Term, scope: Scope) -> Any:
+    """The value of a term. Raises ExprError, with the offset of the part that has none."""
+    match term:
         case Const(_, value):
             return value
         case Ref():
-            return _look_up(node, scope)
+            return _look_up(term, scope)
         case DaysAgo() | Unary() | Binary():
-            return _operation(node, scope)
+            return _operation(term, scope)
         case Items(at, items, is_list):
             made = [evaluate(item, scope) for item in items]
             _check_size(made, at)
@@ -59,42 +59,42 @@ def evaluate(node: Node, scope: Scope) -> Any:
         case Index(at, base, key, by_dot):
             return (_field if by_dot else _item)(evaluate(base, scope), evaluate(key, scope), at)
         case Compare() | Logic() | Choice():
-            return _decision(node, scope)
+            return _decision(term, scope)
         case other:
             assert_never(other)
 
 
-def _operation(node: DaysAgo | Unary | Binary, scope: Scope) -> Any:
-    match node:
+def _operation(term: DaysAgo | Unary | Binary, scope: Scope) -> Any:
+    match term:
         case DaysAgo():
-            return _days_ago(node, scope)
+            return _days_ago(term, scope)
         case Unary(at, symbol, operand):
             return _unary(symbol, evaluate(operand, scope), at)
         case Binary(at, symbol, left, right):
             return calculate(symbol, evaluate(left, scope), evaluate(right, scope), at)
 
 
-def _decision(node: Compare | Logic | Choice, scope: Scope) -> Any:
-    match node:
+def _decision(term: Compare | Logic | Choice, scope: Scope) -> Any:
+    match term:
         case Compare():
-            return _compare(node, scope)
+            return _compare(term, scope)
         case Logic():
-            return _logic(node, scope)
+            return _logic(term, scope)
         case Choice(_, test, then, otherwise):
             return evaluate(then if evaluate(test, scope) else otherwise, scope)
 
 
-def _look_up(node: Ref, scope: Scope) -> Any:
-    root, names = node.path[0], node.path[1:]
+def _look_up(term: Ref, scope: Scope) -> Any:
+    root, names = term.path[0], term.path[1:]
     if root == "item":
         if "item" not in scope:
-            raise ExprError("item has a value only in a task with for_each", node.at)
+            raise ExprError("item has a value only in a task with for_each", term.at)
         return scope["item"]
     found: Any = scope.get(root, {})
     for depth, name in enumerate(names):
         if not isinstance(found, Mapping) or name not in found:
             known = [key for key in found if isinstance(key, str)] if isinstance(found, Mapping) else []
-            raise ExprError(_missing(node.path, depth), node.at, did_you_mean(name, known, what="names"))
+            raise ExprError(_missing(term.path, depth), term.at, did_you_mean(name, known, what="names"))
         found = found[name]
     return found
 
@@ -111,15 +111,15 @@ def _missing(path: tuple[str, ...], depth: int) -> str:
             return f"{'.'.join(path)} is not known here"
 
 
-def _days_ago(node: DaysAgo, scope: Scope) -> date:
-    days = evaluate(node.days, scope)
+def _days_ago(term: DaysAgo, scope: Scope) -> date:
+    days = evaluate(term.days, scope)
     if not isinstance(days, int) or isinstance(days, bool):
-        raise ExprError(f"days_ago() takes a whole number, not {_kind(days)}", node.at)
-    today: date = _look_up(Ref(node.at, ("run", "date")), scope)
+        raise ExprError(f"days_ago() takes a whole number, not {_kind(days)}", term.at)
+    today: date = _look_up(Ref(term.at, ("run", "date")), scope)
     try:
         return today - timedelta(days=days)
     except OverflowError:
-        raise ExprError("days_ago() leaves the calendar, which has the years 1 to 9999", node.at) from None
+        raise ExprError("days_ago() leaves the calendar, which has the years 1 to 9999", term.at) from None
 
 
 def _kind(value: object) -> str:
@@ -174,25 +174,25 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
 )
 
 
-def _compare(node: Compare, scope: Scope) -> bool:
-    left = evaluate(node.first, scope)
-    for symbol, operand in node.rest:
+def _compare(term: Compare, scope: Scope) -> bool:
+    left = evaluate(term.first, scope)
+    for symbol, operand in term.rest:
         right = evaluate(operand, scope)
         try:
             holds = bool(_COMPARE[symbol](left, right))
         except (TypeError, ArithmeticError, RecursionError):
-            raise ExprError(f"`{symbol}` does not compare {_kind(left)} and {_kind(right)}", node.at) from None
+            raise ExprError(f"`{symbol}` does not compare {_kind(left)} and {_kind(right)}", term.at) from None
         if not holds:
             return False
         left = right
     return True
 
 
-def _logic(node: Logic, scope: Scope) -> Any:
+def _logic(term: Logic, scope: Scope) -> Any:
     value: Any = None
-    for operand in node.operands:
+    for operand in term.operands:
         value = evaluate(operand, scope)
-        if bool(value) is not node.is_and:
+        if bool(value) is not term.is_and:
             break
     return value
 

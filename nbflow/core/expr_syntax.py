@@ -1,6 +1,6 @@
-"""The syntax of expressions: Python's expression grammar, of which a white-list becomes nodes of our own.
+"""The syntax of expressions: Python's expression grammar, of which a white-list becomes terms of our own.
 
-What is not lowered to a node cannot be evaluated: there is no node for calls, attributes of objects or `**`.
+What is not lowered to a term cannot be evaluated: there is no term for calls, attributes of objects or `**`.
 Must not evaluate anything.
 """
 
@@ -38,26 +38,34 @@ class ExprError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Const:
+    """A constant of the text."""
+
     at: int
     value: bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
+    """The value of a name outside."""
+
     at: int
     path: Reference
 
 
 @dataclass(frozen=True, slots=True)
 class DaysAgo:
+    """`days_ago(n)`: a date n days before that of the run."""
+
     at: int
-    days: Node
+    days: Term
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
+    """A list, or a tuple."""
+
     at: int
-    items: tuple[Node, ...]
+    items: tuple[Term, ...]
     is_list: bool
 
 
@@ -66,24 +74,28 @@ class Index:
     """`base[key]`, or `base.key` where `by_dot`: then the key may also be a field of a date."""
 
     at: int
-    base: Node
-    key: Node
+    base: Term
+    key: Term
     by_dot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Unary:
+    """`-x`, `+x`, `not x`."""
+
     at: int
     operator: str
-    operand: Node
+    operand: Term
 
 
 @dataclass(frozen=True, slots=True)
 class Binary:
+    """A calculation of two values."""
+
     at: int
     operator: str
-    left: Node
-    right: Node
+    left: Term
+    right: Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +103,8 @@ class Compare:
     """A chain: `first` and then pairs of operator and operand."""
 
     at: int
-    first: Node
-    rest: tuple[tuple[str, Node], ...]
+    first: Term
+    rest: tuple[tuple[str, Term], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +113,27 @@ class Logic:
 
     at: int
     is_and: bool
-    operands: tuple[Node, ...]
+    operands: tuple[Term, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """`then if test else otherwise`."""
+
     at: int
-    test: Node
-    then: Node
-    otherwise: Node
+    test: Term
+    then: Term
+    otherwise: Term
 
 
-Node: TypeAlias = Const | Ref | DaysAgo | Items | Index | Unary | Binary | Compare | Logic | Choice
+Term: TypeAlias = Const | Ref | DaysAgo | Items | Index | Unary | Binary | Compare | Logic | Choice
 
 
-def children(node: Node) -> tuple[Node, ...]:
-    """The direct operands of a node."""
-    match node:
+def children(term: Term) -> tuple[Term, ...]:
+    """The direct operands of a term."""
+    match term:
         case Const() | Ref():
-            found: tuple[Node, ...] = ()
+            found: tuple[Term, ...] = ()
         case DaysAgo(_, operand) | Unary(_, _, operand):
             found = (operand,)
         case Items(_, operands) | Logic(_, _, operands):
@@ -127,16 +141,16 @@ def children(node: Node) -> tuple[Node, ...]:
         case Index(_, left, right) | Binary(_, _, left, right):
             found = (left, right)
         case Choice():
-            found = (node.test, node.then, node.otherwise)
+            found = (term.test, term.then, term.otherwise)
         case Compare():
-            found = (node.first, *(operand for _, operand in node.rest))
+            found = (term.first, *(operand for _, operand in term.rest))
         case other:
             assert_never(other)
     return found
 
 
-def parse(text: str, shift: int = 0) -> Node:
-    """Lower a text to nodes. Offsets in nodes and errors are those in the text plus `shift`. Raises ExprError."""
+def parse(text: str, shift: int = 0) -> Term:
+    """Lower a text to terms. Offsets in terms and errors are those in the text plus `shift`. Raises ExprError."""
     if len(text) > MAX_LENGTH:
         raise ExprError(f"an expression may have {MAX_LENGTH:,} characters, this one has {len(text):,}", shift)
     start = len(text) - len(text.lstrip())
@@ -235,13 +249,13 @@ _Link: TypeAlias = ast.Attribute | ast.Subscript
 
 
 class _Lowering:
-    """Python's syntax tree -> nodes; counts depth, and turns UTF-8 offsets into offsets of characters."""
+    """Python's syntax tree -> terms; counts depth, and turns UTF-8 offsets into offsets of characters."""
 
     def __init__(self, line: str, shift: int) -> None:
         self._line = line.encode()
         self._shift = shift
 
-    def lower(self, node: ast.expr, depth: int) -> Node:
+    def lower(self, node: ast.expr, depth: int) -> Term:
         if depth > MAX_DEPTH:
             raise self._error(node, f"the expression is nested more than {MAX_DEPTH} levels deep")
         match node:
@@ -256,10 +270,10 @@ class _Lowering:
             case _:
                 return self._operator(node, depth)
 
-    def _lower_all(self, nodes: Iterable[ast.expr], depth: int) -> tuple[Node, ...]:
+    def _lower_all(self, nodes: Iterable[ast.expr], depth: int) -> tuple[Term, ...]:
         return tuple(self.lower(node, depth + 1) for node in nodes)
 
-    def _operator(self, node: ast.expr, depth: int) -> Node:
+    def _operator(self, node: ast.expr, depth: int) -> Term:
         at = self._at(node)
         match node:
             case ast.BoolOp(operator, operands):
@@ -286,7 +300,7 @@ class _Lowering:
         what, hint = _REFUSED.get(kind, (kind.__name__, None))
         return self._error(node, f"{what} is not possible in an expression", hint)
 
-    def _constant(self, node: ast.Constant) -> Node:
+    def _constant(self, node: ast.Constant) -> Term:
         value = node.value
         if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
             raise self._error(node, f"a number may have {MAX_INT_BITS} bits, this one has {value.bit_length():,}")
@@ -294,7 +308,7 @@ class _Lowering:
             raise self._error(node, f"a value of type {type(value).__name__} is not possible in an expression")
         return Const(self._at(node), value)
 
-    def _compare(self, node: ast.Compare, depth: int) -> Node:
+    def _compare(self, node: ast.Compare, depth: int) -> Term:
         names = [_COMPARE[type(operator)] for operator in node.ops]
         for name, right in zip(names, node.comparators, strict=True):
             if name in {"is", "is not"} and not (isinstance(right, ast.Constant) and right.value is None):
@@ -302,7 +316,7 @@ class _Lowering:
         first, *rest = self._lower_all((node.left, *node.comparators), depth)
         return Compare(self._at(node), first, tuple(zip(names, rest, strict=True)))
 
-    def _call(self, node: ast.Call, depth: int) -> Node:
+    def _call(self, node: ast.Call, depth: int) -> Term:
         match node:
             case ast.Call(func=ast.Name(id="env"), args=[ast.Constant(value=str(name))], keywords=[]):
                 if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -316,7 +330,7 @@ class _Lowering:
             case _:
                 raise self._error(node, "only env() and days_ago() can be called", _IN_A_NOTEBOOK)
 
-    def _chain(self, node: ast.expr, depth: int) -> Node:
+    def _chain(self, node: ast.expr, depth: int) -> Term:
         """`root.a["b"].c`: the first links belong to a reference, the others look into its value."""
         links: list[_Link] = []
         while isinstance(node, _Link):
@@ -326,7 +340,7 @@ class _Lowering:
         if depth + len(links) > MAX_DEPTH:
             raise self._error(node, f"the expression is nested more than {MAX_DEPTH} levels deep")
         if isinstance(node, ast.Name):
-            lowered: Node = self._root(node, links)
+            lowered: Term = self._root(node, links)
             links = links[len(lowered.path) - 1 :]
         else:
             lowered = self.lower(node, depth + len(links) + 1)
@@ -362,7 +376,7 @@ class _Lowering:
                     link, "a name in [ ] stands in quotes here", 'write tasks["clean-up"].outputs["rows"]'
                 )
 
-    def _key(self, link: _Link, depth: int) -> Node:
+    def _key(self, link: _Link, depth: int) -> Term:
         match link:
             case ast.Attribute():
                 return Const(self._at(link), self._public(link))
