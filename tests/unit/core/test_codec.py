@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import instances
 
 from nbflow.core import codec
 from nbflow.core.attempt import CellCounts, ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Cancel
 from nbflow.core.spec import EMPTY
+from support.strategies import instances
 
 
 class Colour(StrEnum):

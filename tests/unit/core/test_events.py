@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.build import created, planned
-from support.strategies import instances
 
 from nbflow.core import events as ev
 from nbflow.core.spec import Backoff, Limits, RetryPolicy
+from support.build import created, planned
+from support.strategies import instances
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

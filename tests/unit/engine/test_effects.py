@@ -1,0 +1,36 @@
+"""Work orders: all that a worker needs, with absolute paths."""
+
+from __future__ import annotations
+
+from nbflow.core.spec import Limits, RetryPolicy
+from nbflow.engine.effects import work_order
+from support.build import RUN, Story, planned
+
+
+def test_a_work_order_has_all_that_the_worker_needs() -> None:
+    task = planned(
+        "train[ridge,eu]",
+        notebook="notebooks/train.ipynb",
+        slug="train.ridge-eu",
+        kernel="python3",
+        limits=Limits(timeout=60.0),
+        accepts=("day",),
+        sha256="ff",
+        retry=RetryPolicy(retries=1),
+    )
+    story = Story(task, params={"day": 3}, outputs="out", journals="/project/out/.nbflow/journals")
+    story.send("start")
+    story.send("failed train[ridge,eu]/1")
+    order = work_order(story.state, "train[ridge,eu]")
+    assert (order.run, order.pipeline, order.task, order.attempt) == (RUN, "sales", "train[ridge,eu]", 2)
+    assert (order.notebook, order.root, order.outputs) == ("/project/notebooks/train.ipynb", "/project", "/project/out")
+    assert (order.folder, order.slug) == (f"sales/{RUN}", "train.ridge-eu")
+    assert order.journal == "/project/out/.nbflow/journals/train.ridge-eu.2.jsonl"
+    assert (order.params, order.kernel, order.limits) == ({"day": 3}, "python3", Limits(timeout=60.0))
+    assert (order.logical_date, order.sha256) == ("2026-01-31T12:00:00Z", "ff")
+
+
+def test_an_archive_root_elsewhere_stays_where_it_is() -> None:
+    story = Story(planned("a"), outputs="/archive")
+    story.send("start")
+    assert work_order(story.state, "a").outputs == "/archive"
