@@ -69,6 +69,7 @@ def _elsewhere(name: str) -> str | None:
 TASK = Table(
     example='{ notebook = "..." }',
     elsewhere=_elsewhere,
+    unclear_with_later=("params", "when"),
     keys={
         "notebook": Key(
             kind=Text(what="the path of a notebook", longest=1_000),

@@ -29,14 +29,16 @@ from nbflow.errors import Problem
 class Loaded:
     """`spec` is None where any problem is more than a warning.
 
-    `draft` is what could be understood even so, to look for further faults in, and `files` gives those their
-    places; both are None only where the main file cannot be parsed. Problems are in the order of the files.
+    `draft` is what could be understood even so, to look for further faults in, but for what stands at or below
+    `unclear` keys; `files` gives those faults their places. Both are None only where the main file cannot be parsed.
+    Problems are in the order of the files.
     """
 
     spec: ProjectSpec | None
     problems: list[Problem]
     draft: ProjectSpec | None = None
     files: Files | None = None
+    unclear: frozenset[KeyPath] = frozenset()
 
 
 def load(path: Path, *, profile: str | None = None) -> Loaded:
@@ -53,6 +55,7 @@ def load(path: Path, *, profile: str | None = None) -> Loaded:
         problems=in_order(problems),
         draft=draft,
         files=files,
+        unclear=frozenset(loading.unclear),
     )
 
 
@@ -69,6 +72,7 @@ class _Loading:
         self.files = files
         self.profile = profile
         self.problems: list[Problem] = []
+        self.unclear: set[KeyPath] = set()
 
     def run(self) -> ProjectSpec:
         root, main = self.files.root, self._main()
@@ -103,6 +107,7 @@ class _Loading:
         reading = Reading()
         found: dict[str, Any] = table.read(document.data, (), reading)
         self._note(document, reading.faults)
+        self.unclear |= reading.unclear
         return found
 
     def _main(self) -> dict[str, Any]:
@@ -127,6 +132,7 @@ class _Loading:
         builder = Builder(folder=folder, defaults=defaults)
         pipelines = {pipeline.name: pipeline for pipeline in builder.pipelines(own)}
         self._note(document, builder.faults)
+        self.unclear.update(fault.key for fault in builder.faults)
         return pipelines
 
     def _notebooks(self, settings: Mapping[str, Any]) -> str:

@@ -42,6 +42,7 @@ class NotebookFile:
     sha256: str | None = None
     size: int | None = None
     problems: tuple[NotebookFault, ...] = ()
+    is_missing: bool = False
 
     @property
     def kernel(self) -> str | None:
@@ -56,10 +57,9 @@ def read_notebook(path: Path) -> NotebookFile:
     try:
         data = _read_bytes(path)
     except (OSError, ValueError) as error:
-        message = (
-            "there is no such notebook" if isinstance(error, FileNotFoundError) else f"cannot be read: {_reason(error)}"
-        )
-        return NotebookFile(path=path, problems=(NotebookFault(message=message),))
+        is_missing = isinstance(error, FileNotFoundError)
+        message = "there is no such notebook" if is_missing else f"cannot be read: {_reason(error)}"
+        return NotebookFile(path=path, problems=(NotebookFault(message=message),), is_missing=is_missing)
     if isinstance(data, NotebookFault):
         return NotebookFile(path=path, problems=(data,))
     document = _parse(data)

@@ -30,14 +30,20 @@ MISSING = Missing.MISSING
 
 
 class Reading:
-    """Goes along while values are read. `partial`: a profile, where nothing is required nor refused as later."""
+    """Goes along while values are read. `partial`: a profile, where nothing is required nor refused as later.
+
+    `unclear` are keys whose values are not what the file's author meant: what follows from them is no fault.
+    """
 
     def __init__(self, *, partial: bool = False) -> None:
         self.partial = partial
         self.faults: list[Fault] = []
+        self.unclear: set[KeyPath] = set()
 
     def fault(self, at: KeyPath, message: str, hint: str | None = None, *, on_key: bool = False) -> Missing:
         self.faults.append(Fault(key=at, message=message, hint=hint, on_key=on_key))
+        if not on_key:
+            self.unclear.add(at)
         return MISSING
 
     def wrong(self, at: KeyPath, expected: str, value: object, hint: str | None = None) -> Missing:

@@ -1,0 +1,118 @@
+"""`check(path)`: everything that is wrong with a project, its notebooks and kernels included, with places.
+
+What `nbflow validate` prints, and what is asked before each run. Reads every notebook once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nbflow.config.load import Loaded, in_order, load
+from nbflow.config.notebooks import NotebookFile, read_notebook
+from nbflow.core.contract import Contract, read_contract
+from nbflow.core.faults import Fault, did_you_mean
+from nbflow.core.spec import ProjectSpec
+from nbflow.core.validate import validate
+from nbflow.core.validate_notebooks import NotebookFacts, validate_notebooks
+from nbflow.errors import Problem
+
+MAX_LISTED = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found. `spec` is None where any problem is more than a warning.
+
+    `notebooks` are all that tasks name, `contracts` those that could be read; both by `Task.notebook`.
+    """
+
+    spec: ProjectSpec | None
+    problems: list[Problem]
+    notebooks: Mapping[str, NotebookFile] = field(default_factory=dict)
+    contracts: Mapping[str, Contract] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the project can run: warnings do not count."""
+        return all(problem.warning for problem in self.problems)
+
+
+def installed_kernels() -> dict[str, str]:
+    """Names of the installed kernels, in small letters, and their languages."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    return {name: found["spec"]["language"] for name, found in KernelSpecManager().get_all_specs().items()}
+
+
+def check(
+    path: Path, *, profile: str | None = None, kernels: Callable[[], Mapping[str, str]] = installed_kernels
+) -> Checked:
+    """Load a project and judge all of it. Never raises for a mistake of the user's."""
+    loaded = load(path, profile=profile)
+    if loaded.draft is None or loaded.files is None:
+        return Checked(spec=None, problems=loaded.problems)
+    spec = loaded.draft
+    notebooks = {name: read_notebook(Path(spec.root) / name) for name in _users(spec)}
+    facts = {
+        name: NotebookFacts(contract=read_contract(file.document), kernel=file.kernel)
+        for name, file in notebooks.items()
+        if file.document is not None
+    }
+    faults = [
+        *validate(spec),
+        *_file_faults(spec, notebooks),
+        *validate_notebooks(spec, facts, kernels() if facts else None),
+    ]
+    problems = [*loaded.problems, *(loaded.files.problem(fault) for fault in _new(faults, loaded))]
+    return Checked(
+        spec=spec if all(problem.warning for problem in problems) else None,
+        problems=in_order(problems),
+        notebooks=notebooks,
+        contracts={name: one.contract for name, one in facts.items()},
+    )
+
+
+def _new(faults: Iterable[Fault], loaded: Loaded) -> Iterator[Fault]:
+    """Faults that do not merely follow from what `load` has said already."""
+    has_errors = loaded.spec is None
+    for fault in faults:
+        if has_errors and fault.key == ("pipelines",):
+            continue
+        if not any(fault.key[:length] in loaded.unclear for length in range(1, len(fault.key) + 1)):
+            yield fault
+
+
+def _users(spec: ProjectSpec) -> dict[str, list[tuple[str, str]]]:
+    """Each notebook that can be looked for, with the pipelines and tasks that run it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for pipeline in spec.pipelines.values():
+        for task in pipeline.tasks.values():
+            if task.notebook:
+                found.setdefault(task.notebook, []).append((pipeline.name, task.name))
+    return found
+
+
+def _file_faults(spec: ProjectSpec, notebooks: Mapping[str, NotebookFile]) -> Iterator[Fault]:
+    """What is wrong with notebook files, each said once, at the first task that runs it."""
+    root = Path(spec.root).resolve()
+    for name, users in _users(spec).items():
+        pipeline, task = users[0]
+        key = ("pipelines", pipeline, "tasks", task, "notebook")
+        more = f" (also for {len(users) - 1:,} other tasks)" if len(users) > 1 else ""
+        file = notebooks[name]
+        for problem in file.problems:
+            hint = problem.hint or (_beside(file.path) if file.is_missing else None)
+            yield Fault(key=key, message=f"{name}: {problem.message}{more}", hint=hint, warning=problem.warning)
+        if file.document is not None and not file.path.resolve().is_relative_to(root):
+            yield Fault(key=key, message=f"{name}: this is a link that leaves the project{more}")
+
+
+def _beside(path: Path) -> str | None:
+    """A hint for a notebook that is missing: one in the same folder that is named alike."""
+    try:
+        names = [one.name for one, _ in zip(path.parent.glob("*.ipynb"), range(MAX_LISTED), strict=False)]
+    except OSError:
+        return None
+    return did_you_mean(path.name, names, what="notebooks in this folder") if names else None
