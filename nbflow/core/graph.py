@@ -1,13 +1,16 @@
 """Order of tasks: sorting, cycles, ancestors, critical path. Graphs are mappings from a name to its upstreams.
 
-The only module that imports networkx. Must not know tasks or states, only names.
+The only module that imports networkx, and only where a graph is asked something: who merely looks at runs does not
+pay for it. Must not know tasks or states, only names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import networkx as nx
+if TYPE_CHECKING:
+    import networkx as nx
 
 Edges = Mapping[str, Sequence[str]]
 """name -> names of its upstreams; upstreams that are no keys are ignored."""
@@ -15,6 +18,8 @@ Edges = Mapping[str, Sequence[str]]
 
 def order(edges: Edges) -> list[str]:
     """Names in topological order, ties in the order of the mapping. Raises ValueError on a cycle."""
+    import networkx as nx
+
     try:
         position = {name: index for index, name in enumerate(edges)}
         return list(nx.lexicographical_topological_sort(_digraph(edges), key=position.__getitem__))
@@ -28,6 +33,8 @@ def find_cycle(edges: Edges) -> list[str] | None:
     It is the shortest of those through the first name (by the alphabet) that is part of any: short to read, found
     in time linear in names and edges.
     """
+    import networkx as nx
+
     graph = _digraph(edges)
     for name in edges:
         if graph.has_edge(name, name):
@@ -88,6 +95,8 @@ def weights(edges: Edges, sorted_names: Sequence[str]) -> dict[str, int]:
 
 
 def _digraph(edges: Edges) -> nx.DiGraph[str]:
+    import networkx as nx
+
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(edges)
     graph.add_edges_from((up, name) for name, ups in edges.items() for up in ups if up in edges)
