@@ -10,9 +10,8 @@ import ast
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, assert_never
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
 from nbflow.core.faults import did_you_mean, nearest
 
@@ -36,32 +35,28 @@ class ExprError(ValueError):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(NamedTuple):
     """A constant of the text."""
 
     at: int
     value: bool | int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """The value of a name outside."""
 
     at: int
     path: Reference
 
 
-@dataclass(frozen=True, slots=True)
-class DaysAgo:
+class DaysAgo(NamedTuple):
     """`days_ago(n)`: a date n days before that of the run."""
 
     at: int
     days: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A list, or a tuple."""
 
     at: int
@@ -69,8 +64,7 @@ class Items:
     is_list: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """`base[key]`, or `base.key` where `by_dot`: then the key may also be a field of a date."""
 
     at: int
@@ -79,8 +73,7 @@ class Index:
     by_dot: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(NamedTuple):
     """`-x`, `+x`, `not x`."""
 
     at: int
@@ -88,8 +81,7 @@ class Unary:
     operand: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(NamedTuple):
     """A calculation of two values."""
 
     at: int
@@ -98,8 +90,7 @@ class Binary:
     right: Term
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(NamedTuple):
     """A chain: `first` and then pairs of operator and operand."""
 
     at: int
@@ -107,8 +98,7 @@ class Compare:
     rest: tuple[tuple[str, Term], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Logic:
+class Logic(NamedTuple):
     """`and` or `or`; the value is that of the operand that decides, as in Python."""
 
     at: int
@@ -116,8 +106,7 @@ class Logic:
     operands: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """`then if test else otherwise`."""
 
     at: int
