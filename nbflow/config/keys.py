@@ -96,8 +96,8 @@ TASK = Table(
     },
 )
 
-_NO_TASK = {"index": "the page of a run is index.html"}
-_NO_PIPELINE = {"reports": "the archive keeps reports in a folder of this name"}
+RESERVED_TASKS = {"index": "the page of a run is index.html"}
+RESERVED_PIPELINES = {"reports": "the archive keeps reports in a folder of this name"}
 
 PIPELINE = Table(
     elsewhere=_elsewhere,
@@ -110,7 +110,7 @@ PIPELINE = Table(
             doc="Typed parameters of a run.",
         ),
         "tasks": Key(
-            kind=TableOf(kind=TASK, what="task", reserved=_NO_TASK, fallback={}),
+            kind=TableOf(kind=TASK, what="task", reserved=RESERVED_TASKS, fallback={}),
             doc="The tasks, by name.",
             required=True,
         ),
@@ -152,7 +152,8 @@ _SECTIONS: Mapping[str, Key] = {
         doc="Name -> slots: limits across all runs of the project.",
     ),
     "pipelines": Key(
-        kind=TableOf(kind=PIPELINE, what="pipeline", reserved=_NO_PIPELINE, fallback={}), doc="The pipelines, by name."
+        kind=TableOf(kind=PIPELINE, what="pipeline", reserved=RESERVED_PIPELINES, fallback={}),
+        doc="The pipelines, by name.",
     ),
 }
 _MAIN: Mapping[str, Key] = {

@@ -32,7 +32,11 @@ def key_at(text: str, place: Place) -> str:
     quote = rest[0]
     if quote not in "\"'":
         return rest.split()[0].split(".")[0].split("=")[0].split("]")[0]
-    end = next(i for i in range(1, len(rest)) if rest[i] == quote and (quote == "'" or rest[i - 1] != "\\" or rest[i - 2] == "\\"))
+    end = next(
+        i
+        for i in range(1, len(rest))
+        if rest[i] == quote and (quote == "'" or rest[i - 1] != "\\" or rest[i - 2] == "\\")
+    )
     return next(iter(tomllib.loads(rest[: end + 1] + " = 1")))
 
 
@@ -129,7 +133,7 @@ def test_the_value_of_a_pair_starts_at_its_place(text: str) -> None:
 
 
 def test_places_in_a_small_file() -> None:
-    text = '\n'.join(  # noqa: FLY002
+    text = "\n".join(  # noqa: FLY002
         [
             "[pipelines.a.tasks]",
             'x = { notebook = "x.ipynb", needs = [ "y",',
