@@ -20,7 +20,7 @@ from nbflow.core.expr_syntax import (
     Reference,
     Scope,
     Term,
-    children,
+    operands,
     parse,
 )
 from nbflow.core.faults import did_you_mean
@@ -166,8 +166,8 @@ def _references(term: Term) -> Iterator[Reference]:
         yield term.path
     if isinstance(term, DaysAgo):
         yield ("run", "date")
-    for child in children(term):
-        yield from _references(child)
+    for operand in operands(term):
+        yield from _references(operand)
 
 
 def _check_constants(term: Term) -> None:
@@ -175,8 +175,8 @@ def _check_constants(term: Term) -> None:
     if not frozenset(_references(term)):
         evaluate(term, {})
         return
-    for child in children(term):
-        _check_constants(child)
+    for operand in operands(term):
+        _check_constants(operand)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from nbflow.core.expr_syntax import (
 )
 from nbflow.core.faults import did_you_mean
 
-MAX_SIZE = 1_000_000
+MAX_SIZE = 200_000
 """Characters and items, nested ones included, that a list or a text may have which an expression makes."""
 
 _NUMBER = (int, float, Decimal)

@@ -118,15 +118,15 @@ class Choice(NamedTuple):
 Term: TypeAlias = Const | Ref | DaysAgo | Items | Index | Unary | Binary | Compare | Logic | Choice
 
 
-def children(term: Term) -> tuple[Term, ...]:
+def operands(term: Term) -> tuple[Term, ...]:
     """The direct operands of a term."""
     match term:
         case Const() | Ref():
             found: tuple[Term, ...] = ()
         case DaysAgo(_, operand) | Unary(_, _, operand):
             found = (operand,)
-        case Items(_, operands) | Logic(_, _, operands):
-            found = operands
+        case Items(_, parts) | Logic(_, _, parts):
+            found = parts
         case Index(_, left, right) | Binary(_, _, left, right):
             found = (left, right)
         case Choice():
