@@ -93,24 +93,23 @@ def _check_file(path: Path) -> None:
         raise UnreachableError(f"{path}: the store is {kind}", hint=OTHER)
     if found.st_size == 0:
         raise UnreachableError(f"{path}: the store is empty: its history is lost", hint=RESTORE)
-    _check_owner(path, found.st_uid)
+    _check_owner(path, "the store", found.st_uid)
     if not _can_write(path):
         raise UnreachableError(f"{path}: the store cannot be written", hint=ELSEWHERE)
 
 
 def _check_folder(path: Path) -> None:
     """Whether a store may be in its folder; SQLite keeps files of its own beside the store."""
-    folder = path.parent
-    _check_owner(folder, folder.stat().st_uid)
-    if not _can_write(folder):
+    _check_owner(path, "the store's folder", path.parent.stat().st_uid)
+    if not _can_write(path.parent):
         raise UnreachableError(f"{path}: the store's folder cannot be written", hint=ELSEWHERE)
 
 
-def _check_owner(path: Path, owner: int) -> None:
+def _check_owner(path: Path, what: str, owner: int) -> None:
     """What another user owns is not to be trusted: it may have been put there for us to fall into."""
     if owner not in (os.geteuid(), 0):
         raise UnreachableError(
-            f"{path}: it belongs to another user (uid {owner}), so no store is kept there",
+            f"{path}: {what} belongs to another user (uid {owner})",
             hint="run nbflow as that user, or set [nbflow] state to a folder of your own",
         )
 

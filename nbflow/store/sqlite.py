@@ -150,7 +150,7 @@ class SqliteStore:
         """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
         try:
             yield
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UnreachableError(
                 f"{self._database.path}: the store holds something that this nbflow cannot read: {error!r}",
                 hint="upgrade nbflow; if it is the newest, restore the store from a backup",

@@ -1,0 +1,58 @@
+"""What a store refuses, and in which words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nbflow.core.views import RunRow, project
+from nbflow.store import refusals
+from support.build import NOON, RUN, planned
+from support.stored import begun, cells
+
+ROW = RunRow(run=RUN, pipeline="sales", state="running", created=NOON, document={}, owner="host:1:2", fence=3, seq=8)
+
+
+def test_a_batch_tells_what_it_follows() -> None:
+    history, state = begun(planned("a"))
+    assert refusals.check_batch(history, project(state)) == 0
+    events, projection = cells(state, 4)
+    assert refusals.check_batch(events, projection) == 1
+
+
+def test_a_batch_with_a_gap_names_the_place() -> None:
+    _, state = begun(planned("a"))
+    events, projection = cells(state, 4)
+    with pytest.raises(ValueError, match=f"event 4 of {RUN} where 3 of {RUN} is due"):
+        refusals.check_batch([events[0], *events[2:]], projection)
+    with pytest.raises(ValueError, match="the projection is at event 5, the events end at 4"):
+        refusals.check_batch(events[:3], projection)
+    with pytest.raises(ValueError, match=f"event 2 of other where 2 of {RUN} is due"):
+        refusals.check_batch([replace(one, run="other") for one in events], projection)
+    with pytest.raises(ValueError, match="no events"):
+        refusals.check_batch([], projection)
+
+
+@pytest.mark.parametrize(
+    ("row", "fence", "words"),
+    [
+        (None, 3, "is not in the store"),
+        (ROW, 2, "has been taken over by host:1:2"),
+        (replace(ROW, owner=None), 2, "has been taken over by a process that has given it back since"),
+        (replace(ROW, owner=None), 3, "is owned by nobody: it has not been claimed, or was given back"),
+        (ROW, 3, "is at event 8, not 5: somebody else wrote to it"),
+    ],
+)
+def test_a_stale_append_is_told_why(row: RunRow | None, fence: int, words: str) -> None:
+    error = refusals.stale(RUN, row, 5, fence)
+    assert error.message == f"run {RUN} {words}"
+    assert error.exit_code == 4
+
+
+def test_a_run_that_is_held_names_its_owner_and_how_to_watch_it() -> None:
+    error = refusals.held(RUN, "host:1:2")
+    assert error.message == f"run {RUN} is owned by host:1:2"
+    assert error.hint is not None
+    assert f"nbflow logs -f {RUN}" in error.hint
+    assert error.exit_code == 4
