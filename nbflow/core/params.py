@@ -264,13 +264,15 @@ def resolve(
         if name not in declared
     ]
     found: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
     needs = {name: _needs(param, declared) for name, param in declared.items() if name not in given}
     for name in _ordered(declared, needs):
         if needs.get(name, set()) <= found.keys():  # else a parameter that it needs is at fault, which is said already
             try:
                 found[name] = _settle(declared[name], given, {**scope, "params": found}, from_json=from_json)
             except ValueError as error:
-                faults.append(f"parameter {name!r}: {error}")
+                wrong[name] = f"parameter {name!r}: {error}"
+    faults += [wrong[name] for name in declared if name in wrong]
     if len(faults) > _MAX_FAULTS + 1:
         faults[_MAX_FAULTS:] = [f"and {len(faults) - _MAX_FAULTS} more"]
     if faults:
