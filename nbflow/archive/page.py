@@ -1,0 +1,226 @@
+"""An executed notebook as one HTML page that reads well, needs no server and can do no harm.
+
+All is in the file: no address is fetched, no script runs (`render.POLICY`). Facts come from the notebook's own `nbflow`
+metadata. Must not read or write files; links are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from nbflow.archive import outputs, palette, prose
+from nbflow.archive.outputs import joined_text, value_text
+from nbflow.archive.prose import Heading
+from nbflow.archive.render import render
+from nbflow.archive.svg import clean
+from nbflow.archive.words import clock, count, day, duration, moment
+from nbflow.core.spec import EMPTY
+
+ERROR_WORDS = {
+    "timeout": "Timed out",
+    "kernel_died": "The kernel died",
+    "start_failed": "The kernel did not start",
+    "archive": "The archive could not be written",
+    "exited": "Exited",
+    "lost": "The attempt was lost",
+}
+"""What people read for an error without a name of its own."""
+
+LONGEST_MESSAGE = 4000
+FEWEST_HEADINGS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A place to go to from a page, relative to it."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorView:
+    """An error as a banner shows it. `where` is the anchor of its cell."""
+
+    name: str
+    message: str
+    where: str | None = None
+    cell: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class CellView:
+    """A cell as the template shows it; `note` stands below it."""
+
+    kind: str
+    anchor: str
+    body: Markup
+    outputs: list[Markup] = field(default_factory=list)
+    state: str | None = None
+    count: str = ""
+    took: str = ""
+    lines: int = 0
+    injected: bool = False
+    failed: bool = False
+    note: str = ""
+
+
+def notebook_page(
+    document: Mapping[str, Any],
+    *,
+    title: str,
+    links: Sequence[Link] = (),
+    facts: Mapping[str, str] = EMPTY,
+    notebook: str | None = None,
+    timezone: str = "UTC",
+) -> str:
+    """The page of a notebook document (nbformat 4, as a dict).
+
+    `links` lead from the project down to this page (breadcrumbs), `facts` are further lines of the header, `notebook`
+    is the relative address of the `.ipynb`, `timezone` (IANA) the zone in which instants are shown.
+    """
+    about = _mapping(_mapping(document.get("metadata")).get("nbflow"))
+    zone = ZoneInfo(timezone)
+    error = _mapping(about.get("error"))
+    cells, headings = _cells(document, error, about.get("stopped_at"))
+    return render(
+        "notebook.html.j2",
+        title=clean(title),
+        links=links,
+        notebook=notebook,
+        state=about.get("state"),
+        error=error_view(error, _anchor_of(cells, error)) if error else None,
+        facts=[*_facts(about, zone), *facts.items()],
+        parameters=_values(about.get("parameters")),
+        results=_values(about.get("outputs")),
+        environment=_values(about.get("environment")),
+        warnings=[clean(str(warning)) for warning in about.get("warnings") or ()],
+        cells=cells,
+        headings=headings if len(headings) >= FEWEST_HEADINGS else [],
+        counts=_counts(cells),
+    )
+
+
+def error_view(error: Mapping[str, Any], where: str | None) -> ErrorView:
+    """The banner of an error document (`kind`, `message`, `cell`, `ename`, `signal`)."""
+    name = str(error.get("ename") or ERROR_WORDS.get(str(error.get("kind")), "Failed"))
+    if error.get("signal") and not error.get("ename"):
+        name += f" (signal {error['signal']})"
+    message = prose.plain(str(error.get("message") or "")).strip()
+    message = message.removeprefix(f"{name}: ")
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + "…"
+    number = error.get("cell")
+    cell = f"cell {number + 1}" if isinstance(number, int) else None
+    return ErrorView(name=clean(name), message=message, where=where, cell=cell)
+
+
+def _cells(
+    document: Mapping[str, Any], error: Mapping[str, Any], stopped_at: object
+) -> tuple[list[CellView], list[Heading]]:
+    language = _language(document)
+    headings: list[Heading] = []
+    taken: set[str] = set()
+    views = []
+    failed = error.get("cell")
+    for index, cell in enumerate(document.get("cells") or ()):
+        source = joined_text(cell.get("source", ""))
+        match cell.get("cell_type"):
+            case "code":
+                views.append(_code_cell(cell, source, index, language))
+            case "markdown":
+                body, found = prose.markdown(source, _mapping(cell.get("attachments")), taken)
+                headings += found
+                views.append(CellView(kind="markdown", anchor=f"cell-{index + 1}", body=body))
+            case _:
+                views.append(CellView(kind="raw", anchor=f"cell-{index + 1}", body=Markup.escape(clean(source))))
+    broken = next((n for n, view in enumerate(views) if n == failed or (failed is None and _broke(view))), None)
+    if broken is not None and error:
+        views[broken].failed = True
+        left = sum(view.state == "not_run" for view in views[broken:])
+        if left:
+            views[broken].note = f"The notebook stopped here: {count(left, 'cell')} below did not run."
+    elif isinstance(stopped_at, int) and stopped_at < len(views):
+        views[stopped_at].note = "The notebook ended here on purpose (exit without an error)."
+    return views, headings
+
+
+def _broke(view: CellView) -> bool:
+    return view.state in {"failed", "killed"}
+
+
+def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str) -> CellView:
+    metadata = _mapping(cell.get("metadata"))
+    about = _mapping(metadata.get("nbflow"))
+    number = cell.get("execution_count")
+    return CellView(
+        kind="code",
+        anchor=f"cell-{index + 1}",
+        body=prose.code(source, language),
+        outputs=outputs.show(cell.get("outputs") or ()),
+        state=about.get("state") if about.get("state") in palette.STATES else None,
+        count=str(number) if isinstance(number, int) else " ",
+        took=_took(about),
+        lines=source.count("\n") + 1 if source else 0,
+        injected="injected-parameters" in (metadata.get("tags") or ()),
+    )
+
+
+def _took(about: Mapping[str, Any]) -> str:
+    """A duration: measured where it was, else from the instants."""
+    seconds = about.get("duration")
+    if not isinstance(seconds, int | float):
+        start, end = moment(about.get("start")), moment(about.get("end"))
+        if start is None or end is None:
+            return ""
+        seconds = (end - start).total_seconds()
+    return duration(seconds)
+
+
+def _anchor_of(cells: list[CellView], error: Mapping[str, Any]) -> str | None:
+    return "failed" if error and any(cell.failed for cell in cells) else None
+
+
+def _facts(about: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
+    """Lines of the header, those that are known."""
+    environment = _mapping(about.get("environment"))
+    started, logical = moment(about.get("started")), moment(about.get("logical_date"))
+    facts = [
+        ("Run", about.get("run")),
+        ("Attempt", about.get("attempt")),
+        ("Logical date", day(logical, zone) if logical else None),
+        ("Started", clock(started, zone) if started else None),
+        ("Duration", _took({**about, "start": about.get("started"), "end": about.get("ended")})),
+        ("Kernel", environment.get("kernel_version") or environment.get("kernel")),
+    ]
+    return [(name, clean(str(value))) for name, value in facts if value is not None and value != ""]
+
+
+def _values(values: object) -> list[tuple[str, str]]:
+    return [(clean(str(name)), clean(prose.shorten(value_text(value)))) for name, value in _mapping(values).items()]
+
+
+def _counts(cells: list[CellView]) -> list[tuple[str, int]]:
+    """Code cells by state, what asks for attention first."""
+    states = [cell.state for cell in cells if cell.kind == "code" and cell.state]
+    return [(state, states.count(state)) for state in palette.STATES if state in states]
+
+
+def _language(document: Mapping[str, Any]) -> str:
+    metadata = _mapping(document.get("metadata"))
+    info, spec = _mapping(metadata.get("language_info")), _mapping(metadata.get("kernelspec"))
+    found = info.get("pygments_lexer") or info.get("name") or spec.get("language") or "python"
+    if isinstance(found, Mapping):
+        # CodeMirror's way of naming a mode; older kernels put it here.
+        found = found.get("name", "python")
+    return str(found)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else EMPTY
