@@ -144,9 +144,11 @@ class Project:
     ) -> RunResult:
         """Carry a run out to its end; with `resume`, what did not succeed is given another chance.
 
-        Raises ConflictError where another process is at it.
+        A run that has succeeded has nothing to resume and is left as it is. Raises ConflictError where another
+        process is at it.
         """
         from nbflow.core.messages import Resume, Start
+        from nbflow.core.status import RunStatus
         from nbflow.engine.owner import describe, is_alive, this_process
         from nbflow.engine.recovery import recover
 
@@ -158,6 +160,8 @@ class Project:
             raise ConflictError(
                 f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
             )
+        if resume and row.state == RunStatus.SUCCEEDED:
+            return self.runs.document(row)
         fence = store.claim(row.run, owner, is_alive)
         try:
             state = self.runs.state(row)
@@ -169,7 +173,13 @@ class Project:
             store.release(row.run, fence)
 
     def test(
-        self, pipeline: str, task: str, request: Request | None = None, listeners: Sequence[Listener] = ()
+        self,
+        pipeline: str,
+        task: str,
+        request: Request | None = None,
+        *,
+        listeners: Sequence[Listener] = (),
+        attach: Attach | None = None,
     ) -> RunResult:
         """Run one task, or one copy of it, with nothing recorded; its notebook lies below `.nbflow/tests`.
 
@@ -192,7 +202,7 @@ class Project:
         state = fold(store.events(created.run))
         fence = store.claim(created.run, "test", lambda _: False)
         ports = self._ports(store, asked.executor, listeners, _leave)
-        return _carry_out(state, fence, [Start(owner="test")], ports, None)
+        return _carry_out(state, fence, [Start(owner="test")], ports, attach)
 
     def cancel(self, run: str, *, by: str, force: bool = False) -> str:
         """Ask the engine that has a run to stop it, and return the run's id. Raises ConflictError where none has."""
@@ -213,6 +223,13 @@ class Project:
         if state.ended_at is None:
             raise ConflictError(f"run {state.run} has not ended: there is no report of it yet")
         return self._archive.resolve(seal(state, self._archive))
+
+    def page(self, run: str) -> Path:
+        """Where the page of a run lies, or will lie. Raises as `Runs.find`."""
+        from nbflow.archive import layout
+
+        row = self.runs.find(run)
+        return self._archive.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
 
     @cached_property
     def _checked(self) -> Checked:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
 from typing import Any
 
-from nbflow.core.events import Stamped
+from nbflow.core.decide import step
+from nbflow.core.events import RunResumed, Stamped
+from nbflow.core.messages import Lost, Resume
 from nbflow.core.plan import Past
 from nbflow.core.ports import Store
 from nbflow.core.selection import Previous
 from nbflow.core.state import RunState, fold
-from nbflow.core.status import RunStatus
+from nbflow.core.status import RunStatus, TaskState
 from nbflow.core.views import RunRow, run_document
 from nbflow.errors import NotFoundError, UsageError
 from nbflow.results import RunResult
@@ -73,6 +77,23 @@ class Runs:
             return RunStatus.INTERRUPTED.value
         return row.state
 
+    def durations(self, pipeline: str, runs: int = 5) -> dict[str, float]:
+        """Seconds that tasks took, by copy name: the median of their successes in the newest `runs` runs."""
+        found: dict[str, list[float]] = {}
+        for row in self.store.runs(pipeline=pipeline, limit=runs):
+            for task in self.store.task_rows(row.run):
+                if task["state"] == TaskState.SUCCEEDED and task["started"] and task["ended"]:
+                    took = datetime.fromisoformat(task["ended"]) - datetime.fromisoformat(task["started"])
+                    found.setdefault(task["task"], []).append(took.total_seconds())
+        return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in found.items()}
+
+    def resumed(self, row: RunRow, now: datetime) -> tuple[str, ...]:
+        """The tasks that `resume` would give another chance, were it called now. Changes nothing."""
+        state = self.state(row)
+        lost = [Lost(task=name, attempt=state.tasks[name].attempt, message="") for name in state.live]
+        events = step(state, [*lost, Resume()], now)
+        return next((one.event.tasks for one in events if isinstance(one.event, RunResumed)), ())
+
     def past(self, pipeline: str, task: str) -> Past | None:
         """The newest success of a task."""
         return self.store.last_success(pipeline, task)
@@ -108,3 +129,16 @@ class Runs:
     def _stored(self, states: Collection[str]) -> Collection[str]:
         """The states under which the store may have the runs that are looked for."""
         return {*states, RunStatus.RUNNING.value} if RunStatus.INTERRUPTED in states else states
+
+
+def copies_named(state: RunState, text: str) -> list[str]:
+    """The copies that a text means: the one of that name, or all of a declared task. Raises NotFoundError."""
+    if text in state.tasks:
+        return [text]
+    if text in state.copies:
+        return list(state.copies[text])
+    close = get_close_matches(text, [*state.tasks, *state.copies], 1)
+    known = ", ".join(list(state.tasks)[:20])
+    raise NotFoundError(
+        f"run {state.run} has no task '{text}'", hint=f"did you mean '{close[0]}'?" if close else f"its tasks: {known}"
+    )

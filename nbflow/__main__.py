@@ -1,0 +1,8 @@
+"""`python -m nbflow` is the command `nbflow`."""
+
+from __future__ import annotations
+
+from nbflow.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""An executed notebook as text: its code cells, what they printed, their tracebacks.
+
+Reads the archived file as JSON: nbformat would take a second to import. What is in it comes from outside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbflow.archive.words import duration
+from nbflow.cli.output import Output
+from nbflow.cli.states import look
+from nbflow.cli.text import clean, coloured_output, one_line, plain_output
+from nbflow.errors import NotFoundError, UnreachableError
+
+OURS = "application/vnd.nbflow."
+LOOKS = {"killed": "failed", "not_run": "pending"}
+"""States of cells that look as another state does."""
+
+
+def show_notebook(out: Output, path: Path) -> None:
+    """All code cells. Raises NotFoundError or UnreachableError where the file cannot be read."""
+    cells = list(_code_cells(read_executed(path)))
+    for number, cell in enumerate(cells, start=1):
+        _show(out, cell, f"cell {number}/{len(cells)}")
+
+
+def show_failure(out: Output, path: Path) -> None:
+    """The cells that failed, of a notebook that may have none."""
+    cells = list(_code_cells(read_executed(path)))
+    for number, cell in enumerate(cells, start=1):
+        if _state(cell) in ("failed", "killed"):
+            _show(out, cell, f"cell {number}/{len(cells)}")
+
+
+def read_executed(path: Path) -> Mapping[str, Any]:
+    """An archived notebook. Raises NotFoundError where there is none, UnreachableError where it is none."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"the archive has no file {path}", hint="it has been moved or removed since it was written"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnreachableError(f"{path} cannot be read: {error}") from None
+    if not isinstance(document, dict):
+        raise UnreachableError(f"{path} is not a notebook")
+    return document
+
+
+def _code_cells(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    cells = document.get("cells")
+    for cell in cells if isinstance(cells, list) else ():
+        if isinstance(cell, Mapping) and cell.get("cell_type") == "code":
+            yield cell
+
+
+def _state(cell: Mapping[str, Any]) -> str:
+    return str(_facts(cell).get("state", "ok"))
+
+
+def _facts(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What nbflow noted of a cell; nothing where somebody else made the file."""
+    metadata = cell.get("metadata")
+    facts = metadata.get("nbflow") if isinstance(metadata, Mapping) else None
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def _show(out: Output, cell: Mapping[str, Any], place: str) -> None:
+    state = _state(cell)
+    seen = look(LOOKS.get(state, state))
+    seconds = _facts(cell).get("duration")
+    took = f"  {duration(seconds)}" if isinstance(seconds, int | float) else ""
+    word = one_line(state.replace("_", " "))
+    out.line(f"{out.paint(out.glyph(seen), seen.style)} {out.paint(place, 'bold')}  {word}{took}")
+    for line in clean(_text(cell.get("source"))).rstrip("\n").split("\n"):
+        out.line(out.paint(f"  {'│' if out.unicode else '|'} {line}".rstrip(), "dim"))
+    outputs = cell.get("outputs")
+    for output in outputs if isinstance(outputs, Sequence) else ():
+        if isinstance(output, Mapping) and (text := _printed(output)):
+            out.line((coloured_output if out.colour else plain_output)(text).rstrip("\n"))
+    out.line()
+
+
+def _printed(output: Mapping[str, Any]) -> str:
+    """What an output says in text; what cannot be said so is named by its type."""
+    match output.get("output_type"):
+        case "stream":
+            return _text(output.get("text"))
+        case "error":
+            lines = output.get("traceback")
+            text = "\n".join(str(line) for line in lines) if isinstance(lines, list) else ""
+            return text or f"{output.get('ename')}: {output.get('evalue')}"
+        case _:
+            data = output.get("data")
+            return _displayed(data) if isinstance(data, Mapping) else ""
+
+
+def _displayed(data: Mapping[str, Any]) -> str:
+    ours = [f"[{kind.removeprefix(OURS)}] {json.dumps(value)}" for kind, value in data.items() if kind.startswith(OURS)]
+    if ours:
+        return "\n".join(ours)
+    if "text/plain" in data:
+        return _text(data["text/plain"])
+    return f"[{', '.join(data)}]"
+
+
+def _text(value: Any) -> str:
+    """A text of nbformat: one string, or a list of its lines."""
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""

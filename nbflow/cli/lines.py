@@ -1,0 +1,117 @@
+"""Events as plain lines: a time, a task, what happened. For logs, files and terminals that cannot be drawn on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from nbflow.archive.words import count, duration
+from nbflow.cli.output import Output
+from nbflow.cli.progress import Progress, TaskProgress
+from nbflow.cli.states import Look, look
+from nbflow.cli.text import clip, one_line, width
+from nbflow.core import events as ev
+from nbflow.core.attempt import CellState
+
+WIDEST_NAME = 32
+"""Columns that names of tasks are aligned in; a longer one pushes its line to the right."""
+
+STOPPING = "stopping: the kernels are interrupted and the notebooks saved"
+KILLING = "stopping now: the kernels are killed"
+
+
+class Lines:
+    """Writes a line for each event that people care about; with `verbose`, for each cell too.
+
+    `progress` is the run before the first event that is given. `only` leaves out all other tasks; `ours` is true
+    where this process carries the run out.
+    """
+
+    def __init__(
+        self,
+        out: Output,
+        progress: Progress,
+        *,
+        verbose: bool = False,
+        only: str | None = None,
+        ours: bool = False,
+    ) -> None:
+        self._out = out
+        self._progress = progress
+        self._verbose = verbose
+        self._only = only
+        self._ours = ours
+        self._zone = ZoneInfo(progress.created.settings.timezone)
+        names = [only] if only else list(progress.tasks)
+        self._column = min(max((width(one_line(name)) for name in names), default=0), WIDEST_NAME)
+
+    def __call__(self, stamped: ev.Stamped) -> None:
+        """Take an event, and write its line if it has one."""
+        self._progress.take(stamped)
+        event, at = stamped.event, stamped.at
+        name = getattr(event, "task", None)
+        if name is None:
+            if (said := self._of_run(event)) is not None:
+                self._out.line(f"{self._time(at)}  {said}")
+        elif self._only in (None, name) and (told := self._of_task(event, self._progress.tasks[name])) is not None:
+            seen, text = told
+            shown = one_line(name)
+            gap = " " * max(self._column - width(shown), 0)
+            mark = self._out.paint(self._out.glyph(seen), seen.style)
+            self._out.line(f"{self._time(at)}  {mark} {shown}{gap}  {one_line(text)}")
+
+    def _time(self, at: datetime) -> str:
+        return self._out.paint(at.astimezone(self._zone).strftime("%H:%M:%S"), "dim")
+
+    def _of_run(self, event: ev.Event) -> str | None:
+        created = self._progress.created
+        match event:
+            case ev.RunStarted():
+                tasks = count(len(self._progress.tasks), "task")
+                return f"run {self._out.paint(created.run, 'bold')}: {tasks}, {created.settings.jobs} at once"
+            case ev.RunResumed():
+                return f"{one_line(event.reason)}: {count(len(event.tasks), 'task')} to run, the others stay"
+            case ev.CancelRequested():
+                return stop_text(event, ours=self._ours)
+            case ev.RunFinished():
+                seen = look(event.state)
+                return f"{self._out.paint(self._out.glyph(seen), seen.style)} run {seen.word}"
+            case _:
+                return None
+
+    def _of_task(self, event: ev.Event, task: TaskProgress) -> tuple[Look, str] | None:
+        seen = look(task.state.value)
+        match event:
+            case ev.AttemptSubmitted():
+                return seen, "running" if event.attempt == 1 else f"running, attempt {event.attempt}"
+            case ev.TaskSucceeded():
+                return seen, f"succeeded in {duration(task.seconds or 0)}, {count(task.counts.total, 'cell')}"
+            case ev.TaskFailed():
+                took = f" after {duration(task.seconds)}" if task.seconds is not None else ""
+                return seen, f"failed{took}: {task.error_text()}"
+            case ev.RetryScheduled():
+                return seen, f"{event.reason}: {task.error_text()}"
+            case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskCancelled():
+                return seen, f"{seen.word}: {event.reason}"
+            case ev.TaskReused():
+                return seen, f"reused from {event.reused_from}: {event.reason}"
+            case ev.CellStarted() | ev.CellEnded() if self._verbose:
+                return _cell(event, task)
+            case _:
+                return None
+
+
+def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
+    """What to tell when a run is asked to stop."""
+    if event.force:
+        return KILLING
+    return f"{STOPPING}; Ctrl-C again kills them" if ours else f"{STOPPING} (asked by {one_line(event.by)})"
+
+
+def _cell(event: ev.CellStarted | ev.CellEnded, task: TaskProgress) -> tuple[Look, str] | None:
+    place = f"cell {event.number}/{task.cells}" if task.cells else f"cell {event.number}"
+    if isinstance(event, ev.CellStarted):
+        return look("running"), f"{place}  {clip(one_line(event.title), 60)}"
+    if event.state is CellState.OK:
+        return look("ok"), f"{place}  {duration(event.duration)}"
+    return look("skipped" if event.state is CellState.SKIPPED else "failed"), f"{place}  {event.state.value}"

@@ -1,0 +1,209 @@
+"""The live table of a run on a terminal: its tasks, the current cell of each notebook, how far it is.
+
+The only module that imports rich. Drawn by a thread of rich's, a few times a second, from a `Progress`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from typing import IO, cast
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nbflow.archive.words import count, duration
+from nbflow.cli.lines import stop_text
+from nbflow.cli.output import Output
+from nbflow.cli.progress import Progress, TaskProgress
+from nbflow.cli.states import look
+from nbflow.cli.text import one_line
+from nbflow.core import events as ev
+from nbflow.core.estimate import Remaining, remaining
+from nbflow.core.status import TaskState
+
+DRAWN_PER_SECOND = 8
+ESTIMATED_EVERY = 1.0
+"""Seconds."""
+
+FRAME = 6
+"""Lines of a frame that are no tasks, and one left free for the prompt."""
+
+UNDER_WAY = (TaskState.RUNNING, TaskState.RETRYING)
+OPEN = (*UNDER_WAY, TaskState.QUEUED, TaskState.PENDING)
+
+
+class LiveTable:
+    """Begin it with the state of the run, give it the events, end it. Safe to be drawn while it is told."""
+
+    def __init__(self, out: Output, progress: Progress, past: Mapping[str, float]) -> None:
+        self._out = out
+        self._progress = progress
+        self._past = past
+        self._place = {name: place for place, name in enumerate(progress.tasks)}
+        self._since: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._estimate: tuple[float, float | None] | None = None
+        self._lock = threading.Lock()
+        self._console = Console(
+            file=cast("IO[str]", _Stream(out)), force_terminal=True, no_color=not out.colour, highlight=False
+        )
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._frame,
+            refresh_per_second=DRAWN_PER_SECOND,
+            redirect_stdout=False,
+            vertical_overflow="crop",
+        )
+
+    def begin(self) -> None:
+        """Draw from now on."""
+        self._live.start()
+
+    def __call__(self, stamped: ev.Stamped) -> None:
+        """Take an event."""
+        with self._lock:
+            self._progress.take(stamped)
+            if isinstance(stamped.event, ev.AttemptSubmitted):
+                self._since.setdefault(stamped.event.task, time.monotonic())
+
+    def end(self) -> None:
+        """Draw once more, and leave the last frame standing."""
+        self._live.stop()
+
+    def _frame(self) -> RenderableType:
+        with self._lock:
+            parts: list[RenderableType] = [self._header(), self._rows(), self._footer()]
+            if (asked := self._progress.stopping) is not None and self._progress.ended is None:
+                parts.append(Text(stop_text(asked, ours=True), style="yellow"))
+            return Group(*parts)
+
+    def _header(self) -> RenderableType:
+        created = self._progress.created
+        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        grid.add_column(justify="right", no_wrap=True)
+        title = Text.assemble((one_line(created.pipeline), "bold"), "  ", (created.run, "dim"))
+        grid.add_row(title, duration(round(time.monotonic() - self._began)))
+        return grid
+
+    def _rows(self) -> RenderableType:
+        room = max(self._console.height - FRAME, 3)
+        shown = list(self._progress.tasks) if len(self._progress.tasks) <= room else self._chosen(room - 1)
+        grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, width=3, justify="right")
+        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(self._console.width * 2 // 5, 12))
+        grid.add_column(no_wrap=True, justify="right", min_width=5)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        for name in shown:
+            grid.add_row(*self._row(self._progress.tasks[name]))
+        if len(shown) < len(self._progress.tasks):
+            grid.add_row("", Text(f"and {len(self._progress.tasks) - len(shown):,} more", style="dim"), "", "")
+        return grid
+
+    def _chosen(self, room: int) -> list[str]:
+        """The tasks worth a row where there are more than rows: what goes on, what failed, what comes next."""
+        by_state = self._progress.by_state
+        under_way = (name for state in UNDER_WAY for name in by_state[state])
+        waiting = (name for state in (TaskState.QUEUED, TaskState.PENDING) for name in by_state[state])
+        failed = islice(reversed(by_state[TaskState.FAILED]), max(room // 2, 1))
+        ended = (name for state in TaskState if state not in OPEN for name in reversed(by_state[state]))
+        chosen = islice(_unique(chain(islice(under_way, room), failed, waiting, ended)), room)
+        return sorted(chosen, key=self._place.__getitem__)
+
+    def _row(self, task: TaskProgress) -> tuple[Text, Text, Text, Text]:
+        seen = look(task.state.value)
+        quiet = "dim" if task.state in (TaskState.PENDING, TaskState.SKIPPED) else ""
+        return (
+            Text(self._out.glyph(seen), style=seen.style),
+            Text(one_line(task.name), style=quiet),
+            Text(self._time(task), style="" if task.state in UNDER_WAY else "dim"),
+            self._detail(task),
+        )
+
+    def _time(self, task: TaskProgress) -> str:
+        if task.state in UNDER_WAY and task.name in self._since:
+            return duration(round(time.monotonic() - self._since[task.name]))
+        return "" if task.seconds is None else duration(task.seconds)
+
+    def _detail(self, task: TaskProgress) -> Text:
+        match task.state:
+            case TaskState.RUNNING if task.cells and task.cell:
+                again = f"attempt {task.attempt}  " if task.attempt > 1 else ""
+                return Text.assemble(again, (f"cell {task.cell}/{task.cells}", "cyan"), "  ", one_line(task.title))
+            case TaskState.RUNNING:
+                return Text("starting the kernel", style="dim")
+            case TaskState.RETRYING | TaskState.FAILED:
+                return Text(task.error_text() or one_line(task.reason), style=look(task.state.value).style)
+            case TaskState.PENDING:
+                waits = [name for name in task.waits_for[:20] if self._progress.tasks[name].state in OPEN]
+                return Text(f"waits for {one_line(', '.join(waits))}" if waits else "", style="dim")
+            case TaskState.SUCCEEDED:
+                return Text("" if task.seconds is not None else one_line(task.reason), style="dim")
+            case _:
+                return Text(one_line(task.reason), style="dim")
+
+    def _footer(self) -> RenderableType:
+        total, left = len(self._progress.tasks), self._progress.count(*OPEN)
+        told = ((state.value, self._progress.count(state)) for state in (*UNDER_WAY, TaskState.FAILED))
+        parts = [f"{total - left:,}/{count(total, 'task')}"]
+        parts += [f"{number:,} {word}" for word, number in told if number]
+        if (seconds := self._left()) is not None:
+            parts.append(f"about {duration(round(seconds))} left" if seconds >= 1 else "about to end")
+        failed = self._progress.count(TaskState.FAILED)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        style = "red" if failed else "green"
+        bar = ProgressBar(total=total, completed=total - left, width=28, complete_style=style, finished_style=style)
+        grid.add_row(Text(" "), bar, Text(" · ".join(parts) if self._out.unicode else ", ".join(parts)))
+        return grid
+
+    def _left(self) -> float | None:
+        """The estimate, made anew once a second, and running down in between."""
+        if not self._past or self._progress.stopping is not None or self._progress.ended is not None:
+            return None
+        now = time.monotonic()
+        if self._estimate is None or now - self._estimate[0] >= ESTIMATED_EVERY:
+            settings = self._progress.created.settings
+            at_once = min(settings.jobs, settings.max_parallel or settings.jobs)
+            self._estimate = (now, remaining(self._open(now), self._past, at_once))
+        made, seconds = self._estimate
+        return None if seconds is None else max(seconds - (now - made), 0.0)
+
+    def _open(self, now: float) -> Iterator[Remaining]:
+        for task in self._progress.tasks.values():
+            if task.state in OPEN:
+                yield Remaining(task.name, task.waits_for, now - self._since.get(task.name, now))
+
+
+def _unique(names: Iterator[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for name in names:
+        if name not in seen:
+            seen.add(name)
+            yield name
+
+
+class _Stream:
+    """What rich writes to: our output, which outlives its terminal."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    @property
+    def encoding(self) -> str:
+        return "utf-8" if self._out.unicode else "ascii"
+
+    def write(self, text: str) -> int:
+        self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        return self._out.is_terminal

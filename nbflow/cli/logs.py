@@ -1,0 +1,121 @@
+"""The command logs: the events of a run as lines, or the executed notebook of one task as text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nbflow.cli.lines import Lines
+from nbflow.cli.progress import Progress
+from nbflow.cli.session import Session, json_option, pass_session
+from nbflow.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from nbflow.core.events import Stamped
+    from nbflow.core.state import RunState
+    from nbflow.core.views import RunRow
+    from nbflow.project import Project
+    from nbflow.runs import Runs
+
+POLL = 0.25
+"""Seconds between two looks for new events."""
+
+
+@click.command("logs")
+@click.argument("what", metavar="RUN[/TASK]")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until the run ends.")
+@click.option(
+    "--attempt", type=click.IntRange(min=1), metavar="N", help="The notebook of an earlier attempt of the task."
+)
+@click.option("-v", "--verbose", is_flag=True, help="One line for each cell too.")
+@json_option("Print each event as a JSON line.")
+@pass_session
+def logs_command(session: Session, what: str, follow: bool, attempt: int | None, verbose: bool) -> None:
+    """Show what happened in a run; of one task, its executed notebook: code, outputs, tracebacks.
+
+    \b
+    nbflow logs @last
+    nbflow logs @last/clean
+    nbflow logs -f sales-20260131T060000-k3fa
+    """
+    run, slash, name = what.partition("/")
+    if attempt is not None and (not slash or follow):
+        raise UsageError("--attempt goes with one task: RUN/TASK, and not with --follow")
+    with session.project() as project:
+        row = project.runs.find(run)
+        task = one_task(project.runs.state(row), name) if slash else None
+        notebook = None
+        if task is not None and not follow and not session.outputs.json:
+            notebook = _notebook(project, row, task, attempt)
+        if notebook is None:
+            _write_events(session, project.runs, row, task, follow=follow, verbose=verbose or task is not None)
+        else:
+            from nbflow.cli.cells import show_notebook
+
+            show_notebook(session.out, notebook)
+
+
+def one_task(state: RunState, text: str) -> str:
+    """The copy that a text means. Raises NotFoundError where there is none, or where there are several."""
+    from nbflow.runs import copies_named
+
+    found = copies_named(state, text)
+    if len(found) > 1:
+        some = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
+        raise NotFoundError(f"'{text}' has {len(found)} copies in run {state.run}", hint=f"name one of: {some}")
+    return found[0]
+
+
+def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> Path | None:
+    """The archived notebook of a task; None where there is none yet. Raises NotFoundError for no such attempt."""
+    state = project.runs.state(row)
+    numbers = [one.number for one in state.tasks[task].attempts]
+    if attempt is None or attempt == max(numbers, default=0):
+        found = project.runs.document(row).task(task)["notebook"]
+        return Path(project.spec.root, found) if found is not None else None
+    if attempt not in numbers:
+        known = ", ".join(map(str, numbers)) or "none"
+        raise NotFoundError(f"{state.run}/{task} has no attempt {attempt}", hint=f"its attempts: {known}")
+    from nbflow.archive import layout
+
+    folder, slug = state.created.settings.folder, state.tasks[task].planned.slug
+    return Path(project.spec.outputs, layout.attempt_path(folder, slug, attempt))
+
+
+def _write_events(session: Session, runs: Runs, row: RunRow, task: str | None, *, follow: bool, verbose: bool) -> None:
+    show = _json_lines(session) if session.outputs.json else None
+    for stamped in _events(runs, row, follow=follow):
+        if show is None:
+            show = _plain_lines(session, stamped, task, verbose=verbose)
+        elif not session.outputs.json or task is None or getattr(stamped.event, "task", None) == task:
+            show(stamped)
+
+
+def _json_lines(session: Session) -> Callable[[Stamped], None]:
+    from nbflow.core.views import event_document
+
+    return lambda stamped: session.out.document(event_document(stamped), indent=None)
+
+
+def _plain_lines(session: Session, first: Stamped, task: str | None, *, verbose: bool) -> Callable[[Stamped], None]:
+    """A writer of lines; the first event of a run is its creation, which tells the tasks."""
+    from nbflow.core.state import fold
+
+    return Lines(session.out, Progress(fold([first])), verbose=verbose, only=task)
+
+
+def _events(runs: Runs, row: RunRow, *, follow: bool) -> Iterator[Stamped]:
+    """The events so far and, where they are followed, those to come until nobody carries the run out any more."""
+    seq = 0
+    while True:
+        state = runs.state_of(runs.find(row.run))
+        for stamped in runs.events(row, seq):
+            seq = stamped.seq
+            yield stamped
+        if not follow or state not in ("queued", "running"):
+            return
+        time.sleep(POLL)

@@ -1,0 +1,139 @@
+"""A run as somebody watches it: a small fold of its events, for the live table and the lines.
+
+Knows cells, which the state of the run does not keep. Must not know a terminal, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nbflow.cli.text import one_line
+from nbflow.core import events as ev
+from nbflow.core.attempt import CellCounts, ErrorKind, TaskError
+from nbflow.core.state import RunState, TaskRun
+from nbflow.core.status import TRANSITIONS, TaskState
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskProgress:
+    """One task. `cell` is the number of the code cell that runs, or ran last, of `cells`; 0 before the first.
+
+    `began` is when its first attempt here was submitted, `seconds` how long it took once it has ended.
+    """
+
+    name: str
+    waits_for: tuple[str, ...] = ()
+    state: TaskState = TaskState.PENDING
+    reason: str = ""
+    attempt: int = 0
+    began: datetime | None = None
+    seconds: float | None = None
+    cell: int = 0
+    cells: int = 0
+    title: str = ""
+    counts: CellCounts = field(default_factory=CellCounts)
+    error: TaskError | None = None
+    due: datetime | None = None
+
+    def error_text(self) -> str:
+        """What went wrong, on one line, with the cell; empty where nothing did."""
+        if self.error is None:
+            return ""
+        where = f" (cell {self.cell})" if self.error.cell is not None and self.cell else ""
+        return describe_error(self.error) + where
+
+
+class Progress:
+    """The tasks of a run in the order of its plan, and by state. `take` the events that come after `state`."""
+
+    def __init__(self, state: RunState) -> None:
+        self.created = state.created
+        self.started = state.started_at
+        self.ended = state.ended_at
+        self.stopping: ev.CancelRequested | None = None
+        self.tasks = {name: _task(task) for name, task in state.tasks.items()}
+        self.by_state: dict[TaskState, dict[str, None]] = {one: {} for one in TaskState}
+        for task in self.tasks.values():
+            self.by_state[task.state][task.name] = None
+
+    def count(self, *states: TaskState) -> int:
+        """Tasks in any of these states."""
+        return sum(len(self.by_state[state]) for state in states)
+
+    def take(self, stamped: ev.Stamped) -> None:
+        """Go on by one event."""
+        event = stamped.event
+        match event:
+            case ev.RunCreated():
+                return
+            case ev.RunStarted():
+                self.started = self.started or stamped.at
+            case ev.RunResumed():
+                self._reset(event)
+            case ev.RunFinished():
+                self.ended = stamped.at
+            case ev.CancelRequested():
+                self.stopping = event
+            case _:
+                self._take(self.tasks[event.task], stamped, event)
+
+    def _reset(self, event: ev.RunResumed) -> None:
+        self.ended, self.stopping = None, None
+        for name in event.tasks:
+            task = self.tasks[name]
+            task.error, task.seconds, task.began, task.reason, task.cell = None, None, None, event.reason, 0
+            self._move(task, TaskState.PENDING)
+
+    def _take(self, task: TaskProgress, stamped: ev.Stamped, event: ev.Event) -> None:
+        match event:
+            case ev.AttemptSubmitted():
+                task.attempt, task.cell, task.cells, task.title, task.error = event.attempt, 0, 0, "", None
+                task.began = task.began or stamped.at
+            case ev.AttemptStarted():
+                task.cells = event.cells
+            case ev.CellStarted():
+                task.cell, task.title = event.number, event.title
+            case ev.AttemptEnded():
+                task.counts, task.error = event.outcome.cells, event.outcome.error
+            case ev.RetryScheduled():
+                task.due, task.reason = event.due, event.reason
+            case ev.TaskFailed():
+                task.error, task.reason = event.error, event.reason
+            case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskReused() | ev.TaskCancelled() | ev.TaskQueued():
+                task.reason = event.reason
+            case _:
+                pass
+        if (change := TRANSITIONS.get(ev.type_of(event))) is not None:
+            self._move(task, change[1])
+            if task.state.ended and task.began is not None:
+                task.seconds = (stamped.at - task.began).total_seconds()
+
+    def _move(self, task: TaskProgress, state: TaskState) -> None:
+        del self.by_state[task.state][task.name]
+        task.state = state
+        self.by_state[state][task.name] = None
+
+
+def describe_error(error: TaskError) -> str:
+    """`ValueError: bad input`, `timeout: the cell ran longer than 30 s`, on one line."""
+    message = one_line(error.message)
+    if error.kind is ErrorKind.EXCEPTION and error.ename:
+        name = one_line(error.ename)
+        return message if message.startswith(name) else f"{name}: {message}"
+    return f"{error.kind.value}: {message}"
+
+
+def _task(task: TaskRun) -> TaskProgress:
+    known = task.started is not None and task.ended is not None
+    return TaskProgress(
+        name=task.planned.name,
+        waits_for=task.planned.waits_for,
+        state=task.state,
+        reason=task.reason,
+        attempt=task.attempt,
+        began=task.started,
+        seconds=(task.ended - task.started).total_seconds() if known and task.ended and task.started else None,
+        counts=task.cells,
+        error=task.error,
+    )

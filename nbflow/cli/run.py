@@ -1,0 +1,202 @@
+"""The commands that run something: run, test, resume, cancel."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import click
+
+from nbflow.cli.options import (
+    Asked,
+    Values,
+    carrying_options,
+    executor_option,
+    request_of,
+    selection_options,
+    value_options,
+)
+from nbflow.cli.session import Session, json_option, pass_session
+from nbflow.cli.states import look
+from nbflow.cli.summary import print_plan, show_outcome
+from nbflow.cli.text import one_line
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbflow.project import Project
+    from nbflow.results import RunResult
+
+NDJSON = "Print each event as a JSON line, as it happens; the last line is the run document."
+VERBOSE = "Plain lines instead of the live table, one for each cell too."
+CANCEL_POLL = 0.25
+"""Seconds between two looks at the run that is waited for."""
+
+
+@click.command("run")
+@click.argument("pipeline")
+@value_options
+@selection_options
+@click.option("-n", "--dry-run", is_flag=True, help="Print the plan and run nothing.")
+@carrying_options
+@click.option("--detach", is_flag=True, help="Run in the background: print the run's id and return.")
+@click.option("-v", "--verbose", is_flag=True, help=VERBOSE)
+@json_option(NDJSON)
+@pass_session
+def run_command(
+    session: Session,
+    /,
+    *,
+    pipeline: str,
+    dry_run: bool,
+    parallel: int | None,
+    fail_fast: bool,
+    executor: str,
+    detach: bool,
+    verbose: bool,
+    **asked: Unpack[Asked],
+) -> int:
+    """Run a pipeline.
+
+    \b
+    nbflow run sales
+    nbflow run sales -p region=us --date 2026-01-31
+    nbflow run sales -s +report -j 2 --fail-fast
+
+    The first Ctrl-C stops the run and saves its notebooks, a second one kills the kernels; `nbflow resume` goes on.
+    """
+    if dry_run and detach:
+        raise UsageError("--dry-run and --detach exclude each other")
+    request = request_of(asked, asked, parallel=parallel, fail_fast=fail_fast, executor=executor)
+    with session.project() as project:
+        if dry_run:
+            print_plan(session, project.plan(pipeline, request))
+            return 0
+        if detach:
+            from nbflow.cli.detach import run_detached
+
+            return run_detached(session, project, pipeline, request)
+        from nbflow.cli.watch import viewer, watching
+
+        shown = viewer(session.outputs, project.runs.durations, verbose=verbose)
+        with watching(shown, session.outputs) as watch:
+            result = project.run(pipeline, request=request, listeners=[watch], attach=watch.attach)
+        return _finish(session, project, result)
+
+
+@click.command("resume")
+@click.argument("run")
+@executor_option
+@click.option("-v", "--verbose", is_flag=True, help=VERBOSE)
+@json_option(NDJSON)
+@pass_session
+def resume_command(session: Session, run: str, executor: str, verbose: bool) -> int:
+    """Continue a run that failed, was stopped, or whose process died.
+
+    What succeeded is not run again. RUN is a run's id, the beginning or end of one, @last or @last-failed.
+
+    \b
+    nbflow resume @last-failed
+    """
+    from nbflow.cli.watch import viewer, watching
+
+    with session.project() as project:
+        shown = viewer(session.outputs, project.runs.durations, verbose=verbose)
+        with watching(shown, session.outputs) as watch:
+            result = project.execute(run, resume=True, executor=executor, listeners=[watch], attach=watch.attach)
+        if not watch.is_attached and not session.outputs.json:
+            session.out.line("nothing to resume: the run has succeeded")
+        return _finish(session, project, result)
+
+
+@click.command("test")
+@click.argument("task", metavar="PIPELINE.TASK")
+@value_options
+@executor_option
+@json_option("Print the run document at the end.")
+@pass_session
+def test_command(session: Session, task: str, executor: str, **values: Unpack[Values]) -> int:
+    """Run one task, recorded nowhere.
+
+    Outputs of other tasks that it reads are those of their newest success. The executed notebook is kept in
+    .nbflow/tests below the archive.
+
+    \b
+    nbflow test sales.clean -p day=2026-01-31
+    nbflow test 'sales.train[ridge,eu]'
+    """
+    from nbflow.cli.watch import Nobody, PlainLines, watching
+
+    pipeline, dot, name = task.partition(".")
+    if not dot or not pipeline or not name:
+        raise UsageError(f"'{task}' is not PIPELINE.TASK", hint="for example: nbflow test sales.clean")
+    request = request_of(values, executor=executor)
+    with session.project() as project:
+        shown = Nobody() if session.outputs.json else PlainLines(session.out, verbose=True)
+        with watching(shown, session.outputs) as watch:
+            result = project.test(pipeline, name, request, listeners=[watch], attach=watch.attach)
+        if session.outputs.json:
+            session.out.document(result)
+        else:
+            _show_test(session, project, result)
+        return result.exit_code
+
+
+@click.command("cancel")
+@click.argument("run")
+@click.option("--force", is_flag=True, help="Kill the kernels now instead of interrupting them.")
+@click.option("--wait", is_flag=True, help="Return once the run has ended.")
+@json_option("Print the run document without its tasks.")
+@pass_session
+def cancel_command(session: Session, run: str, force: bool, wait: bool) -> int:
+    """Stop a run that another process carries out; its notebooks are saved.
+
+    \b
+    nbflow cancel @last --wait
+    """
+    with session.project() as project:
+        asked = project.cancel(run, by="nbflow cancel", force=force)
+        if wait:
+            _wait(project, asked)
+        summary = project.runs.summary(project.runs.find(asked))
+        if session.outputs.json:
+            session.out.document(summary)
+        else:
+            went = look(str(summary["state"])).word
+            session.out.line(f"run {asked} is {went}" if wait else f"run {asked} is asked to stop; it is {went}")
+        return 0
+
+
+def _wait(project: Project, run: str) -> None:
+    """Until nobody carries the run out any more. One that nobody has begun is not waited for."""
+    while True:
+        row = project.runs.find(run)
+        if row.owner is None or not project.runs.alive(row.owner):
+            return
+        time.sleep(CANCEL_POLL)
+
+
+def _finish(session: Session, project: Project, result: RunResult) -> int:
+    """The last words of a run."""
+    if session.outputs.json:
+        session.out.document(result, indent=None)
+    else:
+        show_outcome(session, result, project.page(result.run))
+    return result.exit_code
+
+
+def _show_test(session: Session, project: Project, result: RunResult) -> None:
+    """How the test of a task ended: the cell that failed with its traceback, and where the notebook lies."""
+    from nbflow.cli.cells import show_failure
+
+    out = session.out
+    for task in result["tasks"]:
+        if task["notebook"] is None:
+            continue
+        path = Path(project.spec.root, task["notebook"])
+        if task["state"] == "failed":
+            show_failure(out, path)
+        out.line(f"  notebook  {session.shown_path(path)}")
+        for name, value in task["outputs"].items():
+            out.line(f"  output    {one_line(name)} = {one_line(str(value))}")
+    show_outcome(session, result, None)

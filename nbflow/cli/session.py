@@ -1,0 +1,78 @@
+"""What every command gets: where the project is and where to write. And the options that several commands share.
+
+Must stay light: it is imported before it is known which command runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nbflow.cli.output import Output, Outputs
+from nbflow.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbflow.project import Project
+
+FILE = "pipelines.toml"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Session:
+    """One call of the command line. `start` is the folder where the shell was, before `-C`."""
+
+    outputs: Outputs
+    start: Path = field(default_factory=Path.cwd)
+    file: Path = Path(FILE)
+    profile: str | None = None
+
+    @property
+    def out(self) -> Output:
+        """Standard output."""
+        return self.outputs.out
+
+    @property
+    def err(self) -> Output:
+        """Standard error."""
+        return self.outputs.err
+
+    @contextmanager
+    def project(self) -> Iterator[Project]:
+        """The project, closed at the end. Raises UsageError where there is no file, ConfigError where it is wrong."""
+        from nbflow.project import Project
+
+        self.require_file()
+        with Project.open(self.file, profile=self.profile) as project:
+            yield project
+
+    def require_file(self) -> None:
+        """Raise UsageError, with what to do, where there is no project file."""
+        if self.file.exists():
+            return
+        folder = Path.cwd()
+        if self.file != Path(FILE):
+            raise UsageError(f"there is no file {self.file}", hint="give the path of the project's file with --file")
+        # A project above is named, not used: what it says is code, and the folder above may belong to somebody else.
+        above = next((parent for parent in folder.parents if (parent / FILE).is_file()), None)
+        hint = f"there is one above: nbflow -C {above} ..." if above else "`nbflow init` writes a first one"
+        raise UsageError(f"there is no {FILE} in {folder}", hint=hint)
+
+    def shown_path(self, path: Path) -> str:
+        """A path for people: relative to where the shell is if it lies below, else absolute."""
+        whole = path.absolute()
+        return str(whole.relative_to(self.start)) if whole.is_relative_to(self.start) else str(whole)
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def json_option(text: str = "Print one JSON document.") -> Callable[[Command], Command]:
+    """`--json`; whoever writes looks at `Session.outputs.json`, which is known before the options are read."""
+    return click.option("--json", "as_json", is_flag=True, expose_value=False, help=text)

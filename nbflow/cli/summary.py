@@ -1,0 +1,86 @@
+"""The end of a run in a few lines: what came of it, what failed and why, where to look, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbflow.archive.words import count, duration
+from nbflow.cli.session import Session
+from nbflow.cli.states import look
+from nbflow.cli.text import between, clip, one_line
+from nbflow.results import RunResult
+
+if TYPE_CHECKING:
+    from nbflow.core.plan import Plan
+
+MOST_FAILURES = 5
+MOST_ERROR = 300
+"""Characters of an error's message."""
+
+
+def show_outcome(session: Session, result: RunResult, page: Path | None) -> None:
+    """Write the summary. `page` is the run's page, where there is one."""
+    out = session.out
+    seen = look(result.state)
+    took = between(result.get("started"), result.get("ended"))
+    head = out.paint(f"{out.glyph(seen)} {seen.word}", f"{seen.style} bold")
+    out.line()
+    out.line(f"{head}  {result.run}" + (f" in {duration(took)}" if took is not None else "") + f": {tally(result)}")
+    failures = [task for task in result["tasks"] if task["error"] is not None and task["state"] == "failed"]
+    for task in failures[:MOST_FAILURES]:
+        out.line(f"  {out.paint(out.glyph(look('failed')), 'red')} {one_line(task['task'])}: {error_line(task)}")
+    if len(failures) > MOST_FAILURES:
+        out.line(f"    and {len(failures) - MOST_FAILURES:,} more")
+    if page is not None and page.exists():
+        out.line(f"  page  {session.shown_path(page)}")
+    for text in _next(result, failures):
+        out.line(f"  {out.paint('next', 'dim')}  {text}")
+
+
+def tally(result: RunResult) -> str:
+    """`3 succeeded, 1 failed` of the tasks; what asks for attention comes last."""
+    states = Counter(str(task["state"]) for task in result["tasks"])
+    order = ["succeeded", "skipped", "cancelled", "upstream_failed", "failed"]
+    found = sorted(states, key=lambda state: order.index(state) if state in order else -1)
+    if len(found) == 1:
+        return f"{count(states[found[0]], 'task')} {look(found[0]).word}"
+    return ", ".join(f"{states[state]:,} {look(state).word}" for state in found) or "no tasks"
+
+
+def error_line(task: Mapping[str, Any]) -> str:
+    """The error of a task's document on one line."""
+    error = task["error"]
+    message = clip(one_line(str(error["message"])), MOST_ERROR)
+    name = one_line(str(error["ename"])) if error["kind"] == "exception" and error["ename"] else str(error["kind"])
+    return message if message.startswith(name) else f"{name}: {message}"
+
+
+def _next(result: RunResult, failures: list[Mapping[str, Any]]) -> list[str]:
+    """What somebody will want to type now."""
+    if result.ok:
+        return []
+    found = [f"nbflow logs {shlex.quote(result.run + '/' + failures[0]['task'])}"] if failures else []
+    return [*found, f"nbflow resume {result.run}"]
+
+
+def print_plan(session: Session, plan: Plan) -> None:
+    """The plan of a run, as a table or a document."""
+    from nbflow.core.views import plan_document
+
+    document = plan_document(plan)
+    if session.outputs.json:
+        session.out.document(document)
+        return
+    out = session.out
+    rows = [[task["task"], out.state(look(task["action"])), task["reason"]] for task in document["tasks"]]
+    out.table(("task", "action", "reason"), rows)
+    actions = Counter(str(task["action"]) for task in document["tasks"])
+    out.line(", ".join(f"{number:,} to {action}" for action, number in sorted(actions.items(), key=_by_size)))
+
+
+def _by_size(pair: tuple[str, int]) -> int:
+    return -pair[1]

@@ -1,0 +1,248 @@
+"""What can be wrong with an installation or a project before anything runs: `examine` looks, and changes nothing.
+
+Packages are judged by their metadata, without importing them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbflow
+from nbflow.errors import NbflowError, UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from nbflow.core.spec import ProjectSpec
+
+PYTHON = (3, 11)
+SQLITE = (3, 35, 0)
+"""The first with everything that the store's statements use."""
+
+REQUIRED = {
+    "papermill": "2.7",
+    "nbclient": "0.11",
+    "nbformat": "5.10",
+    "nbconvert": "7.17.1",
+    "jupyter_client": "8.6",
+    "jupyter_core": "5.8.1",
+    "jupyter_server": "2.21.0",
+    "ipykernel": "6.29",
+    "ipython": "8.10.0",
+    "tornado": "6.5.9",
+    "mistune": "3.3.3",
+    "jinja2": "3.1.6",
+    "psutil": "5.9",
+}
+"""Least versions: older ones lack something, or have known holes."""
+
+WHERE_INSTALLED = {
+    "distributed": "2026.1.0",
+    "nbdime": "3.1.1",
+    "apprise": "1.9",
+    "jupyterlab": "4.6.2",
+    "jupyter-server-proxy": "4.2.0",
+}
+"""Least versions of packages that need not be there."""
+
+LITTLE_SPACE, NO_SPACE = 1_000_000_000, 50_000_000
+"""Bytes free at the archive that are worth a warning, and too few to run."""
+
+
+class Finding(StrEnum):
+    """What came of a check."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at. `exit_code` counts where it failed."""
+
+    name: str
+    finding: Finding
+    message: str
+    hint: str | None = None
+    exit_code: int = 0
+
+
+def examine(path: Path, profile: str | None = None) -> Iterator[Check]:
+    """Look at the installation and, where there is a file at `path`, at its project."""
+    yield _python()
+    yield from _packages()
+    yield from _kernels()
+    yield _sockets()
+    yield _sqlite()
+    yield _git()
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        hint = "unset it: kernels and workers would start faster"
+        yield _check(
+            "bytecode", Finding.WARN, "PYTHONDONTWRITEBYTECODE is set: each process compiles its imports", hint
+        )
+    yield from _project(path, profile)
+
+
+def _check(name: str, finding: Finding, message: str, hint: str | None = None, *, code: int = 0) -> Check:
+    return Check(name=name, finding=finding, message=message, hint=hint, exit_code=code)
+
+
+def _failed(name: str, error: NbflowError) -> Check:
+    return _check(name, Finding.FAIL, error.message, error.hint, code=error.exit_code)
+
+
+def _python() -> Check:
+    found = f"Python {platform.python_version()}, nbflow {nbflow.__version__} ({sys.executable})"
+    if sys.version_info[:2] < PYTHON:
+        return _check("python", Finding.FAIL, found, "nbflow needs Python 3.11 or newer", code=UsageError.exit_code)
+    return _check("python", Finding.OK, found)
+
+
+def _packages() -> Iterator[Check]:
+    """One line for all that are well, one for each that is not."""
+    well = 0
+    for name, least in (REQUIRED | WHERE_INSTALLED).items():
+        needed = name in REQUIRED
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            if needed:
+                hint = "install nbflow again: pip install --upgrade jupyter-nbflow"
+                yield _check(name, Finding.FAIL, "is not installed", hint, code=UsageError.exit_code)
+            continue
+        if _release(found) >= _release(least):
+            well += 1
+            continue
+        finding = Finding.FAIL if needed else Finding.WARN
+        hint = f"pip install '{name}>={least}'"
+        code = UsageError.exit_code if needed else 0
+        yield _check(name, finding, f"{found} is older than {least}, which has security fixes", hint, code=code)
+    yield _check("packages", Finding.OK, f"{well} packages are recent enough")
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """The numbers of a version: `6.5.9` of `6.5.9rc1+local`, without zeros at its end."""
+    match = re.match(r"\d+(?:\.\d+)*", text)
+    numbers = [int(part) for part in match[0].split(".")] if match else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _kernels() -> Iterator[Check]:
+    from nbflow.kernels.specs import find_kernel, installed_kernels
+
+    names = installed_kernels()
+    usable = []
+    for name in names:
+        try:
+            spec = find_kernel(name)
+        except NbflowError as error:
+            yield _check(f"kernel {name}", Finding.WARN, error.message, error.hint)
+            continue
+        program = spec.argv[0] if spec.argv else ""
+        if shutil.which(program) is None:
+            hint = f"install the kernel again, or remove it: jupyter kernelspec remove {name}"
+            yield _check(f"kernel {name}", Finding.WARN, f"its program {program or '(none)'} is not there", hint)
+        else:
+            usable.append(name)
+    if usable:
+        yield _check("kernels", Finding.OK, ", ".join(usable))
+    else:
+        hint = "python -m ipykernel install --user"
+        code = UnreachableError.exit_code
+        yield _check("kernels", Finding.FAIL, "no kernel is installed that could start", hint, code=code)
+
+
+def _sockets() -> Check:
+    from nbflow.kernels.runtime import RuntimeFolder
+
+    try:
+        folder = RuntimeFolder.create()
+    except UnreachableError as error:
+        return _failed("sockets", error)
+    folder.remove()
+    return _check("sockets", Finding.OK, f"kernels talk over files in {folder.path.parent}")
+
+
+def _sqlite() -> Check:
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info < SQLITE:
+        hint = "use a Python that is linked to a newer SQLite"
+        return _check("sqlite", Finding.FAIL, f"{found} is older than 3.35", hint, code=UnreachableError.exit_code)
+    return _check("sqlite", Finding.OK, found)
+
+
+def _git() -> Check:
+    if shutil.which("git") is None:
+        return _check("git", Finding.WARN, "git is not there: runs do not record the commit", "install git")
+    return _check("git", Finding.OK, "runs record the commit")
+
+
+def _project(path: Path, profile: str | None) -> Iterator[Check]:
+    from nbflow.config.check import check
+
+    if not path.exists():
+        yield _check("project", Finding.OK, f"there is no {path.name} here: nothing more to look at")
+        return
+    checked = check(path, profile=profile)
+    faults = sum(not problem.warning for problem in checked.problems)
+    if checked.spec is None:
+        message = f"{path.name} has {faults} problem{'' if faults == 1 else 's'}"
+        yield _check("project", Finding.FAIL, message, "see: nbflow validate", code=UsageError.exit_code)
+        return
+    yield _check("project", Finding.OK, f"{path.name} declares {', '.join(checked.spec.pipelines) or 'no pipeline'}")
+    yield from _archive(checked.spec)
+    yield from _store(checked.spec)
+
+
+def _archive(spec: ProjectSpec) -> Iterator[Check]:
+    """Whether the archive can be written, judged without making it."""
+    root = Path(spec.outputs)
+    there = next(place for place in (root, *root.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        hint = "make it writable, or set [nbflow] outputs to another folder"
+        code = UnreachableError.exit_code
+        yield _check("archive", Finding.FAIL, f"{root} cannot be written", hint, code=code)
+        return
+    yield _check("archive", Finding.OK, str(root))
+    free = shutil.disk_usage(there).free
+    shown = f"{free / 1e9:.1f} GB are free at {there}"
+    if free < NO_SPACE:
+        yield _check("disk", Finding.FAIL, shown, "make room", code=UnreachableError.exit_code)
+    else:
+        yield _check("disk", Finding.WARN if free < LITTLE_SPACE else Finding.OK, shown, "make room")
+
+
+def _store(spec: ProjectSpec) -> Iterator[Check]:
+    from nbflow.store.places import warnings
+    from nbflow.store.sqlite import SqliteStore
+
+    path = Path(spec.state)
+    for text in warnings(path):
+        yield _check("store", Finding.WARN, text)
+    if not path.exists():
+        yield _check("store", Finding.OK, f"{path} will be made by the first run")
+        return
+    try:
+        store = SqliteStore(path)
+    except NbflowError as error:
+        yield _failed("store", error)
+        return
+    try:
+        store.runs(limit=1)
+        yield _check("store", Finding.OK, str(path))
+    except NbflowError as error:
+        yield _failed("store", error)
+    finally:
+        store.close()
