@@ -1,0 +1,193 @@
+"""A process that uses a store, for tests that kill it, starve it or run many of it.
+
+`python -m support.store_process WHAT ...`, from the folder of the tests.
+It says on its output what has happened, a line each, as soon as the store has answered.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+from nbflow.core import messages as msg
+from nbflow.errors import ConflictError, NbflowError
+from nbflow.store.migrate import Migration, migrate, migrations
+from nbflow.store.sqlite import SqliteStore
+from support.build import RUN, planned
+from support.stored import Kept, alive, cells, projected, rebuilt
+
+STEPS = (
+    *migrations(),
+    Migration(
+        2,
+        "0002_fill.sql",
+        "CREATE TABLE words (word TEXT);"
+        "INSERT INTO words SELECT hex(randomblob(500)) FROM events;"
+        "UPDATE events SET body = replace(body, 'x', 'y');"
+        "DELETE FROM inbox; PRAGMA user_version = 2;",
+    ),
+)
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def go() -> None:
+    """Wait until the test says so, so that many begin at once."""
+    say("ready")
+    sys.stdin.readline()
+
+
+def append(path: str, run: str, batches: str) -> None:
+    """Make a run and append to it, so many times or until killed; say the last event after each."""
+    with closing(SqliteStore(Path(path))) as store:
+        kept = Kept(store, planned("a"), planned("b", "a"), run=run, owner="writer")
+        say("made", kept.state.seq)
+        for number in range(int(batches)) if int(batches) else count():
+            kept.send("resume" if kept.state.ended_at else "tick", "start")
+            attempt = max(kept.state.tasks["a"].attempt, 1)
+            kept.send(f"started a/{attempt}", f"cell a/{attempt} 1", f"celldone a/{attempt} 1 ok")
+            if number % 5 == 4:
+                kept.send(f"failed a/{attempt}")
+            say("kept", kept.state.seq)
+
+
+def make(path: str, run: str) -> None:
+    """Open or make the store together with others, and make a run."""
+    go()
+    with closing(SqliteStore(Path(path))) as store:
+        Kept(store, planned("a"), run=run)
+    say("made")
+
+
+def many(path: str, run: str) -> None:
+    """Append fifty times together with others."""
+    go()
+    append(path, run, "50")
+
+
+def claim(path: str, owner: str) -> None:
+    """Claim a run together with others."""
+    with closing(SqliteStore(Path(path))) as store:
+        go()
+        try:
+            say("won", store.claim(RUN, owner, alive))
+        except ConflictError as error:
+            say("lost", error)
+
+
+def take(path: str) -> None:
+    """Take requests until the one to stop comes."""
+    with closing(SqliteStore(Path(path))) as store:
+        go()
+        while True:
+            for request in store.take(RUN):
+                if request.by == "stop":
+                    return
+                say(request.by)
+
+
+def hold(path: str) -> None:
+    """Keep others from writing until the test says so."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        go()
+
+
+def post(path: str, seconds: str) -> None:
+    """Write one thing, waiting for others as long as is said."""
+    with closing(SqliteStore(Path(path), busy_seconds=float(seconds))) as store:
+        say("waiting")
+        store.post(RUN, msg.Cancel(mode=msg.StopMode.CANCEL, by="late"))
+        say("posted")
+
+
+def read(path: str) -> None:
+    """List runs and follow the events of one, without a pause, until killed."""
+    seq = 0
+    with closing(SqliteStore(Path(path))) as store:
+        say("ready")
+        while True:
+            assert store.runs()
+            seq = max([seq, *(stamped.seq for stamped in store.events(RUN, seq))])
+
+
+def grow(path: str, batches: str, size: str) -> None:
+    """Append many events; say how large the write-ahead log has been at most."""
+    largest = 0
+    with closing(SqliteStore(Path(path))) as store:
+        kept = Kept(store, planned("a"))
+        go()
+        for _ in range(int(batches)):
+            store.append(*cells(kept.state, int(size), "x" * 100), kept.fence)
+            largest = max(largest, Path(f"{path}-wal").stat().st_size)
+    say("largest", largest)
+
+
+def upgrade(path: str) -> None:
+    """Bring the store to a schema that the tests made up."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, 1.0, STEPS)
+    say("upgraded")
+
+
+def fill(folder: str) -> None:
+    """Append until the disk is full; then make room and go on with the same store."""
+    path, ballast = Path(folder, "state.db"), Path(folder, "ballast")
+    ballast.write_bytes(b"x" * 200_000)
+    with closing(SqliteStore(path)) as store:
+        kept = Kept(store, planned("a"), planned("b", "a"))
+        kept.send("start")
+        while True:
+            batch = cells(kept.state, 5, "x" * 2000)
+            try:
+                store.append(*batch, kept.fence)
+            except NbflowError as error:
+                say("full", error.exit_code, error.message, "|", error.hint)
+                break
+        row = store.run(RUN)
+        assert row is not None
+        assert row.seq == batch[0][0].seq - 1
+        assert projected(store, RUN) == rebuilt(store, RUN)
+        ballast.unlink()
+        store.append(*batch, kept.fence)
+        assert projected(store, RUN) == rebuilt(store, RUN)
+    with closing(SqliteStore(path)) as store:
+        assert [stamped.seq for stamped in store.events(RUN)] == list(range(1, kept.state.seq + 1))
+    say("went on")
+
+
+def fill_first(folder: str) -> None:
+    """Make a store where there is no room for one."""
+    ballast = Path(folder, "ballast")
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    try:
+        SqliteStore(Path(folder, "state.db"))
+    except NbflowError as error:
+        say("full", error.exit_code, error.message, "|", error.hint)
+    say(*(entry.name for entry in Path(folder).iterdir()))
+    ballast.unlink()
+    SqliteStore(Path(folder, "state.db")).close()
+    say("made")
+
+
+WHAT: dict[str, Callable[..., None]] = {
+    one.__name__: one for one in (append, make, many, claim, take, hold, post, read, grow, upgrade, fill, fill_first)
+}
+
+if __name__ == "__main__":
+    try:
+        WHAT[sys.argv[1]](*sys.argv[2:])
+    except NbflowError as error:
+        say("error", error.exit_code, error.message, "|", error.hint)
+        sys.exit(error.exit_code)
