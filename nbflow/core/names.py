@@ -90,6 +90,10 @@ class _Visitor(ast.NodeVisitor):
 
     visit_MatchAs = visit_MatchStar = visit_ExceptHandler  # noqa: N815 - as ast.NodeVisitor calls it
 
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        self.generic_visit(node)
+        self._assign(node.rest)
+
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """The body runs when it is called, by then with the parameters set; defaults and decorators run now."""
         for part in (*node.decorator_list, node.args):
