@@ -61,6 +61,7 @@ class PlannedTask:
     tags: tuple[str, ...] = ()
     weight: int = 1
     sha256: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Plan:
 
     pipeline: str
     tasks: tuple[PlannedTask, ...]
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,9 @@ def make_plan(
     edges = {name: one.waits_for for name, one in draft.items() if one.action is Action.RUN}
     weight = graph.weights(edges, list(edges))
     return Plan(
-        pipeline=pipeline.name, tasks=tuple(replace(one, weight=weight.get(name, 1)) for name, one in draft.items())
+        pipeline=pipeline.name,
+        tasks=tuple(replace(one, weight=weight.get(name, 1)) for name, one in draft.items()),
+        description=pipeline.description,
     )
 
 
@@ -149,6 +153,7 @@ def _copies(task: Task, upstream: tuple[str, ...], sources: Mapping[str, Source]
             max_parallel=task.max_parallel,
             tags=task.tags,
             sha256=source.sha256,
+            description=task.description,
         )
 
 
