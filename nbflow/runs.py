@@ -8,9 +8,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from nbflow.core.decide import step
 from nbflow.core.events import RunResumed, Stamped
-from nbflow.core.messages import Lost, Resume
 from nbflow.core.plan import Past
 from nbflow.core.ports import Store
 from nbflow.core.selection import Previous
@@ -89,6 +87,9 @@ class Runs:
 
     def resumed(self, row: RunRow, now: datetime) -> tuple[str, ...]:
         """The tasks that `resume` would give another chance, were it called now. Changes nothing."""
+        from nbflow.core.decide import step
+        from nbflow.core.messages import Lost, Resume
+
         state = self.state(row)
         lost = [Lost(task=name, attempt=state.tasks[name].attempt, message="") for name in state.live]
         events = step(state, [*lost, Resume()], now)

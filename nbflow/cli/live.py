@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import IO, cast
 
@@ -31,8 +32,8 @@ DRAWN_PER_SECOND = 8
 ESTIMATED_EVERY = 1.0
 """Seconds."""
 
-FRAME = 6
-"""Lines of a frame that are no tasks, and one left free for the prompt."""
+FRAME = 4
+"""Lines of a frame that are no tasks: header, footer, the word of a stop, and a free one."""
 
 UNDER_WAY = (TaskState.RUNNING, TaskState.RETRYING)
 OPEN = (*UNDER_WAY, TaskState.QUEUED, TaskState.PENDING)
@@ -96,15 +97,21 @@ class LiveTable:
         room = max(self._console.height - FRAME, 3)
         shown = list(self._progress.tasks) if len(self._progress.tasks) <= room else self._chosen(room - 1)
         grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
-        grid.add_column(no_wrap=True, width=3, justify="right")
         grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(self._console.width * 2 // 5, 12))
         grid.add_column(no_wrap=True, justify="right", min_width=5)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name in shown:
             grid.add_row(*self._row(self._progress.tasks[name]))
-        if len(shown) < len(self._progress.tasks):
-            grid.add_row("", Text(f"and {len(self._progress.tasks) - len(shown):,} more", style="dim"), "", "")
-        return grid
+        if len(shown) == len(self._progress.tasks):
+            return grid
+        return Group(grid, Text(f"    {self._hidden(shown)}", style="dim", no_wrap=True, overflow="ellipsis"))
+
+    def _hidden(self, shown: Sequence[str]) -> str:
+        """How many tasks have no row, by state."""
+        here = Counter(self._progress.tasks[name].state for name in shown)
+        left = ((state, len(names) - here[state]) for state, names in self._progress.by_state.items())
+        parts = ", ".join(f"{number:,} {look(state.value).word}" for state, number in left if number)
+        return f"and {len(self._progress.tasks) - len(shown):,} more: {parts}"
 
     def _chosen(self, room: int) -> list[str]:
         """The tasks worth a row where there are more than rows: what goes on, what failed, what comes next."""
@@ -116,12 +123,11 @@ class LiveTable:
         chosen = islice(_unique(chain(islice(under_way, room), failed, waiting, ended)), room)
         return sorted(chosen, key=self._place.__getitem__)
 
-    def _row(self, task: TaskProgress) -> tuple[Text, Text, Text, Text]:
+    def _row(self, task: TaskProgress) -> tuple[Text, Text, Text]:
         seen = look(task.state.value)
         quiet = "dim" if task.state in (TaskState.PENDING, TaskState.SKIPPED) else ""
         return (
-            Text(self._out.glyph(seen), style=seen.style),
-            Text(one_line(task.name), style=quiet),
+            Text.assemble("  ", (self._out.glyph(seen), seen.style), " ", (one_line(task.name), quiet)),
             Text(self._time(task), style="" if task.state in UNDER_WAY else "dim"),
             self._detail(task),
         )
@@ -140,11 +146,14 @@ class LiveTable:
                 return Text("starting the kernel", style="dim")
             case TaskState.RETRYING | TaskState.FAILED:
                 return Text(task.error_text() or one_line(task.reason), style=look(task.state.value).style)
+            case TaskState.QUEUED:
+                return Text("waits for a slot", style="dim")
             case TaskState.PENDING:
                 waits = [name for name in task.waits_for[:20] if self._progress.tasks[name].state in OPEN]
                 return Text(f"waits for {one_line(', '.join(waits))}" if waits else "", style="dim")
             case TaskState.SUCCEEDED:
-                return Text("" if task.seconds is not None else one_line(task.reason), style="dim")
+                done = count(task.counts.total, "cell") if task.counts.total else one_line(task.reason)
+                return Text(done, style="dim")
             case _:
                 return Text(one_line(task.reason), style="dim")
 
@@ -157,9 +166,9 @@ class LiveTable:
             parts.append(f"about {duration(round(seconds))} left" if seconds >= 1 else "about to end")
         failed = self._progress.count(TaskState.FAILED)
         grid = Table.grid(padding=(0, 2, 0, 0))
-        style = "red" if failed else "green"
+        style = "red" if failed else "yellow" if self._progress.stopping is not None else "green"
         bar = ProgressBar(total=total, completed=total - left, width=28, complete_style=style, finished_style=style)
-        grid.add_row(Text(" "), bar, Text(" · ".join(parts) if self._out.unicode else ", ".join(parts)))
+        grid.add_row(Text(""), bar, Text(" · ".join(parts) if self._out.unicode else ", ".join(parts)))
         return grid
 
     def _left(self) -> float | None:

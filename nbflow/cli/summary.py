@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.archive.words import count, duration
+from nbflow.cli.output import Output
 from nbflow.cli.session import Session
 from nbflow.cli.states import look
-from nbflow.cli.text import between, clip, one_line
+from nbflow.cli.text import between, clean, clip, one_line
 from nbflow.results import RunResult
 
 if TYPE_CHECKING:
@@ -21,24 +23,43 @@ MOST_FAILURES = 5
 MOST_ERROR = 300
 """Characters of an error's message."""
 
+WIDEST = 120
+"""Columns of a paragraph, however wide the terminal is."""
+
 
 def show_outcome(session: Session, result: RunResult, page: Path | None) -> None:
-    """Write the summary. `page` is the run's page, where there is one."""
-    out = session.out
-    seen = look(result.state)
+    """Write the summary. `page` is where the run's page lies, if it is there."""
+    out, seen = session.out, look(result.state)
     took = between(result.get("started"), result.get("ended"))
     head = out.paint(f"{out.glyph(seen)} {seen.word}", f"{seen.style} bold")
     out.line()
-    out.line(f"{head}  {result.run}" + (f" in {duration(took)}" if took is not None else "") + f": {tally(result)}")
+    out.line(f"{head}  {result.run}" + (f" in {duration(took)}" if took is not None else ""))
+    _prose(out, tally(result))
     failures = [task for task in result["tasks"] if task["error"] is not None and task["state"] == "failed"]
+    bad = out.paint(out.glyph(look("failed")), "red")
     for task in failures[:MOST_FAILURES]:
-        out.line(f"  {out.paint(out.glyph(look('failed')), 'red')} {one_line(task['task'])}: {error_line(task)}")
+        _prose(out, f"{one_line(task['task'])}: {error_line(task)}", mark=f"{bad} ")
     if len(failures) > MOST_FAILURES:
-        out.line(f"    and {len(failures) - MOST_FAILURES:,} more")
+        _prose(out, f"and {len(failures) - MOST_FAILURES:,} more")
     if page is not None and page.exists():
-        out.line(f"  page  {session.shown_path(page)}")
-    for text in _next(result, failures):
-        out.line(f"  {out.paint('next', 'dim')}  {text}")
+        _pointer(out, "page", clean(session.shown_path(page)))
+    if failures:
+        _pointer(out, "logs", f"nbflow logs {shlex.quote(clean(result.run + '/' + failures[0]['task']))}")
+    if not result.ok and page is not None:
+        _pointer(out, "resume", f"nbflow resume {result.run}")
+
+
+def _prose(out: Output, text: str, mark: str = "") -> None:
+    """A paragraph, set in, in lines that fit the terminal."""
+    room = min(out.width, WIDEST) - 4
+    first, *rest = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+    out.line(f"  {mark}{first}")
+    for line in rest:
+        out.line(f"    {line}")
+
+
+def _pointer(out: Output, name: str, text: str) -> None:
+    out.line(f"  {out.paint(f'{name:<6}', 'dim')}  {text}")
 
 
 def tally(result: RunResult) -> str:
@@ -57,14 +78,6 @@ def error_line(task: Mapping[str, Any]) -> str:
     message = clip(one_line(str(error["message"])), MOST_ERROR)
     name = one_line(str(error["ename"])) if error["kind"] == "exception" and error["ename"] else str(error["kind"])
     return message if message.startswith(name) else f"{name}: {message}"
-
-
-def _next(result: RunResult, failures: list[Mapping[str, Any]]) -> list[str]:
-    """What somebody will want to type now."""
-    if result.ok:
-        return []
-    found = [f"nbflow logs {shlex.quote(result.run + '/' + failures[0]['task'])}"] if failures else []
-    return [*found, f"nbflow resume {result.run}"]
 
 
 def print_plan(session: Session, plan: Plan) -> None:

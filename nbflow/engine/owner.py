@@ -6,8 +6,6 @@ import os
 import socket
 from pathlib import Path
 
-import psutil
-
 
 def this_process() -> str:
     """`host:pid:start`: the start time tells a process from a later one that got its pid."""
@@ -16,6 +14,8 @@ def this_process() -> str:
 
 def is_alive(owner: str) -> bool:
     """Whether an owner may still be at work. One of another host is taken for alive: only its host can tell."""
+    import psutil
+
     host, pid, start = owner.rsplit(":", 2)
     if host != socket.gethostname():
         return True
@@ -33,6 +33,8 @@ def describe(owner: str) -> str:
 
 def _start(pid: int) -> str:
     """When a process began: in ticks since the boot where /proc tells it, since the wall clock may be set."""
+    import psutil
+
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
     except FileNotFoundError:
