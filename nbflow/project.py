@@ -7,6 +7,7 @@ Heavy imports are inside methods, so that looking at a project costs little.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -287,8 +288,13 @@ class Project:
 
     def _seal(self, state: RunState) -> None:
         from nbflow.archive.seal import seal
+        from nbflow.engine.effects import spent_journals
 
         seal(state, self._archive)
+        for journal in spent_journals(state):
+            Path(journal).unlink(missing_ok=True)
+        with suppress(OSError):  # what is left in it belongs to notebooks that could not be archived
+            Path(state.created.settings.journals).rmdir()
 
 
 def _carry_out(

@@ -24,10 +24,25 @@ def work_order(state: RunState, name: str) -> WorkOrder:
         root=settings.root,
         outputs=posixpath.join(settings.root, settings.outputs),
         folder=settings.folder,
-        journal=posixpath.join(settings.journals, f"{planned.slug}.{task.attempt}.jsonl"),
+        journal=journal_path(state, name, task.attempt),
         params=task.params,
         kernel=planned.kernel,
         limits=planned.limits,
         logical_date=date_instant(created.logical_date),
         sha256=planned.sha256,
     )
+
+
+def journal_path(state: RunState, name: str, attempt: int) -> str:
+    """The absolute path of the journal of an attempt."""
+    return posixpath.join(state.created.settings.journals, f"{state.tasks[name].planned.slug}.{attempt}.jsonl")
+
+
+def spent_journals(state: RunState) -> list[str]:
+    """Journals that are not needed any more: those of attempts whose notebooks are in the archive."""
+    return [
+        journal_path(state, name, attempt.number)
+        for name, task in state.tasks.items()
+        for attempt in task.attempts
+        if attempt.outcome is not None and attempt.outcome.files
+    ]

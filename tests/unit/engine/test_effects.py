@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from nbflow.core import messages as msg
+from nbflow.core.attempt import ArchivedFile, Outcome, Verdict
 from nbflow.core.spec import Limits, RetryPolicy
-from nbflow.engine.effects import work_order
+from nbflow.engine.effects import spent_journals, work_order
 from support.build import RUN, Story, planned
 
 
@@ -34,3 +36,11 @@ def test_an_archive_root_elsewhere_stays_where_it_is() -> None:
     story = Story(planned("a"), outputs="/archive")
     story.send("start")
     assert work_order(story.state, "a").outputs == "/archive"
+
+
+def test_journals_are_spent_once_their_notebook_is_archived() -> None:
+    story = Story(planned("a"), planned("b"))
+    story.send("start", "failed b/1 archive")
+    file = ArchivedFile(path="sales/x/a.ipynb", size=1, sha256="f")
+    story.send(msg.Finished(task="a", attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, files=(file,))))
+    assert spent_journals(story.state) == ["/journals/a.1.jsonl"]
