@@ -1,0 +1,163 @@
+"""Attempts on this machine: one worker process for each, its reports read in a thread.
+
+The process of the executor stays light: whatever is heavy is loaded by the workers, one of which is kept in reserve.
+A worker that dies without an outcome is never the end of it: another one makes the notebook from the journal first.
+Must not know how a worker does its work.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.messages import Finished, Lost, Report
+from nbflow.executors.process import Reserve, WorkerProcess
+from nbflow.worker.protocol import ProtocolError, decode_report, encode_cancel, encode_order
+
+_CLOSING = 15.0
+"""Seconds that workers get, once their kernels are killed, to publish what they have."""
+
+
+class LocalExecutor:
+    """Runs each attempt in a process of its own.
+
+    `grace`: seconds that an interrupted cell gets to end. `reserve`: keep one worker started and loaded, so that the
+    next attempt need not wait for that.
+    """
+
+    def __init__(self, python: str = sys.executable, *, grace: float = 10.0, reserve: bool = True) -> None:
+        # -P: nothing is imported from the folder where nbflow happens to run.
+        command = (python, "-P", "-m", "nbflow.worker", "--grace", f"{grace:g}")
+        self._reserve = Reserve(command, size=1 if reserve else 0)
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], _Attempt] = {}
+        self._report: Callable[[Report], None] | None = None
+
+    def open(self, report: Callable[[Report], None]) -> None:
+        """Make ready; every report of every attempt goes to `report`, from a thread of that attempt."""
+        self._report = report
+        self._reserve.stock()
+
+    def submit(self, order: WorkOrder) -> None:
+        """Begin an attempt and return at once."""
+        if self._report is None:
+            raise RuntimeError("the executor is not open")
+        attempt = _Attempt(order, self._reserve, self._report, self._forget)
+        with self._lock:
+            self._running[order.task, order.attempt] = attempt
+        attempt.thread.start()
+
+    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+        """Ask an attempt to end (`force`: kill its kernel now); unknown ones have just ended."""
+        with self._lock:
+            found = self._running.get((task, attempt))
+        if found is not None:
+            found.cancel(force=force)
+
+    def close(self) -> None:
+        """Kill the kernels that still run, let the notebooks be published, and leave no process behind."""
+        self._reserve.close()
+        with self._lock:
+            running = list(self._running.values())
+        for attempt in running:
+            attempt.cancel(force=True)
+        deadline = time.monotonic() + _CLOSING
+        for attempt in running:
+            attempt.thread.join(max(0.0, deadline - time.monotonic()))
+        for attempt in running:
+            attempt.kill()
+            attempt.thread.join()
+
+    def _forget(self, order: WorkOrder) -> None:
+        with self._lock:
+            self._running.pop((order.task, order.attempt), None)
+
+
+class _Attempt:
+    """One attempt on its way: the thread that reads its worker's reports, and requests to cancel it."""
+
+    def __init__(
+        self,
+        order: WorkOrder,
+        reserve: Reserve,
+        report: Callable[[Report], None],
+        forget: Callable[[WorkOrder], None],
+    ) -> None:
+        self.thread = threading.Thread(target=self._run, name=f"attempt {order.task}/{order.attempt}", daemon=True)
+        self._order = order
+        self._reserve = reserve
+        self._report = report
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._worker: WorkerProcess | None = None
+        self._force: bool | None = None
+
+    def cancel(self, *, force: bool) -> None:
+        with self._lock:
+            self._force = force or bool(self._force)
+            if self._worker is not None:
+                self._worker.send(encode_cancel(force=force))
+
+    def kill(self) -> None:
+        with self._lock:
+            if self._worker is not None:
+                self._worker.kill()
+
+    def _run(self) -> None:
+        try:
+            last = self._executed()
+        finally:
+            self._forget(self._order)
+        self._report(last)
+
+    def _executed(self) -> Report:
+        try:
+            finished, autopsy = self._talk(encode_order(self._order))
+        except OSError as error:
+            return self._finished(_start_failed(f"the worker could not be started: {error.strerror}"))
+        if finished is not None:
+            return finished
+        reason = f"the worker of {self._order.task} died: {autopsy}"
+        try:
+            recovered, autopsy = self._talk(encode_order(self._order, recover=reason))
+        except OSError as error:
+            return self._lost(f"{reason}; its notebook could not be made: {error.strerror}")
+        return recovered or self._lost(f"{reason}; its notebook could not be made: {autopsy}")
+
+    def _talk(self, order: bytes) -> tuple[Finished | None, str]:
+        """Give a worker an order and pass its reports on, up to the last one, which is returned once it is gone."""
+        worker = self._reserve.take()
+        worker.send(order)
+        with self._lock:
+            self._worker = worker
+            if self._force is not None:
+                worker.send(encode_cancel(force=self._force))
+        self._reserve.stock()
+        finished: Finished | None = None
+        try:
+            for line in worker.lines():
+                match decode_report(line):
+                    case Finished() as finished:
+                        pass
+                    case other:
+                        self._report(other)
+        except ProtocolError:
+            worker.kill()
+        finally:
+            with self._lock:
+                self._worker = None
+            worker.end()
+        return finished, worker.autopsy()
+
+    def _finished(self, outcome: Outcome) -> Finished:
+        return Finished(task=self._order.task, attempt=self._order.attempt, outcome=outcome)
+
+    def _lost(self, message: str) -> Lost:
+        return Lost(task=self._order.task, attempt=self._order.attempt, message=message)
+
+
+def _start_failed(message: str) -> Outcome:
+    return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.START_FAILED, message=message))

@@ -1,0 +1,20 @@
+"""The environment variables that a kernel starts with.
+
+What would change a notebook's results behind its back is taken out: the caller's plotting backend, start-up files,
+IPython's configuration and history. Must not know notebooks or secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OWNER_MARK = "NBFLOW_JOURNAL"
+"""Every process of an attempt has it: the path of the attempt's journal, by which left-over processes are found."""
+
+_NOT_INHERITED = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONINSPECT", "JPY_PARENT_PID", "JPY_SESSION_NAME")
+
+
+def kernel_environment(inherited: Mapping[str, str], *, ipython: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """What a kernel inherits, plus `variables`. `ipython` is its own empty IPython folder."""
+    kept = {name: value for name, value in inherited.items() if name not in _NOT_INHERITED}
+    return {**kept, "IPYTHONDIR": ipython, **variables}

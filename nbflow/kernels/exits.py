@@ -1,0 +1,30 @@
+"""How a process ended, in words; what it said last. Pure.
+
+Must not know processes themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+
+_SHOWN = 2_000
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def describe_exit(code: int) -> tuple[str, int | None]:
+    """How a process ended, in words, and the number of the signal that ended it, if one did."""
+    if code >= 0:
+        return f"exit code {code}", None
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    hint = "; possibly out of memory" if -code == signal.SIGKILL else ""
+    return f"signal {-code}, {name}{hint}", -code
+
+
+def last_words(data: bytes) -> str:
+    """The end of what a process wrote, without colours and control characters."""
+    text = _CONTROL.sub("", data.decode("utf-8", "replace")).strip()
+    return text if len(text) <= _SHOWN else f"...{text[-_SHOWN:]}"

@@ -1,0 +1,85 @@
+"""The private folder of one kernel: its connection file, its sockets, its empty IPython folder.
+
+Only its owner can enter it (0700), its path is short enough for a socket, and it is gone when the kernel is.
+Must not know what runs in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from nbflow.errors import UnreachableError
+
+LONGEST_SOCKET = 103
+"""Bytes of a socket's path: `sun_path` holds 104 on macOS, 108 on Linux, the final NUL included."""
+
+_PREFIX = "nbflow-"
+_RANDOM = 8  # letters that mkdtemp adds
+_SOCKET = "k"
+
+
+class RuntimeFolder:
+    """A fresh private folder. Use `create`, and `remove` at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection_file = path / f"{_SOCKET}.json"
+        self.socket_prefix = path / _SOCKET
+        self.ipython = path / "ipython"
+
+    @classmethod
+    def create(cls) -> RuntimeFolder:
+        """Make the folder in the user's runtime folder, else among temporary files. Raises UnreachableError."""
+        faults = []
+        for base in _bases():
+            if len(os.fsencode(base)) + 1 + len(_PREFIX) + _RANDOM + len(f"/{_SOCKET}-5") > LONGEST_SOCKET:
+                faults.append(f"{base}: the path is too long for a socket")
+                continue
+            try:
+                folder = cls(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base)))
+                folder.ipython.mkdir(mode=0o700)
+            except OSError as error:
+                faults.append(f"{base}: {error.strerror}")
+                continue
+            return folder
+        raise UnreachableError(
+            f"no folder for the kernel's sockets: {'; '.join(faults)}",
+            hint="set TMPDIR to a short path on a local disk",
+        )
+
+    def remove(self) -> None:
+        """Take the folder away, with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def remove_left_over(path: str) -> None:
+    """Remove the folder of a kernel whose worker was killed; anything that is not such a folder of ours is left."""
+    place = Path(path)
+    try:
+        found = place.lstat()
+    except OSError:
+        return
+    if place.name.startswith(_PREFIX) and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        RuntimeFolder(place).remove()
+
+
+def _bases() -> list[Path]:
+    """Where the folder may lie, best first. The user's runtime folder must really be only the user's."""
+    bases = []
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isabs(runtime):  # noqa: PTH117 - an empty or relative value must not become a path
+        try:
+            found = os.lstat(runtime)
+        except OSError:
+            found = None
+        if found is not None and _is_private(found):
+            bases.append(Path(runtime))
+    return list(dict.fromkeys([*bases, Path(tempfile.gettempdir()), Path("/tmp")]))  # noqa: S108 - mkdtemp makes it safe
+
+
+def _is_private(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077

@@ -1,0 +1,88 @@
+"""Nothing is left over: find and end what a notebook started and did not end itself.
+
+A worker adopts the orphans of its kernel (Linux), so that also what left the kernel's process group is found. Where
+the worker itself was killed, processes are known by the mark in their environment. Must not know notebooks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from nbflow.kernels.environ import OWNER_MARK
+
+_PR_SET_CHILD_SUBREAPER = 36
+_OWN_END = 0.3
+"""Seconds that processes get to end by themselves: many only wait for their parent's end."""
+_TERMINATED = 1.0
+_KILLED = 3.0
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent ends. Linux only; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants() -> list[str]:
+    """End every descendant of this process, and reap it; what had to be ended, as `name (pid 12)`. Takes seconds."""
+    import psutil
+
+    ended = _end(psutil.Process().children(recursive=True))
+    _reap()
+    return ended
+
+
+def end_marked(journal: str) -> list[str]:
+    """End every process of the attempt with that journal; what had to be ended. For when its worker is dead."""
+    import psutil
+
+    marked = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(OWNER_MARK) == journal:
+                marked.append(process)
+        except (psutil.Error, OSError):
+            continue  # another user's, or just gone
+    return _end(marked)
+
+
+def _end(processes: Sequence[Any]) -> list[str]:
+    """Wait, terminate, kill: each only for those that the one before did not end."""
+    import psutil
+
+    _, alive = psutil.wait_procs(processes, timeout=_OWN_END)
+    ended = [_shown(process) for process in alive]
+    for action, patience in (("terminate", _TERMINATED), ("kill", _KILLED)):
+        for process in alive:
+            try:
+                getattr(process, action)()
+            except psutil.NoSuchProcess:
+                continue
+        _, alive = psutil.wait_procs(alive, timeout=patience)
+        if not alive:
+            break
+    return ended
+
+
+def _shown(process: Any) -> str:
+    import psutil
+
+    try:
+        return f"{process.name()} (pid {process.pid})"
+    except psutil.Error:
+        return f"pid {process.pid}"
+
+
+def _reap() -> None:
+    """Collect adopted orphans that have ended. The caller has no child of its own left to wait for."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return

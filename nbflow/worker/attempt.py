@@ -1,0 +1,239 @@
+"""One attempt from its order to its outcome: snapshot, journal, cells, notebook, archive.
+
+From every point there is a way to "notebook built" that needs no kernel. Must not know how orders arrive or who reads
+the reports.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from nbflow import __version__
+from nbflow.core import codec
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.contract import read_contract
+from nbflow.core.literals import LiteralError, injected_source
+from nbflow.core.messages import Report
+from nbflow.core.values import decode, plain
+from nbflow.errors import NbflowError, UnreachableError
+from nbflow.kernels.environ import OWNER_MARK
+from nbflow.kernels.specs import KernelSpec, find_kernel
+from nbflow.worker import journal as jr
+from nbflow.worker import snapshot
+from nbflow.worker.control import Control
+from nbflow.worker.fold import Folded, fold
+from nbflow.worker.publish import publish
+from nbflow.worker.session import Ending, Session
+from nbflow.worker.snapshot import Source, SourceError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What an attempt begins with. `refused` says why it cannot run; its notebook is made all the same."""
+
+    source: Source
+    document: dict[str, Any]
+    kernel: KernelSpec | None
+    parameters: dict[str, Any]
+    refused: str | None = None
+
+
+def execute(order: WorkOrder, control: Control, report: Callable[[Report], None], *, grace: float = 10.0) -> Outcome:
+    """Carry out an order and publish what came of it. `grace`: seconds that an interrupted cell gets to end."""
+    began = time.monotonic()
+    try:
+        journal = jr.Journal.create(order.journal)
+    except jr.JournalError as error:
+        return _archive_failed(error.message, began)
+    try:
+        prepared = prepare(order)
+        write_header(journal, order, prepared)
+        ending = _run(order, prepared, journal, control, report, grace=grace, began=began)
+        write_ending(journal, ending, time.monotonic() - began)
+        return settle(order, journal)
+    except jr.JournalError as error:
+        return _salvage(order, error.message, time.monotonic() - began)
+    finally:
+        journal.close()
+
+
+def prepare(order: WorkOrder) -> Prepared:
+    """Read the source once, check contract and values again, make the document that runs."""
+    source = snapshot.empty_source()
+    kernel: KernelSpec | None = None
+    parameters: dict[str, Any] = {}
+    try:
+        source = snapshot.read_source(order.notebook)
+        values = {name: decode(value) for name, value in order.params.items()}
+        parameters = {name: plain(value) for name, value in values.items()}
+        bare = snapshot.prepare(source.document, None)
+        kernel = find_kernel(snapshot.kernel_name(bare, order.kernel))
+        _check_names(source.document, values)
+        injected = injected_source(values, kernel.language.lower()) if values else None
+        document = snapshot.prepare(source.document, injected)
+    except (SourceError, LiteralError, ValueError) as error:
+        refused = str(error)
+    except NbflowError as error:
+        refused = error.message
+    else:
+        return Prepared(source=source, document=document, kernel=kernel, parameters=parameters)
+    document = snapshot.prepare(source.document, None)
+    return Prepared(source=source, document=document, kernel=kernel, parameters=parameters, refused=refused)
+
+
+def _check_names(document: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    contract = read_contract(document)
+    unknown = [name for name in values if name not in contract.declared]
+    if unknown and contract.complete and contract.has_cell:
+        raise SourceError(f"the notebook does not declare the parameter {unknown[0]!r}")
+
+
+def write_header(journal: jr.Journal, order: WorkOrder, prepared: Prepared) -> None:
+    """The first record: everything about the attempt that is known before its kernel starts."""
+    kernel = prepared.kernel
+    digest = prepared.source.sha256
+    journal.append(
+        "attempt",
+        version=jr.VERSION,
+        at=jr.instant(),
+        order=codec.dump(replace(order, params={})),
+        parameters=prepared.parameters,
+        source={
+            "path": _relative(order.notebook, order.root),
+            "sha256": digest,
+            "changed": None if digest is None or order.sha256 is None else digest != order.sha256,
+        },
+        document=prepared.document,
+        kernel=kernel.metadata if kernel is not None else {},
+        environment=_environment(kernel),
+        worker={"pid": os.getpid(), "started": process_start(os.getpid())},
+    )
+
+
+def write_ending(journal: jr.Journal, ending: Ending, duration: float | None) -> None:
+    """The record that says how the attempt ended. `duration` is in seconds; None where nobody knows."""
+    error = None if ending.error is None else codec.dump(ending.error)
+    journal.append(
+        "ended",
+        at=jr.instant(),
+        verdict=ending.verdict.value,
+        error=error,
+        stopped_at=ending.stopped_at,
+        duration=None if duration is None else round(duration, 6),
+    )
+
+
+def settle(order: WorkOrder, journal: jr.Journal) -> Outcome:
+    """Make the notebook of an ended attempt from its journal, publish it, and give its outcome."""
+    folded = fold(jr.read(journal.path))
+    outcome = _publish(order, folded)
+    if outcome.files:
+        journal.append("published", files=[codec.dump(file) for file in outcome.files])
+    return outcome
+
+
+def _run(
+    order: WorkOrder,
+    prepared: Prepared,
+    journal: jr.Journal,
+    control: Control,
+    report: Callable[[Report], None],
+    *,
+    grace: float,
+    began: float,
+) -> Ending:
+    if prepared.refused is not None or prepared.kernel is None:
+        error = TaskError(kind=ErrorKind.START_FAILED, message=prepared.refused or "no kernel")
+        return Ending(verdict=Verdict.FAILED, error=error)
+    from nbflow.worker.engine import through_papermill
+
+    return through_papermill(
+        Session(
+            task=order.task,
+            attempt=order.attempt,
+            document=prepared.document,
+            kernel=prepared.kernel,
+            root=order.root,
+            limits=order.limits,
+            grace=grace,
+            began=began,
+            variables=variables(order),
+            journal=journal,
+            control=control,
+            report=report,
+        )
+    )
+
+
+def variables(order: WorkOrder) -> dict[str, str]:
+    """Environment variables by which `nbflow.run` knows where it is, and by which an attempt's processes are found."""
+    return {
+        "NBFLOW_RUN": order.run,
+        "NBFLOW_PIPELINE": order.pipeline,
+        "NBFLOW_TASK": order.task,
+        "NBFLOW_ATTEMPT": str(order.attempt),
+        "NBFLOW_LOGICAL_DATE": order.logical_date,
+        OWNER_MARK: order.journal,
+    }
+
+
+def _publish(order: WorkOrder, folded: Folded) -> Outcome:
+    try:
+        return replace(folded.outcome, files=publish(order, folded.document))
+    except NbflowError as error:
+        failure = TaskError(kind=ErrorKind.ARCHIVE, message=error.message)
+        return replace(folded.outcome, verdict=Verdict.FAILED, error=failure)
+
+
+def _salvage(order: WorkOrder, message: str, duration: float) -> Outcome:
+    """The journal cannot be written any more: make the notebook of what it holds, if that can still be read."""
+    failure = TaskError(kind=ErrorKind.ARCHIVE, message=message)
+    ended = {
+        "type": "ended",
+        "at": jr.instant(),
+        "verdict": Verdict.FAILED.value,
+        "error": codec.dump(failure),
+        "duration": round(duration, 6),
+    }
+    try:
+        records = jr.read(Path(order.journal))
+    except UnreachableError:
+        records = []
+    if not records:
+        return Outcome(verdict=Verdict.FAILED, error=failure, duration=duration)
+    return _publish(order, fold([*records, ended]))
+
+
+def _archive_failed(message: str, began: float) -> Outcome:
+    error = TaskError(kind=ErrorKind.ARCHIVE, message=message)
+    return Outcome(verdict=Verdict.FAILED, error=error, duration=time.monotonic() - began)
+
+
+def _relative(path: str, root: str) -> str:
+    place = PurePath(path)
+    return place.relative_to(root).as_posix() if place.is_relative_to(root) else place.as_posix()
+
+
+def process_start(pid: int) -> float:
+    """When a process began, seconds since the epoch: with it a pid names one process only."""
+    import psutil
+
+    return float(psutil.Process(pid).create_time())
+
+
+def _environment(kernel: KernelSpec | None) -> dict[str, Any]:
+    variables = ("LC_ALL", "LC_CTYPE", "LANG")
+    return {
+        "interpreter": kernel.interpreter if kernel is not None else None,
+        "nbflow": __version__,
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "locale": next((os.environ[name] for name in variables if os.environ.get(name)), "C"),
+        "timezone": os.environ.get("TZ") or time.tzname[0],
+    }

@@ -1,0 +1,289 @@
+"""The conversation with a kernel: cells go out, replies and output come back and are recorded.
+
+Builds on nbclient, which knows the messages and plays the Output widget; unlike nbclient it keeps no notebook, reads
+all messages for as long as the kernel lives, and gives late output to the cell that it belongs to. Must not know
+limits of time, nor what a reply means for the attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import zmq
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionComplete
+
+from nbflow.kernels.process import Kernel
+from nbflow.worker.journal import JournalError
+from nbflow.worker.recorder import Recorder
+from nbflow.worker.snapshot import RAISES, has_tag
+
+_ASK_AGAIN = 0.5
+"""Seconds after which a kernel that has not answered is asked once more; the first message may have been too early."""
+_SILENCE = 60.0
+"""Seconds without any output after a reply, and without the message that ends the cell: it must have been lost."""
+_HANG_UP = 0.5
+"""Seconds for the sockets of a dead kernel to be closed; longer only where a process it forked still holds them."""
+_FLUSH_AT_EXIT = (
+    "__import__('atexit').register(lambda: [getattr(__import__('sys'), name).flush() for name in ('stdout', 'stderr')])"
+)
+"""Run in an IPython kernel before the first cell, leaving no name behind: exit handlers run last in, first out, so this
+one comes after all of the notebook's and sends what they printed, before the kernel closes its sockets."""
+_OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
+
+
+@dataclass(slots=True)
+class Pending:
+    """A cell that has been sent. `settled` is done when its reply and all its output are there, or it is hopeless."""
+
+    index: int
+    settled: asyncio.Future[None]
+    reply: Mapping[str, Any] | None = None
+    idle: bool = False
+    cut: bool = False
+    watcher: asyncio.Task[None] | None = None
+
+    def settle(self) -> None:
+        if not self.settled.done():
+            self.settled.set_result(None)
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What is known of the messages so far."""
+
+    cells: dict[str, int] = field(default_factory=dict)
+    last: int | None = None
+    heard: int = 0
+    receiving: bool = False
+
+
+class JournalClient(NotebookClient):
+    """nbclient's client, writing to a recorder. `broken` fails with the first error that ended the reading."""
+
+    def __init__(self, notebook: Any, kernel: Kernel, recorder: Recorder) -> None:
+        super().__init__(notebook, record_timing=False)
+        self.recorder = recorder
+        self.kernel = kernel
+        loop = asyncio.get_running_loop()
+        self.broken: asyncio.Future[None] = loop.create_future()
+        self._traffic = _Traffic()
+        self._pending: dict[str, Pending] = {}
+        self._info: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+        self._listening = asyncio.Event()
+        self._pumps: list[asyncio.Task[None]] = []
+        self._drained = False
+        self.kc: Any = None
+
+    def open(self) -> None:
+        """Connect to the kernel and begin to read what it says."""
+        self.kc = self.kernel.connect()
+        self._gone = self.kc.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._pumps = [asyncio.create_task(self._pump_shell()), asyncio.create_task(self._pump_iopub())]
+        for pump in self._pumps:
+            pump.add_done_callback(self._on_pump_done)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once the kernel has answered."""
+        return self._info.done()
+
+    async def ready(self) -> None:
+        """Wait until the kernel answers and its output arrives. Has no limit of its own."""
+        while not (self._info.done() and self._listening.is_set()):
+            self.kc.kernel_info()
+            try:
+                async with asyncio.timeout(_ASK_AGAIN):
+                    await asyncio.shield(self._info)
+                    await self._listening.wait()
+            except TimeoutError:
+                continue
+        self.recorder.kernel_ready(self._info.result())
+        if self.kernel.spec.runs_ipykernel:
+            self.kc.execute(_FLUSH_AT_EXIT, silent=True, store_history=False, allow_stdin=False)
+
+    def begin(self, index: int, cell: Mapping[str, Any]) -> Pending:
+        """Send a cell. Its outcome is in the returned object once that is settled."""
+        pending = Pending(index, asyncio.get_running_loop().create_future())
+        message = self.kc.execute(
+            cell["source"], store_history=True, allow_stdin=False, stop_on_error=not has_tag(cell, RAISES)
+        )
+        self._pending[message] = pending
+        self._traffic.cells[message] = self._traffic.last = index
+        return pending
+
+    async def ask_to_end(self) -> None:
+        """Ask the kernel to end in good order. Only while no cell runs."""
+        if self.kernel.spec.runs_ipykernel:
+            # Asked by the control channel, ipykernel answers in another thread than the one that ends: now and then
+            # the two wait for each other, for ten seconds.
+            self.kc.shell_channel.send(self.kc.session.msg("shutdown_request", {"restart": False}))
+        else:
+            await self.kernel.ask_to_end()
+
+    async def drain(self) -> None:
+        """Take in all that a kernel said before it ended. Only for one that has ended; settles what has a reply."""
+        if self._drained:
+            return
+        self._drained = True
+        try:
+            async with asyncio.timeout(_HANG_UP):
+                await self._gone.recv_multipart()
+        except TimeoutError:
+            pass
+        await self._stop_pumps()
+        for channel, handle in ((self.kc.shell_channel, self._take_reply), (self.kc.iopub_channel, self._take_output)):
+            while channel.socket is not None and await channel.socket.poll(0):
+                if (message := await _receive(channel)) is not None:
+                    handle(message)
+        for pending in self._pending.values():
+            if pending.reply is not None:
+                pending.settle()
+
+    async def aclose(self) -> None:
+        """Stop reading and close the sockets."""
+        if self.kc is None:
+            return
+        await self._stop_pumps()
+        for pending in self._pending.values():
+            if pending.watcher is not None:
+                pending.watcher.cancel()
+        socket = self.kc.iopub_channel.socket
+        if socket is not None:
+            socket.disable_monitor()
+        self.kc.stop_channels()
+        self.kc = None
+
+    async def _stop_pumps(self) -> None:
+        """A pump is only cancelled while it waits: a message that it has begun to receive would be lost."""
+        while self._traffic.receiving:
+            await asyncio.sleep(0)
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        self._pumps = []
+
+    async def _pump_shell(self) -> None:
+        channel = self.kc.shell_channel
+        while True:
+            await channel.socket.poll(None)
+            if (message := await self._take(channel)) is not None:
+                self._take_reply(message)
+
+    async def _pump_iopub(self) -> None:
+        channel = self.kc.iopub_channel
+        while True:
+            await channel.socket.poll(None)
+            if (message := await self._take(channel)) is not None:
+                self._take_output(message)
+            # Messages that are already here never let the loop go by themselves: a flood would stop every clock.
+            await asyncio.sleep(0)
+
+    def _on_pump_done(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and (error := pump.exception()) is not None and not self.broken.done():
+            self.broken.set_exception(error)
+
+    async def _take(self, channel: Any) -> dict[str, Any] | None:
+        self._traffic.receiving = True
+        try:
+            return await _receive(channel)
+        finally:
+            self._traffic.receiving = False
+
+    def _take_reply(self, message: Mapping[str, Any]) -> None:
+        kind = message["header"]["msg_type"]
+        if kind == "kernel_info_reply" and not self._info.done():
+            self._info.set_result(message["content"])
+        pending = self._pending.get(message["parent_header"].get("msg_id", ""))
+        if kind == "execute_reply" and pending is not None:
+            pending.reply = message["content"]
+            if pending.idle:
+                pending.settle()
+            else:
+                pending.watcher = asyncio.create_task(self._await_idle(pending))
+
+    async def _await_idle(self, pending: Pending) -> None:
+        """The end of a cell's output comes after its reply. As long as there is output at all, it is waited for."""
+        heard = -1
+        while heard != self._traffic.heard:
+            heard = self._traffic.heard
+            await asyncio.wait({pending.settled}, timeout=_SILENCE)
+            if pending.settled.done():
+                return
+        pending.cut = True
+        pending.settle()
+
+    def _take_output(self, message: dict[str, Any]) -> None:
+        """Record one message of the kernel; what cannot be understood is noted and left out."""
+        self._traffic.heard += 1
+        self._listening.set()
+        parent = message["parent_header"].get("msg_id", "")
+        kind = message["header"]["msg_type"]
+        index = self._traffic.cells.get(parent)
+        if index is None and kind in _OUTPUTS:
+            index = self._traffic.last  # said by nobody's request: threads, exit handlers
+        if index is None:
+            return
+        try:
+            self.process_message(message, self.nb.cells[index], index)
+        except CellExecutionComplete:
+            if parent in self._pending:
+                self._pending[parent].idle = True
+                if self._pending[parent].reply is not None:
+                    self._pending[parent].settle()
+        except JournalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the attempt has to go on
+            self.recorder.warn(f"a message of type {kind!r} was left out: {error}"[:500])
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> None:
+        """As nbclient's; the number of an execution is recorded too."""
+        if msg["msg_type"] == "execute_input" and isinstance(msg["content"].get("execution_count"), int):
+            self.recorder.count(cell_index, msg["content"]["execution_count"])
+        super().process_message(msg, cell, cell_index)
+
+    def output(self, outs: Any, msg: dict[str, Any], display_id: str | None, cell_index: int) -> None:
+        """Record an output, for the Output widget that captures it or for the cell."""
+        kind, content = msg["msg_type"], msg["content"]
+        if kind not in _OUTPUTS:
+            return
+        hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if hooks:
+            self.recorder.widget_output(cell_index, hooks[-1].comm_id, kind, content)
+            hooks[-1].output(outs, msg, display_id, cell_index)
+        else:
+            self.recorder.output(cell_index, kind, content, display_id)
+
+    def clear_output(self, outs: Any, msg: dict[str, Any], cell_index: int) -> None:
+        """Record that outputs are cleared."""
+        wait = bool(msg["content"].get("wait"))
+        hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
+        if hooks:
+            self.recorder.widget_clear(hooks[-1].comm_id, wait=wait)
+            hooks[-1].clear_output(outs, msg, cell_index)
+        else:
+            self.recorder.clear(cell_index, wait=wait)
+
+    def handle_comm_msg(self, outs: Any, msg: dict[str, Any], cell_index: int) -> None:
+        """Record a widget's state, as nbclient keeps it; an echo only repeats what this side has sent."""
+        super().handle_comm_msg(outs, msg, cell_index)
+        content = msg["content"]
+        data = content["data"]
+        if "state" in data and data.get("method") != "echo_update":
+            buffers = self._get_buffer_data(msg) if data.get("buffer_paths") else []
+            self.recorder.widget(content["comm_id"], data["state"], buffers)
+
+    def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
+        self.recorder.update(display_id, msg["content"])
+
+
+async def _receive(channel: Any) -> dict[str, Any] | None:
+    """One message that is there; None for one that is not from this kernel, or is no message."""
+    try:
+        message: dict[str, Any] = await channel.get_msg(timeout=0)
+    except ValueError:
+        return None  # a wrong signature, or broken JSON
+    return message

@@ -1,0 +1,287 @@
+"""From the journal to the executed notebook and the outcome: a pure fold. Same journal, same bytes.
+
+The notebook, its states, the counts, the error and the verdict all come from here, so they cannot contradict each
+other. A cell that was started and has no end was killed. Must not read files, clocks or the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbflow.core import codec
+from nbflow.core.attempt import CellCounts, CellState, ErrorKind, Outcome, TaskError, Verdict
+from nbflow.core.values import decode, plain
+from nbflow.worker import snapshot
+from nbflow.worker.journal import VERSION, Record
+
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+
+class FoldError(ValueError):
+    """The records are not those of an attempt, or of a version that this nbflow does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What a journal comes to. The outcome has no files yet.
+
+    `running` is the cell that was started and has no end; `runtime` the folder of the kernel, where one was started.
+    """
+
+    document: dict[str, Any]
+    outcome: Outcome
+    ended: bool
+    running: int | None
+    runtime: str | None
+
+
+@dataclass(slots=True)
+class _Outputs:
+    """A list of outputs as a page shows them: texts joined, clears delayed until something new comes."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    clear_next: bool = False
+
+    def add(self, output: Mapping[str, Any]) -> dict[str, Any]:
+        if self.clear_next:
+            self.clear(wait=False)
+        if output["output_type"] == "stream":
+            last = self.items[-1] if self.items else {}
+            if last.get("output_type") == "stream" and last["name"] == output["name"]:
+                last["text"].append(output["text"])
+                return last
+            output = {**output, "text": [output["text"]]}
+        self.items.append(dict(output))
+        return self.items[-1]
+
+    def clear(self, *, wait: bool) -> None:
+        self.clear_next = wait
+        if not wait:
+            self.items.clear()
+
+    def finished(self) -> list[dict[str, Any]]:
+        return [
+            {**item, "text": "".join(item["text"])} if item["output_type"] == "stream" else item for item in self.items
+        ]
+
+
+@dataclass(slots=True)
+class _Cell:
+    state: CellState = CellState.NOT_RUN
+    start: str | None = None
+    end: str | None = None
+    duration: float | None = None
+    count: int | None = None
+    outputs: _Outputs = field(default_factory=_Outputs)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The `nbflow` metadata of the cell: times only where it ran."""
+        if self.start is None:
+            return {"state": self.state.value}
+        return {"state": self.state.value, "start": self.start, "end": self.end, "duration": self.duration}
+
+
+@dataclass(slots=True)
+class _Widget:
+    state: dict[str, Any] = field(default_factory=dict)
+    buffers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    captured: _Outputs | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        state = self.state if self.captured is None else {**self.state, "outputs": self.captured.finished()}
+        found = {
+            "model_name": state.get("_model_name"),
+            "model_module": state.get("_model_module"),
+            "model_module_version": state.get("_model_module_version"),
+            "state": state,
+        }
+        return {**found, "buffers": list(self.buffers.values())} if self.buffers else found
+
+
+class _Fold:
+    """The state of one fold; one method for each type of record."""
+
+    def __init__(self, header: Record) -> None:
+        self.header = header
+        self.cells = {index: _Cell() for index, _ in snapshot.code_cells(header["document"])}
+        self.displays: dict[str, list[dict[str, Any]]] = {}
+        self.widgets: dict[str, _Widget] = {}
+        self.values: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self.kernel: Record = {}
+        self.ended: Record | None = None
+        self.runtime: str | None = None
+
+    def apply(self, record: Record) -> None:
+        match record:
+            case {"type": "cell_started", "cell": cell, "at": at}:
+                # The state stays `killed` unless the journal tells of another end.
+                self.cells[cell].state, self.cells[cell].start = CellState.KILLED, at
+            case {"type": "cell_ended", "cell": cell}:
+                found = self.cells[cell]
+                found.state = CellState(record["state"])
+                found.end, found.duration = record["at"], record["duration"]
+            case {"type": "count", "cell": cell, "count": count}:
+                self.cells[cell].count = count
+            case {"type": "value", "name": name, "value": value}:
+                self.values[name] = value
+            case {"type": "warning", "text": text}:
+                self.warnings.append(text)
+            case {"type": "kernel_started", "runtime": runtime}:
+                self.runtime = runtime
+            case {"type": "kernel_ready", "info": info}:
+                self.kernel = info
+            case {"type": "ended"}:
+                self.ended = record
+            case {"type": "published"}:
+                pass
+            case _:
+                self._apply_output(record)
+
+    def _apply_output(self, record: Record) -> None:
+        match record:
+            case {"type": "output", "cell": cell, "output": output}:
+                added = self.cells[cell].outputs.add(output)
+                if "display" in record:
+                    self.displays.setdefault(record["display"], []).append(added)
+            case {"type": "tail", "cell": cell, "name": name, "text": text, "omitted": omitted}:
+                mark = f"\n[truncated: {omitted:,} characters of {name} are left out here]\n" if omitted else ""
+                self.cells[cell].outputs.add({"output_type": "stream", "name": name, "text": mark + text})
+            case {"type": "update", "display": display, "data": data, "metadata": metadata}:
+                for shown in self.displays.get(display, []):
+                    shown.update(data=data, metadata=metadata)
+            case {"type": "clear", "cell": cell, "wait": wait}:
+                self.cells[cell].outputs.clear(wait=wait)
+            case {"type": "widget", "comm": comm, "state": state, "buffers": buffers}:
+                self._apply_widget(self.widgets.setdefault(comm, _Widget()), state, buffers)
+            case {"type": "widget_output", "comm": comm, "output": output}:
+                self._captured(comm).add(output)
+            case {"type": "widget_clear", "comm": comm, "wait": wait}:
+                self._captured(comm).clear(wait=wait)
+            case _:
+                raise FoldError(f"a record of unknown type {record.get('type')!r}")
+
+    def _apply_widget(self, widget: _Widget, state: Mapping[str, Any], buffers: Iterable[Mapping[str, Any]]) -> None:
+        widget.state.update(state)
+        widget.buffers.update({repr(buffer["path"]): dict(buffer) for buffer in buffers})
+        if "outputs" in state:
+            widget.captured = None
+
+    def _captured(self, comm: str) -> _Outputs:
+        widget = self.widgets.setdefault(comm, _Widget())
+        if widget.captured is None:
+            widget.captured = _Outputs()
+            for output in widget.state.get("outputs", []):
+                widget.captured.add(output)
+        return widget.captured
+
+    def document(self) -> dict[str, Any]:
+        source = self.header["document"]
+        metadata = {**source["metadata"], "nbflow": self._facts()}
+        if self.header["kernel"]:
+            metadata["kernelspec"] = self.header["kernel"]
+        if "language_info" in self.kernel:
+            metadata["language_info"] = self.kernel["language_info"]
+        state = {comm: one.document for comm, one in self.widgets.items() if "_model_name" in one.state}
+        if state:
+            metadata["widgets"] = {WIDGETS: {"state": state, "version_major": 2, "version_minor": 0}}
+        cells = [
+            self._cell(cell, self.cells[index]) if index in self.cells else cell
+            for index, cell in enumerate(source["cells"])
+        ]
+        return {**source, "cells": cells, "metadata": metadata}
+
+    def _cell(self, source: Mapping[str, Any], cell: _Cell) -> dict[str, Any]:
+        return {
+            **source,
+            "execution_count": cell.count,
+            "metadata": {**source["metadata"], "nbflow": cell.facts},
+            "outputs": cell.outputs.finished(),
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        ended = self.ended or {}
+        error = self.error
+        facts = ("run", "pipeline", "task", "attempt", "logical_date")
+        language = self.kernel.get("language_info", {})
+        is_python = language.get("name") == "python"
+        parts = (self.kernel.get("implementation"), self.kernel.get("implementation_version"))
+        return {
+            **{key: self.header["order"].get(key) for key in facts},
+            "state": self.verdict.value,
+            "error": None if error is None else _error_document(error),
+            "stopped_at": ended.get("stopped_at"),
+            "parameters": self.header["parameters"],
+            "outputs": {name: plain(decode(value)) for name, value in self.values.items()},
+            "started": self.header["at"],
+            "ended": ended.get("at"),
+            "duration": ended.get("duration"),
+            "source": self.header["source"],
+            "environment": {
+                **self.header["environment"],
+                "kernel": self.header["kernel"].get("name"),
+                "kernel_version": " ".join(str(part) for part in parts if part) or None,
+                "python": language.get("version") if is_python else None,
+            },
+            "warnings": self.warnings,
+        }
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(self.ended["verdict"]) if self.ended else Verdict.FAILED
+
+    @property
+    def error(self) -> TaskError | None:
+        if self.ended is None:
+            return TaskError(kind=ErrorKind.LOST, message="the attempt has not ended")
+        return codec.load(TaskError, self.ended["error"]) if self.ended["error"] else None
+
+    def outcome(self) -> Outcome:
+        states = [cell.state for cell in self.cells.values()]
+        ended = self.ended or {}
+        return Outcome(
+            verdict=self.verdict,
+            error=self.error,
+            cells=CellCounts(
+                total=len(states),
+                ok=states.count(CellState.OK),
+                failed=states.count(CellState.FAILED) + states.count(CellState.KILLED),
+                skipped=states.count(CellState.SKIPPED),
+                not_run=states.count(CellState.NOT_RUN),
+            ),
+            outputs=self.values,
+            duration=ended.get("duration") or 0.0,
+            stopped_at=ended.get("stopped_at"),
+            kernel=self.header["kernel"].get("name"),
+        )
+
+
+def fold(records: Iterable[Record]) -> Folded:
+    """The notebook and the outcome of an attempt. Raises FoldError for records that are none of an attempt."""
+    first, *rest = records
+    if first.get("type") != "attempt" or first.get("version") != VERSION:
+        raise FoldError("the journal does not begin as one of this version does")
+    folding = _Fold(first)
+    for record in rest:
+        folding.apply(record)
+    return Folded(
+        document=folding.document(),
+        outcome=folding.outcome(),
+        ended=folding.ended is not None,
+        running=next((index for index, cell in folding.cells.items() if cell.start and not cell.end), None),
+        runtime=folding.runtime,
+    )
+
+
+def _error_document(error: TaskError) -> dict[str, Any]:
+    return {
+        "kind": error.kind.value,
+        "message": error.message,
+        "cell": error.cell,
+        "ename": error.ename,
+        "signal": error.signal,
+    }

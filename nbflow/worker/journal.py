@@ -1,0 +1,171 @@
+"""The journal of one attempt: an append-only file of JSON lines, the first truth about it.
+
+Each line reaches the operating system as it is written, the disk within a second and at the end of each cell. The file
+is locked while its worker lives. `fold` makes the notebook and the outcome of it. Must not know kernels or archives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nbflow.errors import UnreachableError
+
+VERSION = 1
+_SYNC_EVERY = 1.0
+_LOCK_POLL = 0.05
+
+Record = dict[str, Any]
+"""One line. `type` says which: attempt, kernel, cell_started, count, output, tail, update, clear, widget,
+widget_output, widget_clear, value, warning, cell_ended, ended, published."""
+
+
+class JournalError(UnreachableError):
+    """The journal cannot be written, read or locked; the message names it."""
+
+
+class Journal:
+    """The writer of one journal. Use `create` or `reopen`; all methods may be called from one thread."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._failure: OSError | None = None
+        self._unsynced = threading.Event()
+        self._hurry = threading.Event()
+        self._closing = False
+        self._syncer = threading.Thread(target=self._keep_synced, name="journal", daemon=True)
+        self._syncer.start()
+
+    @classmethod
+    def create(cls, path: str) -> Journal:
+        """Begin a new journal and lock it. Raises JournalError; one that exists belongs to another attempt."""
+        place = Path(path)
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(place, flags, 0o600)
+        except OSError as error:
+            raise JournalError(f"cannot begin the journal {path}: {error.strerror}") from error
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return cls(place, descriptor)
+
+    @classmethod
+    def reopen(cls, path: str, *, patience: float, evict: Callable[[], None]) -> Journal:
+        """Take over the journal of a worker that has ended, its torn last line removed. Raises JournalError.
+
+        A worker that still has it gets `patience` seconds to end by itself; then `evict` has to end it.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise JournalError(f"cannot open the journal {path}: {error.strerror}") from error
+        if not _locked(descriptor, patience):
+            evict()
+            if not _locked(descriptor, patience):
+                os.close(descriptor)
+                raise JournalError(f"the journal {path} is still in use")
+        _, length = _parse(Path(path).read_bytes())
+        os.ftruncate(descriptor, length)
+        return cls(Path(path), descriptor)
+
+    def append(self, kind: str, **body: Any) -> None:
+        """Write one record. Raises JournalError, then and ever after."""
+        line = json.dumps({"type": kind, **body}, separators=(",", ":")).encode("ascii") + b"\n"
+        self._check()
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            self._failure = error
+            self._check()
+        self._unsynced.set()
+
+    def sync_soon(self) -> None:
+        """Have what was written brought to the disk now, without waiting for it."""
+        self._hurry.set()
+
+    def close(self) -> None:
+        """Bring everything to the disk and give the journal free. Raises JournalError where that fails."""
+        if self._closing:
+            return
+        self._closing = True
+        self._hurry.set()
+        self._unsynced.set()
+        self._syncer.join()
+        try:
+            self._sync()
+        finally:
+            os.close(self._descriptor)
+        self._check()
+
+    def _keep_synced(self) -> None:
+        while not self._closing and self._failure is None:
+            self._unsynced.wait()
+            if not self._closing:
+                self._hurry.wait(_SYNC_EVERY)
+            self._hurry.clear()
+            self._unsynced.clear()
+            self._sync()
+
+    def _sync(self) -> None:
+        if self._failure is not None:
+            return  # a second fsync would "succeed" without having written anything: the journal ends there
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            self._failure = error
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise JournalError(f"cannot write the journal {self.path}: {self._failure.strerror}")
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a journal, up to the first that is not whole. Raises JournalError where it cannot be read."""
+    try:
+        return _parse(path.read_bytes())[0]
+    except OSError as error:
+        raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
+
+
+def _parse(data: bytes) -> tuple[list[Record], int]:
+    """Records, and the bytes they take. A crash may leave half a line, a power cut a line of zeros: both end it."""
+    records: list[Record] = []
+    length = 0
+    for line in data.splitlines(keepends=True):
+        try:
+            record = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            break
+        records.append(record)
+        length += len(line)
+    return records, length
+
+
+def instant() -> str:
+    """The present instant as the journal and the notebook write it: `2026-01-31T02:00:00.123Z`."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _locked(descriptor: int, patience: float) -> bool:
+    """Wait for the lock of a file; there is no call that waits for a limited time."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_POLL)
+        else:
+            return True

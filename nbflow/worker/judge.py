@@ -1,0 +1,106 @@
+"""What a kernel's reply means: the state of its cell, and whether the notebook ends there. Pure.
+
+Must not know how replies arrive or what is done about them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
+from nbflow.worker.session import Ending
+
+LONGEST_MESSAGE = 2_000
+_TITLE = 80
+_CLEAN_EXITS = frozenset({"", "0", "None", "False"})
+"""Texts of the SystemExit of a notebook that ended itself without a fault: `sys.exit()`, `sys.exit(0)`, ...
+
+A reply has only the exception's text, so `sys.exit("0")` counts as `sys.exit(0)`.
+"""
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The end state of a cell. `ending` is None where the next cell may run."""
+
+    state: CellState
+    ending: Ending | None = None
+    warning: str | None = None
+
+
+def judge(
+    index: int,
+    reply: Mapping[str, Any],
+    *,
+    may_raise: bool,
+    shown: tuple[str, str] | None = None,
+    refused: str | None = None,
+) -> Judged:
+    """Judge the reply of cell `index`.
+
+    `may_raise`: the cell is tagged `raises-exception`. `shown` is the last error among its outputs, `refused` why a
+    value that it handed on cannot be.
+    """
+    if refused is not None:
+        return _failed(index, ErrorKind.EXCEPTION, refused, "OutputError")
+    if reply.get("status") == "ok":
+        if _asks_to_exit(reply):
+            return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
+        warning = f"cell {index} is tagged raises-exception and did not raise" if may_raise else None
+        return Judged(state=CellState.OK, warning=warning)
+    ename, evalue = str(reply.get("ename", "")), str(reply.get("evalue", ""))
+    if may_raise:
+        return Judged(state=CellState.OK)
+    if ename == "SystemExit":
+        if evalue in _CLEAN_EXITS:
+            return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
+        return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with {_exit(evalue)}", ename)
+    if ename in {"", "NoneType"} and shown is not None:
+        ename, evalue = shown  # a reply to a failed display names no exception
+    message = f"{ename}: {evalue}" if evalue else ename or f"the kernel replied {reply.get('status')!r}"
+    return _failed(index, ErrorKind.EXCEPTION, message, ename or None)
+
+
+def cut_off(index: int) -> Judged:
+    """Judge a cell whose reply came, and the end of whose output never did."""
+    message = f"the end of the output of cell {index} never arrived; some of it may be missing"
+    return _failed(index, ErrorKind.EXCEPTION, message, "OutputLost")
+
+
+def _failed(index: int, kind: ErrorKind, message: str, ename: str | None) -> Judged:
+    error = TaskError(kind=kind, message=readable(message), cell=index, ename=ename)
+    return Judged(state=CellState.FAILED, ending=Ending(verdict=Verdict.FAILED, error=error))
+
+
+def _asks_to_exit(reply: Mapping[str, Any]) -> bool:
+    """True after `exit()` or `quit()`: IPython's own ones end the kernel once the cell has ended."""
+    payload = reply.get("payload")
+    return isinstance(payload, list) and any(
+        isinstance(item, dict) and item.get("source") == "ask_exit" for item in payload
+    )
+
+
+def _exit(evalue: str) -> str:
+    return f"exit code {evalue}" if re.fullmatch(r"-?\d+", evalue) else f'the message "{evalue}"'
+
+
+def readable(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """A text without colours and control characters, its middle left out where it is too long."""
+    text = _CONTROL.sub("", text)
+    if len(text) <= longest:
+        return text
+    half = (longest - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def title(source: str) -> str:
+    """How a cell is called in progress displays: the first line that says something, cut to a width."""
+    for line in source.splitlines():
+        found = _CONTROL.sub(" ", line.strip().lstrip("#").strip()).strip()
+        if found:
+            return found if len(found) <= _TITLE else found[: _TITLE - 3] + "..."
+    return ""

@@ -1,0 +1,93 @@
+"""Into the archive: the executed notebook first, then its page; what an earlier attempt left makes way.
+
+Must not know kernels or journals.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbflow.archive.files import FileArchive
+from nbflow.archive.layout import attempt_path, notebook_path, page_path
+from nbflow.core.attempt import ArchivedFile, WorkOrder
+from nbflow.worker.snapshot import dumps
+
+
+def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile, ...]:
+    """Publish the notebook of an attempt and its page. Raises UnreachableError where the archive cannot be written.
+
+    A notebook that cannot be made into a page is published all the same: the page then says so, and the notebook has a
+    warning.
+    """
+    archive = FileArchive(Path(order.outputs))
+    _make_way(archive, order)
+    place = notebook_path(order.folder, order.slug)
+    notebook = archive.publish(place, dumps(document))
+    try:
+        page = _page(order, document)
+    except Exception as error:  # noqa: BLE001 - nbconvert and its filters raise anything; the notebook counts
+        reason = f"the page could not be made: {type(error).__name__}: {error}"[:500]
+        page = _substitute(order, reason)
+        notebook = archive.publish(place, dumps(_with_warning(document, reason)))
+    return notebook, archive.publish(page_path(order.folder, order.slug), page.encode("utf-8", "replace"))
+
+
+def warm_up() -> None:
+    """Load what pages are made with, by making one: it takes longer than most pages, and can be done at any time."""
+    from nbflow.archive.page import notebook_page
+
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# Text"},
+        {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": "code = 1"},
+    ]
+    notebook_page({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, title="")
+
+
+def _make_way(archive: FileArchive, order: WorkOrder) -> None:
+    """Move an earlier attempt's files aside. Which attempt it was stands in its notebook."""
+    place = notebook_path(order.folder, order.slug)
+    if not archive.exists(place):
+        return
+    earlier = _attempt_of(archive.read(place)) or order.attempt - 1
+    if earlier in {order.attempt, 0}:
+        return
+    for old, suffix in ((place, ".ipynb"), (page_path(order.folder, order.slug), ".html")):
+        if archive.exists(old):
+            archive.move(old, attempt_path(order.folder, order.slug, earlier, suffix))
+
+
+def _attempt_of(data: bytes) -> int | None:
+    try:
+        number = json.loads(data)["metadata"]["nbflow"]["attempt"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return number if isinstance(number, int) else None
+
+
+def _page(order: WorkOrder, document: Mapping[str, Any]) -> str:
+    from nbflow.archive.page import Link, notebook_page
+
+    name = f"{order.slug}.ipynb"
+    return notebook_page(document, title=order.task, links=(Link(label=order.run, href="index.html"),), notebook=name)
+
+
+def _with_warning(document: Mapping[str, Any], text: str) -> dict[str, Any]:
+    facts = document["metadata"]["nbflow"]
+    changed = {**facts, "warnings": [*facts["warnings"], text]}
+    return {**document, "metadata": {**document["metadata"], "nbflow": changed}}
+
+
+def _substitute(order: WorkOrder, reason: str) -> str:
+    """A page for a notebook that has none: where to find it, and why."""
+    task, run, why = (html.escape(text) for text in (order.task, order.run, reason))
+    name = html.escape(f"{order.slug}.ipynb")
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'">\n'
+        f"<title>{task}</title>\n<h1>{task}</h1>\n<p>Run {run}.</p>\n"
+        f'<p>{why}</p>\n<p>The executed notebook itself is complete: <a href="{name}">{name}</a>.</p>\n</html>\n'
+    )

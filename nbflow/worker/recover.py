@@ -1,0 +1,71 @@
+"""The notebook of an attempt whose worker is dead, or never lived: made of the journal, else of the source.
+
+Ends what the dead worker has left behind first. May be called again: an attempt that has ended is not ended twice,
+and one that ended by itself before its worker died keeps its own outcome. Must not start kernels.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.kernels.runtime import remove_left_over
+from nbflow.kernels.sweep import end_marked
+from nbflow.worker import journal as jr
+from nbflow.worker.attempt import prepare, process_start, settle, write_ending, write_header
+from nbflow.worker.fold import fold
+from nbflow.worker.session import Ending
+
+PATIENCE = 20.0
+"""Seconds for a worker that has lost its owner to end by itself: it interrupts, saves and goes."""
+_SAME_START = 1.5
+"""Seconds by which two readings of a process's start may differ: the clock may have been set in between."""
+
+
+def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Outcome:
+    """Bring an attempt to its end and publish its notebook; the outcome is `lost` unless it had ended before.
+
+    A worker of the attempt that still lives gets `patience` seconds and is then killed. Raises UnreachableError where
+    the journal cannot be used.
+    """
+    journal = _take_over(order, patience)
+    try:
+        left = end_marked(order.journal)
+        records = jr.read(journal.path)
+        if not records:
+            write_header(journal, order, prepare(order))
+            records = jr.read(journal.path)
+        folded = fold(records)
+        if folded.runtime is not None:
+            remove_left_over(folded.runtime)
+        if not folded.ended:
+            for one in left:
+                journal.append("warning", text=f"a process that the attempt had left behind was ended: {one}")
+            error = TaskError(kind=ErrorKind.LOST, message=reason, cell=folded.running)
+            write_ending(journal, Ending(verdict=Verdict.FAILED, error=error), None)
+        return settle(order, journal)
+    finally:
+        journal.close()
+
+
+def _take_over(order: WorkOrder, patience: float) -> jr.Journal:
+    if not Path(order.journal).exists():
+        return jr.Journal.create(order.journal)
+    return jr.Journal.reopen(order.journal, patience=patience, evict=lambda: _kill_worker(order))
+
+
+def _kill_worker(order: WorkOrder) -> None:
+    """Kill the worker that has the journal, if it is still the process that the journal names."""
+    import psutil
+
+    records = jr.read(Path(order.journal))
+    worker = records[0]["worker"] if records else None
+    if worker is None:
+        return
+    try:
+        if abs(process_start(worker["pid"]) - worker["started"]) < _SAME_START:
+            os.kill(worker["pid"], signal.SIGKILL)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return

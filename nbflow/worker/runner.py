@@ -1,0 +1,309 @@
+"""From a kernel's start to its end: the cells in order, each with its limits, and what ended them.
+
+Every wait has a limit or can be ended by a request to stop, by the kernel's exit or by a journal that cannot be
+written. Must not know archives or how a request to stop gets here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Any, assert_never
+
+from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
+from nbflow.core.messages import CellDone, CellStart, Started
+from nbflow.errors import UnreachableError
+from nbflow.kernels.environ import kernel_environment
+from nbflow.kernels.exits import describe_exit
+from nbflow.kernels.process import Kernel
+from nbflow.kernels.runtime import RuntimeFolder
+from nbflow.kernels.sweep import end_descendants
+from nbflow.worker import judge, snapshot
+from nbflow.worker.client import JournalClient, Pending
+from nbflow.worker.control import Stop, StopCause
+from nbflow.worker.limits import Limit, cell_limit, nearest, notebook_limit, start_limit
+from nbflow.worker.recorder import Recorder
+from nbflow.worker.session import Ending, Session
+
+_TERMINATED = 2.0
+"""Seconds that a kernel gets to end after SIGTERM, and after SIGKILL."""
+_LIMIT_GRACE = 5.0
+"""Seconds that a cell gets at most to end after it was interrupted at a limit of time."""
+_ORPHAN_GRACE = 2.0
+"""The same where the owner of the worker has died."""
+
+
+class _Cause(Enum):
+    """What ended a wait."""
+
+    DONE = auto()
+    DIED = auto()
+    STOPPED = auto()
+    LIMIT = auto()
+
+
+class _Stops:
+    """Requests to stop, as futures of this event loop."""
+
+    def __init__(self, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+        self.asked: asyncio.Future[Stop] = loop.create_future()
+        self.forced: asyncio.Future[None] = loop.create_future()
+        self._control = session.control
+        self._loop = loop
+        self._control.listen(self._hear)
+
+    def _hear(self, stop: Stop) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._note, stop)
+
+    def _note(self, stop: Stop) -> None:
+        if not self.asked.done():
+            self.asked.set_result(stop)
+        if stop.force and not self.forced.done():
+            self.forced.set_result(None)
+
+    def close(self) -> None:
+        self._control.listen(None)
+
+
+async def run(session: Session, notebook: Any) -> Ending:
+    """Run all cells and end the kernel. `notebook` has the same cells as the session's document.
+
+    Raises JournalError where the journal cannot be written; whatever else goes wrong is in the Ending.
+    """
+    stops = _Stops(session)
+    try:
+        runtime = RuntimeFolder.create()
+    except UnreachableError as error:
+        stops.close()
+        return _failed(ErrorKind.START_FAILED, error.message)
+    recorder = Recorder(session.journal)
+    env = kernel_environment(os.environ, ipython=str(runtime.ipython), variables=session.variables)
+    kernel = Kernel(session.kernel, cwd=session.root, env=env, runtime=runtime)
+    client = JournalClient(notebook, kernel, recorder)
+    try:
+        return await _Run(session, kernel, client, stops).to_the_end(str(runtime.path))
+    finally:
+        stops.close()
+        await client.aclose()
+        await kernel.close()
+        runtime.remove()
+        for left in await asyncio.to_thread(end_descendants):
+            recorder.warn(f"a process that the notebook had left behind was ended: {left}")
+
+
+class _Run:
+    """One run of the cells of a session."""
+
+    def __init__(self, session: Session, kernel: Kernel, client: JournalClient, stops: _Stops) -> None:
+        self.session = session
+        self.kernel = kernel
+        self.client = client
+        self.recorder = client.recorder
+        self.stops = stops
+        self.limit = notebook_limit(session.limits, session.began)
+
+    async def to_the_end(self, runtime: str) -> Ending:
+        ending = await self._start(runtime) or await self._cells()
+        await self._end_kernel()
+        self.recorder.flush()
+        return ending
+
+    async def _start(self, runtime: str) -> Ending | None:
+        limit = nearest(start_limit(self.session.limits, time.monotonic()), self.limit)
+        try:
+            await self.kernel.start()
+        except UnreachableError as error:
+            return _failed(ErrorKind.START_FAILED, error.message)
+        self.recorder.kernel_started(self.kernel.pid, runtime)
+        self.client.open()
+        ready = asyncio.ensure_future(self.client.ready())
+        try:
+            return self._started(await self._wait(ready, limit), limit)
+        finally:
+            ready.cancel()
+
+    def _started(self, cause: _Cause, limit: Limit | None) -> Ending | None:
+        name = self.session.kernel.name
+        match cause:
+            case _Cause.DONE:
+                self._report_start()
+                return None
+            case _Cause.DIED:
+                how, number = describe_exit(self.kernel.exited.result())
+                text = f'kernel "{name}" ended before it was ready ({how})'
+                return _failed(ErrorKind.START_FAILED, self._with_words(text), number=number)
+            case _Cause.STOPPED:
+                return self._stopped()
+            case _Cause.LIMIT:
+                kind, text = (limit.kind, limit.text) if limit else (ErrorKind.START_FAILED, "its limit")
+                return _failed(kind, self._with_words(f'kernel "{name}" was not ready within {text}'))
+            case _:
+                assert_never(cause)
+
+    async def _cells(self) -> Ending:
+        for number, (index, cell) in enumerate(snapshot.code_cells(self.session.document), start=1):
+            if not cell["source"].strip() or snapshot.has_tag(cell, snapshot.SKIP):
+                self.recorder.cell_ended(index, CellState.SKIPPED)
+                self._report_done(index, number, CellState.SKIPPED, 0.0)
+            elif (ending := self._before_cell() or await self._cell(index, number, cell)) is not None:
+                return ending
+        return Ending(verdict=Verdict.SUCCEEDED)
+
+    def _before_cell(self) -> Ending | None:
+        """What may have happened while no cell was running."""
+        if self.client.broken.done():
+            self.client.broken.result()
+        if self.stops.asked.done():
+            return self._stopped()
+        if self.limit is not None and time.monotonic() >= self.limit.at:
+            return _failed(self.limit.kind, f"{self.limit.text} passed between two cells")
+        if self.kernel.exited.done():
+            return self._died("between two cells")
+        return None
+
+    async def _cell(self, index: int, number: int, cell: Mapping[str, Any]) -> Ending | None:
+        self.recorder.cell_started(index)
+        self._report_cell(index, number, judge.title(cell["source"]))
+        began = time.monotonic()
+        limit = nearest(cell_limit(self.session.limits, began), self.limit)
+        pending = self.client.begin(index, cell)
+        judged = await self._outcome(pending, limit, may_raise=snapshot.has_tag(cell, snapshot.RAISES))
+        duration = round(time.monotonic() - began, 6)
+        if judged.warning is not None:
+            self.recorder.warn(judged.warning)
+        self.recorder.cell_ended(index, judged.state, duration)
+        self._report_done(index, number, judged.state, duration)
+        return judged.ending
+
+    async def _outcome(self, pending: Pending, limit: Limit | None, *, may_raise: bool) -> judge.Judged:
+        index = pending.index
+        cause = await self._wait(pending.settled, limit)
+        match cause:
+            case _Cause.DONE:
+                return self._judge(pending, may_raise=may_raise)
+            case _Cause.DIED:
+                return judge.Judged(state=CellState.KILLED, ending=self._died(f"in cell {index}", index))
+            case _Cause.LIMIT:
+                ended = await self._bring_down(pending, min(_LIMIT_GRACE, self.session.grace))
+                how = "it was interrupted" if ended else "it did not end when interrupted; its kernel was killed"
+                kind, text = (limit.kind, limit.text) if limit else (ErrorKind.TIMEOUT, "its limit")
+                ending = _failed(kind, f"cell {index} ran into {text}: {how}", cell=index)
+                return judge.Judged(state=CellState.FAILED if ended else CellState.KILLED, ending=ending)
+            case _Cause.STOPPED:
+                orphaned = self.stops.asked.result().cause is StopCause.OWNER_GONE
+                grace = min(_ORPHAN_GRACE, self.session.grace) if orphaned else self.session.grace
+                ended = await self._bring_down(pending, grace)
+                state = self._judge(pending, may_raise=may_raise).state if ended else CellState.KILLED
+                return judge.Judged(state=state, ending=self._stopped(index))
+            case _:
+                assert_never(cause)
+
+    def _judge(self, pending: Pending, *, may_raise: bool) -> judge.Judged:
+        index = pending.index
+        if pending.cut:
+            return judge.cut_off(index)
+        shown, refused = self.recorder.error(index), self.recorder.refused(index)
+        return judge.judge(index, pending.reply or {}, may_raise=may_raise, shown=shown, refused=refused)
+
+    async def _wait(self, done: asyncio.Future[Any], limit: Limit | None) -> _Cause:
+        """Wait for `done`, or for whatever makes the wait useless. Raises what broke the journal."""
+        timeout = None if limit is None else max(0.0, limit.at - time.monotonic())
+        waits: set[asyncio.Future[Any]] = {done, self.kernel.exited, self.stops.asked, self.client.broken}
+        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if self.client.broken.done():
+            self.client.broken.result()
+        if not done.done() and self.kernel.exited.done():
+            # The last words of a dead kernel, perhaps its reply, are still on their way.
+            await self.client.drain()
+            return _Cause.DONE if done.done() else _Cause.DIED
+        if done.done():
+            done.result()
+            return _Cause.DONE
+        return _Cause.STOPPED if self.stops.asked.done() else _Cause.LIMIT
+
+    async def _bring_down(self, pending: Pending, grace: float) -> bool:
+        """End a running cell: interrupt it, then terminate, then kill its kernel. True where it ended by itself."""
+        if not self.stops.forced.done():
+            await self.kernel.interrupt()
+            await self._any({pending.settled, self.kernel.exited, self.stops.forced}, grace)
+        if not pending.settled.done():
+            await self._kill()
+        return pending.settled.done()
+
+    async def _kill(self) -> None:
+        if not self.stops.forced.done():
+            self.kernel.signal_group(signal.SIGTERM)
+            await self._any({self.kernel.exited, self.stops.forced}, _TERMINATED)
+        self.kernel.signal_group(signal.SIGKILL)
+        await self._any({self.kernel.exited}, _TERMINATED)
+        await self.client.drain()
+
+    async def _end_kernel(self) -> None:
+        """End the kernel in good order: what its exit handlers say still belongs to the last cell."""
+        if not self.kernel.pid:
+            return
+        if self.client.is_ready and not self.kernel.exited.done() and not self.stops.forced.done():
+            await self.client.ask_to_end()
+            await self._any({self.kernel.exited, self.stops.forced}, self.session.grace)
+            if not self.kernel.exited.done() and not self.stops.forced.done():
+                self.recorder.warn("the kernel did not end when it was asked to, and was killed")
+        if not self.kernel.exited.done():
+            await self._kill()
+        self.kernel.signal_group(signal.SIGKILL)
+        await self.client.drain()
+
+    async def _any(self, futures: set[asyncio.Future[Any]], timeout: float) -> None:
+        await asyncio.wait({*futures, self.client.broken}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+    def _stopped(self, cell: int | None = None) -> Ending:
+        if self.stops.asked.result().cause is StopCause.OWNER_GONE:
+            return _failed(ErrorKind.LOST, "the process that had started this attempt is gone", cell=cell)
+        return Ending(verdict=Verdict.CANCELLED)
+
+    def _died(self, where: str, cell: int | None = None) -> Ending:
+        how, number = describe_exit(self.kernel.exited.result())
+        text = self._with_words(f"the kernel died {where}: {how}")
+        return _failed(ErrorKind.KERNEL_DIED, text, cell=cell, number=number)
+
+    def _with_words(self, text: str) -> str:
+        words = self.kernel.last_words()
+        return f"{text}; it said last: {words}" if words else text
+
+    def _report_start(self) -> None:
+        session = self.session
+        cells = sum(1 for _ in snapshot.code_cells(session.document))
+        host, kernel = os.uname().nodename, session.kernel.name
+        session.report(
+            Started(
+                task=session.task, attempt=session.attempt, pid=self.kernel.pid, host=host, kernel=kernel, cells=cells
+            )
+        )
+
+    def _report_cell(self, index: int, number: int, title: str) -> None:
+        session = self.session
+        session.report(CellStart(task=session.task, attempt=session.attempt, cell=index, number=number, title=title))
+
+    def _report_done(self, index: int, number: int, state: CellState, duration: float) -> None:
+        session = self.session
+        session.report(
+            CellDone(
+                task=session.task,
+                attempt=session.attempt,
+                cell=index,
+                number=number,
+                state=state,
+                duration=duration,
+                preview=self.recorder.preview(index),
+            )
+        )
+
+
+def _failed(kind: ErrorKind, message: str, *, cell: int | None = None, number: int | None = None) -> Ending:
+    error = TaskError(kind=kind, message=judge.readable(message, 4_000), cell=cell, signal=number)
+    return Ending(verdict=Verdict.FAILED, error=error)
