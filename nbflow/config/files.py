@@ -117,7 +117,7 @@ def _included(path: Path, main: Document, problems: list[Problem]) -> Iterator[S
     for index, pattern in enumerate(patterns if isinstance(patterns, list) else []):
         key = ("nbflow", "include", str(index))
         try:
-            found = _matches(path.parent, pattern) if isinstance(pattern, str) else []
+            found = _matches(path.parent, pattern) if isinstance(pattern, str) and pattern.strip() else []
         except ValueError as error:
             problems.append(main.problem(Fault(key=key, message=str(error))))
             continue

@@ -29,7 +29,7 @@ MAX_SHOWN = 200
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)'
     r"|'''(?:[^']|'(?!''))*+(?:'''|\Z)"
-    r"|\"(?:[^\"\\\n]|\\.)*+|'[^'\n]*+'?|#[^\n]*+|[\[\]{}.,\n]",
+    r"|\"(?:[^\"\\\n]|\\.)*+\"?|'[^'\n]*+'?|#[^\n]*+|[\[\]{}.,\n]",
     re.DOTALL,
 )
 _LONG_NUMBER = re.compile(rf"[0-9](?:_?[0-9]){{{MAX_DIGITS},}}")
@@ -59,6 +59,11 @@ class Source:
     def places(self) -> Mapping[KeyPath, Place]:
         """Places by key path, indices of arrays as text; made on first use, since most files have no fault."""
         return {tuple(map(str, path)): place for path, place in locate(self.text).items()}
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        return self.text.split("\n")
 
     def place(self, at: KeyPath) -> Place | None:
         """Where a key stands, or the nearest table above it that is written in the file."""
@@ -95,7 +100,7 @@ def problem(
     """A problem at a place of a file; the key in it is the one that the user knows, not where a profile has it."""
     shown = None
     if line is not None and col is not None and col <= MAX_SHOWN:
-        text = source.text.split("\n", line)[line - 1][:MAX_SHOWN]
+        text = source.lines[line - 1][:MAX_SHOWN]
         shown = "".join(
             char if char.isprintable() else " " if char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in text
         )
@@ -208,7 +213,7 @@ def _syntax_problem(source: Source, message: str, at: re.Match[str]) -> Problem:
         line, col = text.count("\n") + 1, len(text) - text.rfind("\n")
         message += "" if is_key else " at the end of the file"
     if is_key:  # tomllib's place is behind the value
-        start = source.text.split("\n", line)[line - 1]
+        start = source.lines[line - 1]
         col = len(start) - len(start.lstrip()) + 1
     hint = next((advice for begin, advice in _ADVICE if message.startswith(begin)), None)
     return problem(source, line, col, f"not valid TOML: {_printable(message)}", hint)

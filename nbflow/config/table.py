@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from nbflow.config.shape import MISSING, Kind, Reading, Schema
@@ -108,6 +109,7 @@ class Table:
             **({"required": required} if required else {}),
         }
 
+    @cache  # noqa: B019 - tables live as long as the program
     def _meant(self, name: str) -> str | None:
         plain = name.lower().replace("-", "_")
         alias = ALIASES.get(plain)

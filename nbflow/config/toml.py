@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
 
@@ -25,7 +25,9 @@ def toml_value(value: Any) -> str:
             return str(value)
         case float():
             return repr(value) if math.isfinite(value) else str(value)
-        case datetime() | date() | time() if getattr(value, "fold", 0) == 0:
+        case datetime() | time() if _is_plain_time(value):
+            return value.isoformat()
+        case date() if not isinstance(value, datetime):
             return value.isoformat()
         case list():
             return "[" + ", ".join(map(toml_value, value)) + "]"
@@ -34,6 +36,16 @@ def toml_value(value: Any) -> str:
             return "{ " + ", ".join(pairs) + " }" if pairs else "{}"
         case _:
             raise ValueError(f"TOML has no form for a value of type {type(value).__name__}")
+
+
+def _is_plain_time(value: datetime | time) -> bool:
+    """Whether TOML can say it: no zone but a fixed offset of whole minutes, no second pass of a repeated hour."""
+    zone = value.tzinfo
+    if zone is None:
+        return value.fold == 0
+    if not isinstance(value, datetime) or not isinstance(zone, timezone):
+        return False
+    return zone.utcoffset(None) % timedelta(minutes=1) == timedelta(0) and value.fold == 0
 
 
 def _escaped(char: str) -> str:

@@ -6,13 +6,18 @@ Must not know files, lines or TOML.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 
 from nbflow.core.spec import NAME_PATTERN
 
 KeyPath = tuple[str, ...]
 """Keys from the top, indices of lists as text: ("pipelines", "a", "tasks", "b", "needs", "0")."""
+
+MANY = 300
+"""Among more names than these only some are compared with a wrong one: a comparison takes microseconds."""
+MAX_LENGTH = 64
 
 _NAME = re.compile(NAME_PATTERN)
 _DEVICE = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
@@ -38,24 +43,26 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
+def nearest(name: str, names: Collection[str]) -> str | None:
     """The one of `names` that was probably meant: the same but for case and `-`, else one that is spelt alike."""
     from difflib import get_close_matches
 
-    plain = {one.casefold().replace("-", "_"): one for one in sorted(names, reverse=True)}
+    if len(names) > MANY:
+        first = name[:1].casefold()
+        names = [one for one in names if one[:1].casefold() == first and abs(len(one) - len(name)) < 3][:MANY]
+    plain = {one.casefold().replace("-", "_"): one for one in names}
     wanted = name.casefold().replace("-", "_")
     if wanted in plain:
         return plain[wanted]
-    close = get_close_matches(wanted[:64], plain, n=1, cutoff=0.6)
+    close = get_close_matches(wanted[:MAX_LENGTH], plain, n=1, cutoff=0.6)
     return plain[close[0]] if close else None
 
 
-def did_you_mean(name: str, names: Iterable[str], *, what: str) -> str:
-    """A hint for a name that is not there: the nearest, else those that are."""
-    known = list(names)
-    if close := nearest(name, known):
+def did_you_mean(name: str, names: Collection[str], *, what: str) -> str:
+    """A hint for a name that is not there: the nearest, else some of those that are."""
+    if close := nearest(name, names):
         return f'did you mean "{close}"?'
-    if not known:
+    if not names:
         return f"there are no {what}"
-    listed = ", ".join(sorted(known)[:8])
-    return f"{what}: {listed}" + (", ..." if len(known) > 8 else "")
+    listed = sorted(names)[:8] if len(names) <= MANY else list(islice(names, 8))
+    return f"{what}: {', '.join(listed)}" + (", ..." if len(names) > 8 else "")

@@ -73,7 +73,7 @@ def _need_faults(task: Task, tasks: Collection[str], at: KeyPath) -> Iterator[Fa
         if need == task.name:
             yield Fault(key=key, message="a task cannot need itself")
         elif need not in tasks:
-            hint = did_you_mean(need, [name for name in tasks if name != task.name], what="tasks of this pipeline")
+            hint = did_you_mean(need, tasks, what="tasks of this pipeline")
             yield Fault(key=key, message=f'there is no task "{need}" in this pipeline', hint=hint)
         elif need in task.needs[:index]:
             yield Fault(key=key, message=f'"{need}" stands here twice')

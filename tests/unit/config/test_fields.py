@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import jsonschema
@@ -29,7 +29,7 @@ def param(value: Any) -> tuple[Param, list[str]]:
         (1.5, ParamType.FLOAT),
         (True, ParamType.BOOL),
         (date(2026, 1, 31), ParamType.DATE),
-        (datetime(2026, 1, 31), ParamType.DATETIME),
+        (datetime(2026, 1, 31, tzinfo=UTC), ParamType.DATETIME),
         ([1], ParamType.LIST),
     ],
 )
@@ -66,7 +66,9 @@ def test_faults_leave_a_parameter_so_that_its_readers_are_not_blamed() -> None:
     assert param({"description": "d"})[1] == ["p.x: a parameter needs a `type` or a `default`"]
 
 
-@pytest.mark.parametrize(("alias", "kind"), [("string", "str"), ("Integer", "int"), ("boolean", "bool"), ("dat", "date")])
+@pytest.mark.parametrize(
+    ("alias", "kind"), [("string", "str"), ("Integer", "int"), ("boolean", "bool"), ("dat", "date")]
+)
 def test_types_of_other_languages_lead_to_ours(alias: str, kind: str) -> None:
     reading = Reading()
     ParamField().read({"type": alias}, ("x",), reading)

@@ -17,7 +17,10 @@ COMPLETE = tomllib.loads((Path(__file__).parent / "complete.toml").read_text("ut
 def said(table: Any, value: Any) -> list[str]:
     reading = Reading()
     table.read(value, (), reading)
-    return [f"{'.'.join(fault.key)}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "") for fault in reading.faults]
+    return [
+        f"{'.'.join(fault.key)}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "")
+        for fault in reading.faults
+    ]
 
 
 def test_every_key_of_the_complete_example_is_known() -> None:
@@ -105,7 +108,9 @@ def test_parameters_whose_names_could_be_code_are_refused(name: str) -> None:
 
 
 def test_an_included_file_holds_pipelines_defaults_and_pools_only() -> None:
-    assert said(INCLUDED, {"nbflow": {"include": ["x"]}, "pools": {"a": 1}, "defaults": {}, "profiles": {}, "x": 1}) == [
+    assert said(
+        INCLUDED, {"nbflow": {"include": ["x"]}, "pools": {"a": 1}, "defaults": {}, "profiles": {}, "x": 1}
+    ) == [
         "nbflow: does not belong here (`nbflow` belongs in the project's own pipelines.toml)",
         "profiles: does not belong here (`profiles` belongs in the project's own pipelines.toml)",
         "x: unknown key (known keys: defaults, pipelines, pools)",

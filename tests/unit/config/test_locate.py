@@ -163,9 +163,9 @@ def test_text_that_is_not_toml_is_an_error_and_no_endless_loop() -> None:
 def test_time_is_linear() -> None:
     def seconds(count: int) -> float:
         text = "".join(f'[pipelines.p.tasks.t{i}]\nnotebook = "a.ipynb"\nneeds = ["t{i}"]\n' for i in range(count))
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(locate(text)) == 3 + 4 * count
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     small = min(seconds(1_000) for _ in range(3))
     assert seconds(10_000) < 10 * small * 4

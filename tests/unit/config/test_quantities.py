@@ -34,7 +34,23 @@ def test_durations(value: object, seconds: float) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("", "s", "5", "5 m", "5min", "1m1h", "-5s", "1e3s", "1..5s", ".s", "5m5m", "9999999999s", "11y", "3651d", " 5s"),
+        *(
+            "",
+            "s",
+            "5",
+            "5 m",
+            "5min",
+            "1m1h",
+            "-5s",
+            "1e3s",
+            "1..5s",
+            ".s",
+            "5m5m",
+            "9999999999s",
+            "11y",
+            "3651d",
+            " 5s",
+        ),
         *(-1, math.inf, -math.inf, math.nan, True, None, [], 10**400, MAX_SECONDS + 1),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import jsonschema
@@ -163,7 +163,7 @@ def test_choices_that_other_tools_have_lead_to_ours() -> None:
         ({}, "a table"),
         ([], "an array"),
         (date(2026, 1, 31), "the date 2026-01-31"),
-        (datetime(2026, 1, 31, 6), "the datetime 2026-01-31 06:00:00"),
+        (datetime(2026, 1, 31, 6, tzinfo=UTC), "the datetime 2026-01-31 06:00:00+00:00"),
         (time(6), "the time 06:00:00"),
     ],
 )

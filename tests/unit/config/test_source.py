@@ -90,9 +90,9 @@ def test_depth_counts_levels_and_not_brackets() -> None:
 
 
 def test_a_long_dotted_key_is_refused_at_once() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     refused("x = 1\n" + ".".join("a" * 100_000) + " = 1")
-    assert time.perf_counter() - start < 2  # tomllib alone takes minutes: it is quadratic
+    assert time.process_time() - start < 2  # tomllib alone takes minutes: it is quadratic
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
