@@ -182,22 +182,24 @@ class Project:
         listeners: Sequence[Listener] = (),
         attach: Attach | None = None,
     ) -> RunResult:
-        """Run one task, or one copy of it, with nothing recorded; its notebook lies below `.nbflow/tests`.
+        """Run one task, or one copy of it, once, with nothing recorded; its notebook lies below `.nbflow/tests`.
 
-        Outputs of other tasks that it reads are those of their newest success. Raises as `run` does.
+        Outputs of other tasks that it reads are those of their newest success. Raises as `run` does, and
+        NotFoundError where there is no such task.
         """
+        from nbflow.archive.files import FileArchive
         from nbflow.core.messages import Start
         from nbflow.core.state import fold
-        from nbflow.request import Request, only
+        from nbflow.request import Request, once, only
         from nbflow.store.memory import MemoryStore
 
-        asked = replace(request or Request(), select=[task.partition("[")[0]], trigger="test")
+        declared = _task(self.pipeline(pipeline), task)
+        asked = replace(request or Request(), select=[declared], trigger="test")
         created = self._make(self.pipeline(pipeline), asked)
-        if "[" in task:
-            created = replace(created, plan=only(created.plan, task))
+        plan = once(created.plan if task == declared else only(created.plan, task))
         place = f"{created.settings.outputs}/{TESTS_FOLDER}"
-        created = replace(created, settings=replace(created.settings, outputs=place, folder=pipeline))
-        self._archive.check()
+        created = replace(created, plan=plan, settings=replace(created.settings, outputs=place, folder=pipeline))
+        FileArchive(Path(self.spec.outputs, TESTS_FOLDER)).check()
         store = MemoryStore()
         _record(created, store)
         state = fold(store.events(created.run))
@@ -308,6 +310,19 @@ def _carry_out(
     if attach is not None:
         attach(engine)
     return RunResult(run_document(engine.run(messages)))
+
+
+def _task(pipeline: Pipeline, text: str) -> str:
+    """The declared task of a task or a copy of it. Raises NotFoundError."""
+    name = text.partition("[")[0]
+    if name not in pipeline.tasks:
+        close = get_close_matches(name, pipeline.tasks, 1)
+        known = ", ".join(list(pipeline.tasks)[:20])
+        raise NotFoundError(
+            f"pipeline '{pipeline.name}' has no task '{name}'",
+            hint=f"did you mean '{close[0]}'?" if close else f"its tasks: {known}",
+        )
+    return name
 
 
 def _leave(_: RunState) -> None:

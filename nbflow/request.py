@@ -18,9 +18,9 @@ from nbflow.core.params import parse_text, resolve
 from nbflow.core.plan import Past, Plan, Source, make_plan, task_references
 from nbflow.core.resolve import run_scope
 from nbflow.core.selection import Facts, Previous, select
-from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec
+from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
 from nbflow.core.values import encode
-from nbflow.errors import UsageError
+from nbflow.errors import NotFoundError, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +95,12 @@ def make_run(
 
 
 def only(plan: Plan, copy: str) -> Plan:
-    """The plan with every copy of a task but one left out."""
-    base = next(one.base for one in plan.tasks if one.name == copy)
+    """The plan with every copy of a task but one left out. Raises NotFoundError where there is no such copy."""
+    base = next((one.base for one in plan.tasks if one.name == copy), None)
+    if base is None:
+        declared = copy.partition("[")[0]
+        there = ", ".join([one.name for one in plan.tasks if one.base == declared][:20])
+        raise NotFoundError(f"pipeline '{plan.pipeline}' has no task '{copy}'", hint=f"there are: {there}")
     kept = tuple(one for one in plan.tasks if one.base != base or one.name == copy)
     names = {one.name for one in kept}
     return replace(
@@ -110,6 +114,11 @@ def only(plan: Plan, copy: str) -> Plan:
             for one in kept
         ),
     )
+
+
+def once(plan: Plan) -> Plan:
+    """The plan without retries: of each task one attempt."""
+    return replace(plan, tasks=tuple(replace(one, retry=RetryPolicy()) for one in plan.tasks))
 
 
 def to_instant(value: date | datetime | None, timezone: str) -> datetime | None:

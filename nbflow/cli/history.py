@@ -119,6 +119,12 @@ def _histories(events: Iterable[Stamped], wanted: Iterable[str]) -> dict[str, li
         task = getattr(stamped.event, "task", None)
         said = _said(stamped.event)
         if task in found and said is not None:
+            if (
+                isinstance(stamped.event, ev.TaskQueued)
+                and found[task]
+                and found[task][-1]["type"] == "retry_scheduled"
+            ):
+                said = "may run again"
             found[task].append({"at": instant(stamped.at), "type": ev.type_of(stamped.event), "text": said})
         elif isinstance(stamped.event, ev.RunResumed):
             for name in found.keys() & set(stamped.event.tasks):
@@ -138,7 +144,7 @@ def _said(event: object) -> str | None:
             why = f": {describe_error(outcome.error)}" if outcome.error is not None else ""
             return f"attempt {event.attempt} {outcome.verdict.value} after {duration(outcome.duration)}{why}"
         case ev.RetryScheduled():
-            return f"tried again: {event.reason}"
+            return f"waits to be tried again: {event.reason}"
         case ev.TaskFailed():
             return event.reason
         case ev.TaskSkipped():
@@ -159,6 +165,9 @@ def _open_upstreams(documents: Mapping[str, Mapping[str, Any]], upstream: Iterab
 
 
 def _explain(out: Output, document: Mapping[str, Any], zone: str) -> None:
+    seen = look(document["state"])
+    out.line(f"run {out.paint(document['run'], 'bold')}  {out.paint(f'{out.glyph(seen)} {seen.word}', seen.style)}")
+    out.line()
     for task in document["tasks"]:
         seen = look(task["state"])
         out.line(f"{out.paint(out.glyph(seen), seen.style)} {out.paint(one_line(task['task']), 'bold')}  {seen.word}")

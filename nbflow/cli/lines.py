@@ -9,7 +9,7 @@ from nbflow.archive.words import count, duration
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress, TaskProgress
 from nbflow.cli.states import Look, look
-from nbflow.cli.text import clip, one_line, width
+from nbflow.cli.text import clip, one_line, plain_output, width
 from nbflow.core import events as ev
 from nbflow.core.attempt import CellState
 
@@ -23,8 +23,8 @@ KILLING = "stopping now: the kernels are killed"
 class Lines:
     """Writes a line for each event that people care about; with `verbose`, for each cell too.
 
-    `progress` is the run before the first event that is given. `only` leaves out all other tasks; `ours` is true
-    where this process carries the run out.
+    `progress` is the run before the first event that is given. `previews` shows the end of what a cell printed,
+    `only` leaves out all other tasks; `ours` is true where this process carries the run out.
     """
 
     def __init__(
@@ -33,16 +33,18 @@ class Lines:
         progress: Progress,
         *,
         verbose: bool = False,
+        previews: bool = False,
         only: str | None = None,
         ours: bool = False,
     ) -> None:
         self._out = out
         self._progress = progress
         self._verbose = verbose
+        self._previews = previews
         self._only = only
         self._ours = ours
         self._zone = ZoneInfo(progress.created.settings.timezone)
-        names = [only] if only else list(progress.tasks)
+        names = [only] if only else progress.watched
         self._column = min(max((width(one_line(name)) for name in names), default=0), WIDEST_NAME)
 
     def __call__(self, stamped: ev.Stamped) -> None:
@@ -59,6 +61,13 @@ class Lines:
             gap = " " * max(self._column - width(shown), 0)
             mark = self._out.paint(self._out.glyph(seen), seen.style)
             self._out.line(f"{self._time(at)}  {mark} {shown}{gap}  {one_line(text)}")
+            if self._previews and isinstance(event, ev.CellEnded) and event.preview:
+                self._preview(event.preview)
+
+    def _preview(self, text: str) -> None:
+        bar = self._out.paint("│" if self._out.unicode else "|", "dim")
+        for line in plain_output(text).strip("\n").split("\n"):
+            self._out.line(f"          {bar} {line}".rstrip())
 
     def _time(self, at: datetime) -> str:
         return self._out.paint(at.astimezone(self._zone).strftime("%H:%M:%S"), "dim")
@@ -67,7 +76,7 @@ class Lines:
         created = self._progress.created
         match event:
             case ev.RunStarted():
-                tasks = count(len(self._progress.tasks), "task")
+                tasks = count(len(self._progress.watched), "task")
                 return f"run {self._out.paint(created.run, 'bold')}: {tasks}, {created.settings.jobs} at once"
             case ev.RunResumed():
                 return f"{one_line(event.reason)}: {count(len(event.tasks), 'task')} to run, the others stay"
@@ -91,6 +100,8 @@ class Lines:
                 return seen, f"failed{took}: {task.error_text()}"
             case ev.RetryScheduled():
                 return seen, f"{event.reason}: {task.error_text()}"
+            case ev.TaskSkipped() if task.is_left_out:
+                return None
             case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskCancelled():
                 return seen, f"{seen.word}: {event.reason}"
             case ev.TaskReused():

@@ -46,7 +46,7 @@ class LiveTable:
         self._out = out
         self._progress = progress
         self._past = past
-        self._place = {name: place for place, name in enumerate(progress.tasks)}
+        self._place = {name: place for place, name in enumerate(progress.watched)}
         self._since: dict[str, float] = {}
         self._began = time.monotonic()
         self._estimate: tuple[float, float | None] | None = None
@@ -95,14 +95,14 @@ class LiveTable:
 
     def _rows(self) -> RenderableType:
         room = max(self._console.height - FRAME, 3)
-        shown = list(self._progress.tasks) if len(self._progress.tasks) <= room else self._chosen(room - 1)
+        shown = self._progress.watched if len(self._progress.watched) <= room else self._chosen(room - 1)
         grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
         grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(self._console.width * 2 // 5, 12))
         grid.add_column(no_wrap=True, justify="right", min_width=5)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for name in shown:
             grid.add_row(*self._row(self._progress.tasks[name]))
-        if len(shown) == len(self._progress.tasks):
+        if len(shown) == len(self._progress.watched):
             return grid
         return Group(grid, Text(f"    {self._hidden(shown)}", style="dim", no_wrap=True, overflow="ellipsis"))
 
@@ -111,7 +111,7 @@ class LiveTable:
         here = Counter(self._progress.tasks[name].state for name in shown)
         left = ((state, len(names) - here[state]) for state, names in self._progress.by_state.items())
         parts = ", ".join(f"{number:,} {look(state.value).word}" for state, number in left if number)
-        return f"and {len(self._progress.tasks) - len(shown):,} more: {parts}"
+        return f"and {len(self._progress.watched) - len(shown):,} more: {parts}"
 
     def _chosen(self, room: int) -> list[str]:
         """The tasks worth a row where there are more than rows: what goes on, what failed, what comes next."""
@@ -158,7 +158,7 @@ class LiveTable:
                 return Text(one_line(task.reason), style="dim")
 
     def _footer(self) -> RenderableType:
-        total, left = len(self._progress.tasks), self._progress.count(*OPEN)
+        total, left = len(self._progress.watched), self._progress.count(*OPEN)
         told = ((state.value, self._progress.count(state)) for state in (*UNDER_WAY, TaskState.FAILED))
         parts = [f"{total - left:,}/{count(total, 'task')}"]
         parts += [f"{number:,} {word}" for word, number in told if number]

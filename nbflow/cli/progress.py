@@ -11,6 +11,7 @@ from datetime import datetime
 from nbflow.cli.text import one_line
 from nbflow.core import events as ev
 from nbflow.core.attempt import CellCounts, ErrorKind, TaskError
+from nbflow.core.plan import Action
 from nbflow.core.state import RunState, TaskRun
 from nbflow.core.status import TRANSITIONS, TaskState
 
@@ -20,10 +21,12 @@ class TaskProgress:
     """One task. `cell` is the number of the code cell that runs, or ran last, of `cells`; 0 before the first.
 
     `began` is when its first attempt here was submitted, `seconds` how long it took once it has ended.
+    `is_left_out`: the plan does not select it, so there is nothing to watch.
     """
 
     name: str
     waits_for: tuple[str, ...] = ()
+    is_left_out: bool = False
     state: TaskState = TaskState.PENDING
     reason: str = ""
     attempt: int = 0
@@ -45,7 +48,10 @@ class TaskProgress:
 
 
 class Progress:
-    """The tasks of a run in the order of its plan, and by state. `take` the events that come after `state`."""
+    """The tasks of a run in the order of its plan; those that are not left out also by state.
+
+    `take` the events that come after `state`.
+    """
 
     def __init__(self, state: RunState) -> None:
         self.created = state.created
@@ -54,11 +60,12 @@ class Progress:
         self.stopping: ev.CancelRequested | None = None
         self.tasks = {name: _task(task) for name, task in state.tasks.items()}
         self.by_state: dict[TaskState, dict[str, None]] = {one: {} for one in TaskState}
-        for task in self.tasks.values():
-            self.by_state[task.state][task.name] = None
+        self.watched = [task.name for task in self.tasks.values() if not task.is_left_out]
+        for name in self.watched:
+            self.by_state[self.tasks[name].state][name] = None
 
     def count(self, *states: TaskState) -> int:
-        """Tasks in any of these states."""
+        """Watched tasks in any of these states."""
         return sum(len(self.by_state[state]) for state in states)
 
     def take(self, stamped: ev.Stamped) -> None:
@@ -110,9 +117,10 @@ class Progress:
                 task.seconds = (stamped.at - task.began).total_seconds()
 
     def _move(self, task: TaskProgress, state: TaskState) -> None:
-        del self.by_state[task.state][task.name]
+        self.by_state[task.state].pop(task.name, None)
         task.state = state
-        self.by_state[state][task.name] = None
+        if not task.is_left_out:
+            self.by_state[state][task.name] = None
 
 
 def describe_error(error: TaskError) -> str:
@@ -129,6 +137,7 @@ def _task(task: TaskRun) -> TaskProgress:
     return TaskProgress(
         name=task.planned.name,
         waits_for=task.planned.waits_for,
+        is_left_out=task.planned.action is Action.SKIP,
         state=task.state,
         reason=task.reason,
         attempt=task.attempt,

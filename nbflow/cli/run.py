@@ -132,7 +132,7 @@ def test_command(session: Session, task: str, executor: str, **values: Unpack[Va
         raise UsageError(f"'{task}' is not PIPELINE.TASK", hint="for example: nbflow test sales.clean")
     request = request_of(values, executor=executor)
     with session.project() as project:
-        shown = Nobody() if session.outputs.json else PlainLines(session.out, verbose=True)
+        shown = Nobody() if session.outputs.json else PlainLines(session.out, verbose=True, previews=True)
         with watching(shown, session.outputs) as watch:
             result = project.test(pipeline, name, request, listeners=[watch], attach=watch.attach)
         if session.outputs.json:
