@@ -328,9 +328,10 @@ class _Lowering:
         links.reverse()
         if depth + len(links) > MAX_DEPTH:
             raise self._error(node, f"the expression is nested more than {MAX_DEPTH} levels deep")
+        lowered: Term
         if isinstance(node, ast.Name):
-            lowered: Term = self._root(node, links)
-            links = links[len(lowered.path) - 1 :]
+            lowered = root = self._root(node, links)
+            links = links[len(root.path) - 1 :]
         else:
             lowered = self.lower(node, depth + len(links) + 1)
         for link in links:
