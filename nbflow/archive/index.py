@@ -17,8 +17,7 @@ from markupsafe import Markup
 
 from nbflow.archive import draw, palette, timeline
 from nbflow.archive.draw import base_name
-from nbflow.archive.outputs import value_text
-from nbflow.archive.page import ErrorView, error_view
+from nbflow.archive.page import ErrorView, error_view, values
 from nbflow.archive.render import render, safe
 from nbflow.archive.svg import TIMES, clean
 from nbflow.archive.tasks import Group, TaskView, group, task_view
@@ -93,8 +92,8 @@ def run_page(page: RunPage) -> str:
         graph_css=safe(draw.GRAPH_CSS + timeline.TIMELINE_CSS),
         timeline=_timeline(views, started, ended or page.written),
         groups=_groups(views),
-        params=_values(run.get("params")),
-        environment=_values(page.facts),
+        params=values(run.get("params")),
+        environment=values(page.facts),
         written=clock(page.written, zone),
     )
 
@@ -202,10 +201,3 @@ def _first(span: timeline.DrawnSpan) -> datetime:
 
 def _groups(views: list[TaskView]) -> list[Group]:
     return group(views, unfold=len(views) <= OPEN_ROWS)
-
-
-def _values(values: object) -> list[tuple[str, str]]:
-    if not isinstance(values, Mapping):
-        return []
-    shown = [(name, value if isinstance(value, str) else value_text(value)) for name, value in values.items()]
-    return [(clean(str(name)), clean(text)) for name, text in shown]

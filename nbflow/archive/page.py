@@ -97,9 +97,9 @@ def notebook_page(
         state=about.get("state"),
         error=error_view(error, _anchor_of(cells, error)) if error else None,
         facts=[*_facts(about, zone), *facts.items()],
-        parameters=_values(about.get("parameters")),
-        results=_values(about.get("outputs")),
-        environment=_values(about.get("environment")),
+        parameters=values(about.get("parameters")),
+        results=values(about.get("outputs")),
+        environment=values(about.get("environment")),
         warnings=[clean(str(warning)) for warning in about.get("warnings") or ()],
         cells=cells,
         headings=headings if len(headings) >= FEWEST_HEADINGS else [],
@@ -119,6 +119,12 @@ def error_view(error: Mapping[str, Any], where: str | None) -> ErrorView:
     number = error.get("cell")
     cell = f"cell {number + 1}" if isinstance(number, int) else None
     return ErrorView(name=clean(name), message=message, where=where, cell=cell)
+
+
+def values(found: object) -> list[tuple[str, str]]:
+    """Rows of a table of names and values; texts are shown without quotes."""
+    shown = [(name, value if isinstance(value, str) else value_text(value)) for name, value in _mapping(found).items()]
+    return [(clean(str(name)), clean(prose.shorten(text))) for name, text in shown]
 
 
 def _cells(
@@ -200,10 +206,6 @@ def _facts(about: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
         ("Kernel", environment.get("kernel_version") or environment.get("kernel")),
     ]
     return [(name, clean(str(value))) for name, value in facts if value is not None and value != ""]
-
-
-def _values(values: object) -> list[tuple[str, str]]:
-    return [(clean(str(name)), clean(prose.shorten(value_text(value)))) for name, value in _mapping(values).items()]
 
 
 def _counts(cells: list[CellView]) -> list[tuple[str, int]]:

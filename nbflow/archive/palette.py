@@ -35,7 +35,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     "off-soft": ("#f1f1ee", "#262930"),
     "code-key": ("#7a3e9d", "#c9a4f0"),
     "code-text": ("#18703c", "#8fd3a4"),
-    "code-note": ("#6a6f78", "#9096a1"),
+    "code-note": ("#656a73", "#9096a1"),
     "code-number": ("#a1450c", "#f0ad7e"),
     "code-name": ("#1f5cbe", "#8ab4ff"),
     "code-given": ("#0f6b78", "#75cbd8"),

@@ -6,6 +6,7 @@ sanitized. nbconvert takes a second to import, so it is imported on first use.
 
 from __future__ import annotations
 
+import colorsys
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _SEQUENCE = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:
 """Escape sequences of a terminal other than CSI: titles, links, character sets."""
 _COLOUR = re.compile(r"\x1b\[[0-9;:?<=>]*[ -/]*[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]|\x1b(?!\[)")
+_STYLED = re.compile(r'<span(?: class="([^"]*)")? style="([^"]*)">')
+_RGB = re.compile(r"(background-)?color: rgb\((\d+),(\d+),(\d+)\)")
 _MAGIC = re.compile(r"\s*%%(\w+)")
 _LANGUAGES = {"R": "r", "bash": "bash", "html": "html", "javascript": "js", "js": "js", "latex": "tex", "perl": "perl"}
 _LANGUAGES |= {"python": "python", "ruby": "ruby", "script": "bash", "sh": "bash", "sql": "sql", "cython": "cython"}
@@ -90,7 +93,22 @@ def terminal(text: str) -> Markup:
     convert: Callable[[str], str] = ansi2html
     shown = _CONTROL.sub("", _SEQUENCE.sub("", shorten(overwrite(text))))
     kept = "\x1b[".join(clean(part) for part in shown.split("\x1b["))
-    return Markup(convert(kept))  # noqa: S704 - it escapes
+    return Markup(_STYLED.sub(_classes, convert(kept)).replace("\x1b", ""))  # noqa: S704 - it escapes
+
+
+def _classes(found: re.Match[str]) -> str:
+    """Exact colours as the named ones nearest to them, which the style sheet keeps readable on light and on dark."""
+    classes = [found[1]] if found[1] else []
+    for ground, red, green, blue in _RGB.findall(found[2]):
+        classes.append(f"ansi-{_hue(int(red), int(green), int(blue))}-{'bg' if ground else 'fg'}")
+    return f'<span class="{" ".join(classes)}">'
+
+
+def _hue(red: int, green: int, blue: int) -> str:
+    hue, light, saturation = colorsys.rgb_to_hls(red / 255, green / 255, blue / 255)
+    if saturation < 0.25:
+        return "black" if light < 0.3 else "white"
+    return ("red", "yellow", "green", "cyan", "blue", "magenta")[round(hue * 6) % 6]
 
 
 def plain(text: str) -> str:

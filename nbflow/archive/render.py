@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbflow import __version__
 from nbflow.archive import palette
 
 if TYPE_CHECKING:
@@ -47,17 +47,10 @@ def _environment() -> Environment:
     )
     environment.globals.update(
         policy=POLICY,
-        generator=f"nbflow {_version()}",
+        generator=f"nbflow {__version__}",
         colours=safe(palette.variables() + palette.GLYPH_CSS),
         word=palette.word,
         tone=palette.tone,
         shape=lambda state: safe(palette.glyph(state)),
     )
     return environment
-
-
-def _version() -> str:
-    try:
-        return version("jupyter-nbflow")
-    except PackageNotFoundError:
-        return ""
