@@ -160,7 +160,7 @@ def child_path(path: str, key: object) -> str:
 
 
 def decode(data: Json) -> Any:
-    """The value of `encode`'s JSON. Raises ValueError for what `encode` cannot have made."""
+    """The value of `encode`'s JSON, which may come from outside. Raises ValueError for what has no value."""
     try:
         return _decode(data)
     except RecursionError:
@@ -184,7 +184,8 @@ def _decode(data: Json) -> Any:
 
 def _decode_tagged(tag: str, data: Mapping[str, Json]) -> Any:
     reader = _READERS.get(tag)
-    if reader is None or any(key not in {tag, "zone", "offset", "fold"} for key in data):
+    known = {tag, "zone", "offset", "fold"} if tag in {"$datetime", "$time"} else {tag}
+    if reader is None or not data.keys() <= known:
         raise ValueError(f"unknown kind of value {tag!r}")
     try:
         value = reader(data[tag])

@@ -199,6 +199,8 @@ def test_a_cycle_is_refused_and_does_not_recurse() -> None:
         {"$date": "yesterday"},
         {"$date": 5},
         {"$date": "2026-01-31", "other": 1},
+        {"$date": "2026-01-31", "zone": "UTC"},
+        {"$date": "2026-01-31", "$float": "nan"},
         {"$datetime": "2026-01-31T00:00:00", "zone": "No/Such"},
         {"$datetime": "2026-01-31T00:00:00", "zone": "Europe"},
         {"$datetime": "2026-01-31T00:00:00", "zone": "../../etc/passwd"},
@@ -216,6 +218,30 @@ def test_a_cycle_is_refused_and_does_not_recurse() -> None:
 def test_damaged_data_is_a_value_error(data: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         values.decode(data)
+
+
+tags = st.sampled_from(["$float", "$date", "$datetime", "$time", "$timedelta", "$decimal", "$path", "$set", "$dict"])
+json_data = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3) | tags, inner, max_size=2)
+        | st.tuples(tags, inner | st.sampled_from(["2026-01-31", "nan", "1", [[1, 2]], [1, 2, 3]])).map(
+            lambda pair: dict([pair])
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(json_data)
+def test_data_from_outside_has_a_value_or_is_refused(data: Any) -> None:
+    """An output comes from executed code: whatever it is, what is let in can be stored again."""
+    try:
+        value = values.decode(data)
+    except ValueError:
+        return
+    assert values.canonical(value) == values.canonical(values.decode(values.encode(value)))
 
 
 def test_data_nested_without_end_is_a_value_error() -> None:
