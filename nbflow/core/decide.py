@@ -222,7 +222,7 @@ def advance(state: RunState, now: datetime) -> list[ev.Event]:
     if _stopping(state):
         return list(_cancel_waiting(state))
     if state.judged:
-        return [_as_judged(state, name, verdict) for name, verdict in state.judged.items()]
+        return _judged(state)
     if state.retrying and state.retrying[0][0] <= now:
         return [_queue_again(state.tasks[state.retrying[0][2]])]
     if (name := next_task(state)) is not None:
@@ -270,6 +270,16 @@ def _as_planned(planned: PlannedTask) -> ev.Event:
     if planned.reused_from is None:
         return ev.TaskSkipped(task=name, reason=reason)
     return ev.TaskReused(task=name, reason=reason, reused_from=planned.reused_from, outputs=planned.outputs)
+
+
+def _judged(state: RunState) -> list[ev.Event]:
+    """What becomes of the tasks whose upstreams have decided; with fail-fast nothing more after a failure."""
+    events: list[ev.Event] = []
+    for name, verdict in state.judged.items():
+        events.append(_as_judged(state, name, verdict))
+        if isinstance(events[-1], ev.TaskFailed) and state.created.settings.fail_fast:
+            break
+    return events
 
 
 def _as_judged(state: RunState, name: str, verdict: TaskState) -> ev.Event:

@@ -361,6 +361,15 @@ class TestFailFast:
         story.send("tick", at=60)
         assert story.send("succeeded b/1")[-1] == "attempt_submitted a/2"
 
+    def test_a_task_whose_parameters_have_no_value_fails_fast_too(self) -> None:
+        bad = {"n": "{{ params.nobody }}"}
+        story = Story(planned("a", params=bad), planned("b"), planned("c", params=bad), fail_fast=True)
+        assert story.send("start")[2:] == [
+            "task_cancelled b: fail-fast: 'a' failed",
+            "task_cancelled c: fail-fast: 'a' failed",
+            "run_finished failed",
+        ]
+
     def test_a_stop_during_it_says_how_the_run_ended(self) -> None:
         story = Story(planned("a"), planned("b"), planned("c"), fail_fast=True)
         story.send("start")
