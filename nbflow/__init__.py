@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbflow.version import __version__
+
 if TYPE_CHECKING:
     from nbflow.notebook import check, materialize, output, run
     from nbflow.project import Project
 
-__version__ = "0.1.0"
-__all__ = ["Project", "check", "materialize", "output", "run"]
+__all__ = ["Project", "__version__", "check", "materialize", "output", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,8 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbflow
 from nbflow.errors import NbflowError, UnreachableError, UsageError
+from nbflow.version import __version__
 
 if TYPE_CHECKING:
     from nbflow.core.spec import ProjectSpec
@@ -102,7 +102,7 @@ def _failed(name: str, error: NbflowError) -> Check:
 
 
 def _python() -> Check:
-    found = f"Python {platform.python_version()}, nbflow {nbflow.__version__} ({sys.executable})"
+    found = f"Python {platform.python_version()}, nbflow {__version__} ({sys.executable})"
     if sys.version_info[:2] < PYTHON:
         return _check("python", Finding.FAIL, found, "nbflow needs Python 3.11 or newer", code=UsageError.exit_code)
     return _check("python", Finding.OK, found)

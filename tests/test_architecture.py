@@ -153,4 +153,4 @@ def test_the_kernel_side_is_light() -> None:
         "print(sorted(name for name in set(sys.modules) - before if name.startswith('nbflow')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ast.literal_eval(done.stdout) == ["nbflow", "nbflow.notebook"]
+    assert ast.literal_eval(done.stdout) == ["nbflow", "nbflow.notebook", "nbflow.version"]

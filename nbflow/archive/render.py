@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow import __version__
 from nbflow.archive import palette
+from nbflow.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment

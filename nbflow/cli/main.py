@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 
-import nbflow
 from nbflow.cli.failures import INTERRUPTED, fail
 from nbflow.cli.output import Outputs
 from nbflow.cli.session import FILE, Session
 from nbflow.errors import UsageError
+from nbflow.version import __version__
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Project": {
@@ -104,7 +104,7 @@ class Commands(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        ctx.find_root().ensure_object(Session).out.line(f"nbflow {nbflow.__version__}")
+        ctx.find_root().ensure_object(Session).out.line(f"nbflow {__version__}")
         ctx.exit()
 
 

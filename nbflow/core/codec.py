@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_DEFAULTS: dict[type, tuple[tuple[str, Any], ...]] = {}
+_READERS: dict[type, dict[str, Callable[[Any], Any]]] = {}
 
 
 def dump(value: Any, *, full: bool = False) -> Any:
@@ -47,8 +49,19 @@ def load(cls: type[T], data: Mapping[str, Any]) -> T:
     return cls(**{name: readers[name](item) for name, item in data.items() if name in readers})
 
 
-@cache
-def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
+def _defaults(cls: type) -> tuple[tuple[str, Any], ...]:
+    if cls not in _DEFAULTS:
+        _DEFAULTS[cls] = _read_defaults(cls)
+    return _DEFAULTS[cls]
+
+
+def _readers(cls: type) -> dict[str, Callable[[Any], Any]]:
+    if cls not in _READERS:
+        _READERS[cls] = _make_readers(cls)
+    return _READERS[cls]
+
+
+def _read_defaults(cls: type) -> tuple[tuple[str, Any], ...]:
     if not is_dataclass(cls):
         raise TypeError(f"{cls.__name__} has no JSON form")
     pairs = []
@@ -62,8 +75,7 @@ def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
     return tuple(pairs)
 
 
-@cache
-def _readers(cls: Any) -> dict[str, Callable[[Any], Any]]:
+def _make_readers(cls: type) -> dict[str, Callable[[Any], Any]]:
     hints = typing.get_type_hints(cls)
     return {field.name: _reader(hints[field.name]) for field in fields(cls)}
 

@@ -64,11 +64,11 @@ def judge(rule: RunIf, tally: Tally) -> TaskState | None:
     total = tally.waiting + tally.succeeded + tally.bad + tally.skipped
     if total == 0:
         return TaskState.QUEUED
-    if rule in EARLY:
-        return _judge_one(rule, tally, all_ended)
-    if not all_ended:
-        return None
     match rule:
+        case RunIf.ONE_SUCCESS | RunIf.ONE_FAILED | RunIf.ONE_DONE:
+            return _judge_one(rule, tally, all_ended)
+        case _ if not all_ended:
+            return None
         case RunIf.ALL_DONE | RunIf.ALWAYS:
             return TaskState.QUEUED
         case RunIf.ALL_SUCCESS:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from typing import Any
 
-import nbflow
+from nbflow.version import __version__
 
 _GIT_SECONDS = 5.0
 
@@ -15,7 +15,7 @@ _GIT_SECONDS = 5.0
 def gather(root: str) -> dict[str, Any]:
     """Facts about this process and the project's folder, as JSON."""
     return {
-        "nbflow": nbflow.__version__,
+        "nbflow": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),

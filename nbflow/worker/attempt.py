@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from nbflow import __version__
 from nbflow.core import codec
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.contract import read_contract
@@ -24,6 +23,7 @@ from nbflow.core.values import decode, plain
 from nbflow.errors import NbflowError, UnreachableError
 from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.specs import KernelSpec, find_kernel
+from nbflow.version import __version__
 from nbflow.worker import journal as jr
 from nbflow.worker import snapshot
 from nbflow.worker.control import Control
