@@ -300,7 +300,7 @@ def _admit(state: RunState, name: str) -> ev.Event:
         if refused.skip:
             return ev.TaskSkipped(task=name, reason=refused.message)
         error = TaskError(kind=ErrorKind.START_FAILED, message=refused.message)
-        return ev.TaskFailed(task=name, reason="its parameters could not be made", error=error)
+        return ev.TaskFailed(task=name, reason="it could not begin", error=error)
     return ev.TaskQueued(task=name, reason=planned.reason, params=params)
 
 

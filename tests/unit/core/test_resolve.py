@@ -108,8 +108,8 @@ def independent(**more: Any) -> Story:
 def test_a_refusal_fails_the_task_and_not_the_engine() -> None:
     story = Story(planned("a", params={"n": "{{ params.nobody }}"}), planned("b", "a"), planned("c", when="1 / 0"))
     lines = story.send("start")
-    assert lines[1].startswith("task_failed a: its parameters could not be made (params.n: ")
-    assert lines[2].startswith("task_failed c: its parameters could not be made (when: ")
+    assert lines[1].startswith("task_failed a: it could not begin (params.n: ")
+    assert lines[2].startswith("task_failed c: it could not begin (when: ")
     assert lines[3:] == ["task_blocked b: all_success: a failed", "run_finished failed"]
     error = story.state.tasks["a"].error
     assert error is not None
