@@ -56,7 +56,7 @@ def _write(value: Any, path: str) -> str:
 def _number(value: float, path: str) -> str:
     if isinstance(value, int):
         if abs(value) > 2**53:
-            raise InexactValueError(path, "int", f"R has no exact number for {value:.6g}")
+            raise InexactValueError(path, "int", f"R has no exact number of {value.bit_length()} bits")
         return f"{value}L" if abs(value) < 2**31 else str(value)
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Inf" if value > 0 else "-Inf"

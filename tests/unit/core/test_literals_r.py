@@ -95,6 +95,7 @@ def test_literals(value: object, literal: str) -> None:
         ("a\0b", "NUL"),
         (2**53 + 1, "no exact number"),
         (10**300, "no exact number"),
+        (10**400, "no exact number"),
         ((1,), r"tuple"),
         ({1}, "set"),
         ({1: "a"}, "names in a list of R are text"),
