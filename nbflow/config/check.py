@@ -12,7 +12,7 @@ from pathlib import Path
 from nbflow.config.load import Loaded, in_order, load
 from nbflow.config.notebooks import NotebookFile, read_notebook
 from nbflow.core.contract import Contract, read_contract
-from nbflow.core.faults import Fault, did_you_mean
+from nbflow.core.faults import Fault, also_for, did_you_mean
 from nbflow.core.spec import ProjectSpec
 from nbflow.core.validate import validate
 from nbflow.core.validate_notebooks import NotebookFacts, validate_notebooks
@@ -100,7 +100,7 @@ def _file_faults(spec: ProjectSpec, notebooks: Mapping[str, NotebookFile]) -> It
     for name, users in _users(spec).items():
         pipeline, task = users[0]
         key = ("pipelines", pipeline, "tasks", task, "notebook")
-        more = f" (also for {len(users) - 1:,} other tasks)" if len(users) > 1 else ""
+        more = also_for(len(users) - 1)
         file = notebooks[name]
         for problem in file.problems:
             hint = problem.hint or (_beside(file.path) if file.is_missing else None)

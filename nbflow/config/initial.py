@@ -84,11 +84,11 @@ def _read(path: Path, folder: Path) -> _Notebook | str:
         toml_text(path.name)
     except ValueError:
         return "its name is not UTF-8"
-    if not path.resolve().is_relative_to(folder):
-        return "it is a link that leaves the folder"
     file = read_notebook(path)
     if file.document is None:
         return file.problems[0].message
+    if not path.resolve().is_relative_to(folder):
+        return "it is a link that leaves the folder"
     match = _NUMBER.match(path.stem)
     return _Notebook(
         path=path.name,

@@ -143,14 +143,14 @@ def _check(document: dict[str, Any]) -> Iterator[NotebookFault]:
         yield NotebookFault(message="not a notebook: `cells` is missing or no list")
     else:
         cells = document["cells"]
-        faults = [f"cell {index}: {fault}" for index, cell in enumerate(cells) if (fault := _cell_fault(cell))]
+        faults = [f"cells[{index}]: {fault}" for index, cell in enumerate(cells) if (fault := _cell_fault(cell))]
         yield from (NotebookFault(message=f"not a notebook: {fault}") for fault in faults[:3])
         if not faults:
             yield from _double_ids(cells)
 
 
 def _cell_fault(cell: Any) -> str | None:
-    """What is wrong with a cell, None if nothing. Counting starts from 0, as everywhere in nbflow."""
+    """What is wrong with a cell, None if nothing."""
     if not isinstance(cell, dict):
         return "it is no object"
     if cell.get("cell_type") not in _CELL_TYPES:

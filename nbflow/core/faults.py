@@ -49,13 +49,18 @@ def nearest(name: str, names: Collection[str]) -> str | None:
 
     if len(names) > MANY:
         first = name[:1].casefold()
-        names = [one for one in names if one[:1].casefold() == first and abs(len(one) - len(name)) < 3][:MANY]
+        names = [one for one in names if one[:1].casefold() == first and abs(len(one) - len(name)) < 3]
     plain = {one.casefold().replace("-", "_"): one for one in names}
     wanted = name.casefold().replace("-", "_")
     if wanted in plain:
         return plain[wanted]
-    close = get_close_matches(wanted[:MAX_LENGTH], plain, n=1, cutoff=0.6)
+    close = get_close_matches(wanted[:MAX_LENGTH], list(plain)[:MANY], n=1, cutoff=0.6)
     return plain[close[0]] if close else None
+
+
+def also_for(others: int) -> str:
+    """What a message ends with that holds for other tasks too."""
+    return f" (also for {others:,} other task{'s' if others > 1 else ''})" if others else ""
 
 
 def did_you_mean(name: str, names: Collection[str], *, what: str) -> str:

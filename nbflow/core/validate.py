@@ -185,7 +185,12 @@ def _param_faults(pipeline: Pipeline, at: KeyPath) -> Iterator[Fault]:
             yield Fault(key=(*at, name, "default"), message=error.message, hint=error.hint)
             continue
         needs[name] = [path[1] for path in names if path[0] == "params"]
-        for message, hint in check_references(names, Allowed(params=frozenset(pipeline.params))):
+        late = {path[0] for path in names} & {"tasks", "matrix", "item"}
+        for root in sorted(late):
+            message = f"`{root}` has no value yet when a run begins"
+            yield Fault(key=(*at, name, "default"), message=message, hint="defaults see params, run, env and days_ago")
+        early = frozenset(path for path in names if path[0] not in late)
+        for message, hint in check_references(early, Allowed(params=frozenset(pipeline.params))):
             yield Fault(key=(*at, name, "default"), message=message, hint=hint)
     if cycle := graph.find_cycle(needs):
         message = f"defaults of parameters read each other: {' -> '.join([*cycle, cycle[0]])}"

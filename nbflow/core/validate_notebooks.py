@@ -12,7 +12,7 @@ from typing import Any
 from nbflow.core.contract import Contract, Declared
 from nbflow.core.expr import ExprError, Expression, is_template, parse_expression, parse_template, references
 from nbflow.core.expr_syntax import DaysAgo, Ref
-from nbflow.core.faults import Fault, KeyPath, did_you_mean
+from nbflow.core.faults import Fault, KeyPath, also_for, did_you_mean
 from nbflow.core.literals import unsupported
 from nbflow.core.params import check_value
 from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, Task
@@ -86,8 +86,7 @@ def _kernel_faults(
             message = f'the kernel "{name}" runs {language}, and {task.notebook} is written in {own}'
             yield Fault(key=key, message=message, warning=True)
     for faults in users.values():
-        more = f" (also for {len(faults) - 1:,} other tasks)" if len(faults) > 1 else ""
-        yield replace(faults[0], message=faults[0].message + more)
+        yield replace(faults[0], message=faults[0].message + also_for(len(faults) - 1))
 
 
 class _Pipeline:
@@ -131,11 +130,12 @@ class _Pipeline:
     def _given(self, key: KeyPath, value: Any, task: Task, contract: Contract) -> Iterator[Fault]:
         """A parameter that the task sets."""
         declared = contract.declared.get(key[-1])
-        if declared is None:
-            if contract.complete:
-                hint = did_you_mean(key[-1], contract.declared, what=f"parameters of {task.notebook}")
-                message = f"{task.notebook} declares no parameter `{key[-1]}`"
-                yield Fault(key=key, message=message, hint=hint, on_key=True)
+        if declared is None and contract.complete:
+            hint = did_you_mean(key[-1], contract.declared, what=f"parameters of {task.notebook}")
+            message = f"{task.notebook} declares no parameter `{key[-1]}`"
+            yield Fault(key=key, message=message, hint=hint, on_key=True)
+        elif declared is None:
+            yield from _value_faults(key, value, Declared(name=key[-1], cell=0, line=1), task.notebook)
         elif not is_template(value):
             yield from _value_faults(key, value, declared, task.notebook)
         else:
