@@ -1,0 +1,216 @@
+"""The composition root and the Python API, on a real store and archive, with an executor that only answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nbflow
+from nbflow import plugins
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.events import Stamped, type_of
+from nbflow.core.messages import Finished, Report, Started
+from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
+from nbflow.project import Project
+from nbflow.request import Request
+
+TOML = """
+[pipelines.sales.params]
+region = { type = "str", default = "eu", options = ["eu", "us"] }
+
+[pipelines.sales.tasks]
+extract = { notebook = "extract.ipynb" }
+report = { notebook = "report.ipynb", needs = ["extract"], params = { rows = "{{ tasks.extract.outputs.rows }}" } }
+"""
+
+
+class Answering:
+    """An executor that answers at once: every attempt succeeds, but those of the tasks in `failing`."""
+
+    failing: set[str]
+    orders: list[WorkOrder]
+
+    def open(self, report: Callable[[Report], None]) -> None:
+        self.report = report
+
+    def submit(self, order: WorkOrder) -> None:
+        self.orders.append(order)
+        outcome = Outcome(verdict=Verdict.SUCCEEDED, outputs={"rows": 10})
+        if order.task in self.failing:
+            error = TaskError(kind=ErrorKind.EXCEPTION, message="no data", ename="ValueError")
+            outcome = Outcome(verdict=Verdict.FAILED, error=error)
+        self.report(Started(task=order.task, attempt=order.attempt))
+        self.report(Finished(task=order.task, attempt=order.attempt, outcome=outcome))
+
+    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+        raise AssertionError("nothing is cancelled here")
+
+    def recover(self, order: WorkOrder, message: str) -> Outcome:
+        return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.LOST, message=message))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> type[Answering]:
+    class Mine(Answering):
+        failing: set[str] = set()  # noqa: RUF012
+        orders: list[WorkOrder] = []  # noqa: RUF012
+
+    monkeypatch.setattr(plugins, "factory", lambda group, name: Mine)
+    return Mine
+
+
+def notebook(*names: str) -> str:
+    source = "\n".join(f"{name} = None" for name in names)
+    tags = {"tags": ["parameters"]}
+    code = {"cell_type": "code", "id": "p", "metadata": tags, "source": source, "outputs": [], "execution_count": None}
+    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps({"cells": [code], "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "pipelines.toml").write_text(TOML)
+    (tmp_path / "extract.ipynb").write_text(notebook("region"))
+    (tmp_path / "report.ipynb").write_text(notebook("region", "rows"))
+    return tmp_path / "pipelines.toml"
+
+
+@pytest.fixture
+def project(file: Path, executor: type[Answering]) -> Iterator[Project]:
+    with nbflow.Project.open(file) as opened:
+        yield opened
+
+
+def test_a_run_from_end_to_end(project: Project, executor: type[Answering], file: Path) -> None:
+    seen: list[Stamped] = []
+    result = project.run("sales", params={"region": "us"}, listeners=[seen.append])
+    assert (result.state, result.exit_code) == ("succeeded", 0)
+    assert [order.params for order in executor.orders] == [{"region": "us"}, {"region": "us", "rows": 10}]
+    assert [type_of(one.event) for one in seen][-1] == "run_finished"
+    assert [one.seq for one in seen] == list(range(2, len(seen) + 2))
+    folder = file.parent / "outputs" / "sales" / result.run
+    assert json.loads((folder / "run.json").read_text())["state"] == "succeeded"
+    assert (folder / "index.html").exists()
+    assert project.runs.document(project.runs.find("@last")) == result
+
+
+def test_a_failure_is_data_and_resume_does_not_repeat_what_succeeded(
+    project: Project, executor: type[Answering]
+) -> None:
+    executor.failing = {"report"}
+    failed = project.run("sales")
+    assert (failed.state, failed.exit_code) == ("failed", 1)
+    assert failed.task("report")["error"]["ename"] == "ValueError"
+    executor.failing, executor.orders = set(), []
+    done = project.execute(failed.run, resume=True)
+    assert done.state == "succeeded"
+    assert [(order.task, order.attempt) for order in executor.orders] == [("report", 2)]
+
+
+def test_a_plan_changes_nothing(project: Project, file: Path) -> None:
+    plan = project.plan("sales", Request(select=["extract"]))
+    assert [(one.name, one.action.value) for one in plan.tasks] == [("extract", "run"), ("report", "skip")]
+    assert not (file.parent / "outputs").exists()
+
+
+def test_looking_at_runs_creates_nothing(project: Project, file: Path) -> None:
+    assert project.runs.rows() == []
+    assert not (file.parent / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (Request(params={"region": "mars"}), UsageError),
+        (Request(params={"nothing": 1}), UsageError),
+        (Request(select=["nothing"]), NotFoundError),
+    ],
+)
+def test_a_request_that_cannot_be_met_leaves_no_run(
+    project: Project, file: Path, request_: Request, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        project.run("sales", request=request_)
+    assert not (file.parent / "outputs").exists()
+
+
+def test_an_unknown_executor_leaves_no_run(file: Path) -> None:
+    with nbflow.Project.open(file) as project, pytest.raises(UsageError, match="lokal"):
+        project.run("sales", request=Request(executor="lokal"))
+    assert not (file.parent / "outputs").exists()
+
+
+def test_an_unknown_pipeline(project: Project) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        project.run("sale")
+    assert caught.value.hint == "did you mean 'sales'?"
+
+
+def test_faults_of_notebooks_are_found_before_anything_runs(project: Project, file: Path) -> None:
+    (file.parent / "report.ipynb").write_text(notebook("region"))
+    with pytest.raises(ConfigError, match="rows"):
+        project.run("sales")
+    assert any("rows" in problem.message or "rows" in problem.key for problem in project.validate())
+
+
+def test_faults_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="missing\\.toml"):
+        Project.open(tmp_path / "missing.toml")
+    (tmp_path / "pipelines.toml").write_text("[pipelines.a.tasks]\nx = { notebok = 'x.ipynb' }\n")
+    with pytest.raises(ConfigError, match="notebook"):
+        Project.open(tmp_path / "pipelines.toml")
+
+
+def test_an_archive_that_cannot_be_written_is_found_before_anything_runs(
+    project: Project, executor: type[Answering], file: Path
+) -> None:
+    (file.parent / "outputs").write_text("a file where the folder should be")
+    with pytest.raises(UnreachableError):
+        project.run("sales")
+    assert executor.orders == []
+
+
+def test_a_run_of_another_living_process_is_left_alone(project: Project, executor: type[Answering]) -> None:
+    executor.failing = {"report"}
+    failed = project.run("sales")
+    project._store(create=True).claim(failed.run, "elsewhere:1:1", lambda _: False)
+    with pytest.raises(ConflictError, match="process 1 on elsewhere"):
+        project.execute(failed.run, resume=True)
+
+
+def test_cancel_asks_only_those_that_run(project: Project) -> None:
+    done = project.run("sales")
+    with pytest.raises(ConflictError, match="it is succeeded"):
+        project.cancel(done.run, by="me")
+    waiting = project.create("sales")
+    assert project.cancel(waiting, by="me") == waiting
+    assert project.runs.find(waiting).state == "queued"
+
+
+def test_a_report_of_a_run_that_ended(project: Project, file: Path) -> None:
+    done = project.run("sales")
+    page = file.parent / "outputs" / "sales" / done.run / "index.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert project.seal("@last") == page
+    assert page.read_bytes() == before
+    with pytest.raises(ConflictError, match="not ended"):
+        project.seal(project.create("sales"))
+
+
+def test_testing_a_task_records_nothing(project: Project, executor: type[Answering], file: Path) -> None:
+    project.run("sales")
+    executor.orders = []
+    result: dict[str, Any] = project.test("sales", "report", Request(texts={"region": "us"}))
+    assert result["state"] == "succeeded"
+    (order,) = executor.orders
+    assert order.params == {"region": "us", "rows": 10}
+    assert order.outputs.endswith("outputs/.nbflow/tests")
+    assert len(project.runs.rows()) == 1
