@@ -94,7 +94,7 @@ class Project:
 
     def validate(self) -> list[Problem]:
         """Everything that is wrong with the file and its notebooks; warnings are marked as such."""
-        return list(self._checked.problems)
+        return list(self._check().problems)
 
     def plan(self, pipeline: str, request: Request | None = None) -> Plan:
         """What a run would do, and why. Raises ConfigError, NotFoundError, UsageError; changes nothing."""
@@ -234,8 +234,8 @@ class Project:
         row = self.runs.find(run)
         return self._archive.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
 
-    @cached_property
-    def _checked(self) -> Checked:
+    def _check(self) -> Checked:
+        """The project as it is now: the notebooks may have been edited since the last look."""
         from nbflow.config.check import check
 
         return check(self._path, profile=self.spec.profile)
@@ -266,7 +266,8 @@ class Project:
         from nbflow.engine.facts import gather
         from nbflow.request import History, Request, make_run, plan_run
 
-        faults = [problem for problem in self._checked.problems if not problem.warning]
+        checked = self._check()
+        faults = [problem for problem in checked.problems if not problem.warning and _concerns(problem, pipeline)]
         if faults:
             raise ConfigError(faults)
         runs, asked = self.runs, request or Request()
@@ -274,8 +275,8 @@ class Project:
             past=lambda task: runs.past(pipeline.name, task), previous=lambda: runs.previous(pipeline.name)
         )
         sources = {
-            name: Source(accepts=tuple(contract.declared), sha256=self._checked.notebooks[name].sha256)
-            for name, contract in self._checked.contracts.items()
+            name: Source(accepts=tuple(contract.declared), sha256=checked.notebooks[name].sha256)
+            for name, contract in checked.contracts.items()
         }
         plan = plan_run(pipeline, asked, sources, history)
         return make_run(self.spec, pipeline, asked, plan, now=SystemClock().now(), facts=gather(self.spec.root))
@@ -310,6 +311,11 @@ def _carry_out(
     if attach is not None:
         attach(engine)
     return RunResult(run_document(engine.run(messages)))
+
+
+def _concerns(problem: Problem, pipeline: Pipeline) -> bool:
+    """Whether a problem stands in the way of a pipeline: those of other pipelines' tasks do not."""
+    return not problem.key.startswith("pipelines.") or problem.key.startswith(f"pipelines.{pipeline.name}.")
 
 
 def _task(pipeline: Pipeline, text: str) -> str:

@@ -160,6 +160,22 @@ def test_faults_of_notebooks_are_found_before_anything_runs(project: Project, fi
     assert any("rows" in problem.message or "rows" in problem.key for problem in project.validate())
 
 
+def test_faults_of_another_pipeline_are_not_in_the_way(executor: type[Answering], file: Path) -> None:
+    file.write_text(TOML + '\n[pipelines.sales2.tasks]\nx = { notebook = "gone.ipynb" }\n')
+    with nbflow.Project.open(file) as project:
+        assert project.run("sales").ok
+        with pytest.raises(ConfigError, match="gone"):
+            project.run("sales2")
+
+
+def test_a_notebook_may_be_edited_between_two_runs(project: Project, executor: type[Answering], file: Path) -> None:
+    project.run("sales", request=Request(select=["extract"]))
+    (file.parent / "extract.ipynb").write_text(notebook("region", "more"))
+    project.run("sales", request=Request(select=["extract"]))
+    first, second = executor.orders
+    assert first.sha256 != second.sha256
+
+
 def test_faults_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="missing\\.toml"):
         Project.open(tmp_path / "missing.toml")
