@@ -135,6 +135,8 @@ _PROPERTIES = frozenset(
     }
 )
 _VALUE = re.compile(r"""[\w\s#%.,()+*/'"!-]*""")
+_FETCHED = re.compile(r"@import|@font-face|(?<![\w-])(url|src)\(\s*[\"']?(?!data:)|image-set\(", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
 _CALL = re.compile(r"([\w-]+)\s*\(")
 _CALLS = frozenset({"calc", "hsl", "hsla", "linear-gradient", "max", "min", "rgb", "rgba"})
 
@@ -143,9 +145,9 @@ _CALLS = frozenset({"calc", "hsl", "hsla", "linear-gradient", "max", "min", "rgb
 class Clean:
     """Harmless markup, and what was found on the way.
 
-    `styles` are the texts of style sheets (not harmless: for a sandboxed frame only), `active` tells that scripts or
-    the like were taken out, `coloured` that inline styles set colours, `filled` that something is there to be seen.
-    `rows` counts lines and table rows outside of what is folded.
+    `styles` are style sheets (they fetch nothing, but paint where they like: for a sandboxed frame only), `active`
+    tells that scripts or the like were taken out, `coloured` that inline styles set colours, `filled` that something
+    is there to be seen. `rows` counts lines and table rows outside of what is folded.
     """
 
     markup: str = ""
@@ -180,6 +182,16 @@ def picture(svg: str) -> str | None:
     return f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
 
 
+def contained(css: str) -> str:
+    """A style sheet without what a browser would fetch; the empty one where that hides behind escapes."""
+    css = _FETCHED.sub("none(", css)
+    return "" if _FETCHED.search(_ESCAPE.sub(_unescaped, css)) else css
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(min(int(found[1], 16), 0x10FFFF)) if found[1] else found[2]
+
+
 class _Writer:
     """Writes what is allowed, balanced, and keeps count of what was not."""
 
@@ -192,7 +204,7 @@ class _Writer:
 
     def take(self, kind: str, name: str, attributes: Mapping[str, str]) -> None:
         if kind == "style":
-            self.clean.styles.append(name)
+            self.clean.styles.append(contained(name))
         elif kind == "svg" and not self.gone:
             self._draw(name)
         elif kind == "start":
