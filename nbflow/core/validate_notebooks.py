@@ -112,30 +112,39 @@ class _Pipeline:
             hint = "tag the cell that sets the parameters with `parameters`"
             yield Fault(key=key, message=f"{task.notebook} has no `parameters` cell", hint=hint, on_key=True)
             return
-        axes = task.matrix.axes if task.matrix else EMPTY
         for name, value in task.params.items():
-            yield from self._given((*key, name), value, task, contract)
-            yield from _literal_faults((*key, name), name, value, language)
-        yield from self._axes(task, contract, language)
+            for place, one in self._values((*key, name), value, task):
+                yield from self._given(place, name, one, task, contract)
+                yield from _literal_faults(place, name, one, language)
+        yield from self._unused_axes(task)
         for name, param in self.pipeline.params.items():
-            if name in contract.declared and name not in task.params and name not in axes:
+            if name in contract.declared and name not in task.params:
                 yield from self._run_param(param, contract.declared[name], task.notebook)
                 yield from _literal_faults((*self.at, "params", name, "default"), name, param.default, language)
-        given = {*task.params, *axes, *self.pipeline.params}
         for name, declared in contract.declared.items():
-            if declared.required and name not in given:
+            if declared.required and name not in task.params and name not in self.pipeline.params:
                 message = f"{task.notebook} needs a value for `{name}`, and nothing gives it one"
                 yield Fault(key=(*key, name), message=message, hint=f"params = {{ {name} = ... }}", on_key=True)
 
-    def _given(self, key: KeyPath, value: Any, task: Task, contract: Contract) -> Iterator[Fault]:
+    def _values(self, key: KeyPath, value: Any, task: Task) -> Iterator[tuple[KeyPath, Any]]:
+        """The values of a task's parameter and their places: of `{{ matrix.x }}` all those of the axis."""
+        axis = _axis(value)
+        if axis is None or task.matrix is None or axis not in task.matrix.axes:
+            yield key, value
+            return
+        for index, one in enumerate(task.matrix.axes[axis]):
+            yield (*self.at, "tasks", task.name, "matrix", axis, str(index)), one
+
+    def _given(self, key: KeyPath, name: str, value: Any, task: Task, contract: Contract) -> Iterator[Fault]:
         """A parameter that the task sets."""
-        declared = contract.declared.get(key[-1])
+        declared = contract.declared.get(name)
         if declared is None and contract.complete:
-            hint = did_you_mean(key[-1], contract.declared, what=f"parameters of {task.notebook}")
-            message = f"{task.notebook} declares no parameter `{key[-1]}`"
+            key = (*self.at, "tasks", task.name, "params", name)
+            hint = did_you_mean(name, contract.declared, what=f"parameters of {task.notebook}")
+            message = f"{task.notebook} declares no parameter `{name}`"
             yield Fault(key=key, message=message, hint=hint, on_key=True)
         elif declared is None:
-            yield from _value_faults(key, value, Declared(name=key[-1], cell=0, line=1), task.notebook)
+            yield from _value_faults(key, value, Declared(name=name, cell=0, line=1), task.notebook)
         elif not is_template(value):
             yield from _value_faults(key, value, declared, task.notebook)
         else:
@@ -144,21 +153,13 @@ class _Pipeline:
                 message = f"the template gives a {kind.value}, and {_declares(declared, task.notebook)}"
                 yield Fault(key=key, message=message)
 
-    def _axes(self, task: Task, contract: Contract, language: str) -> Iterator[Fault]:
-        """Axes of the matrix: a notebook that declares one gets its values."""
-        if task.matrix is None:
-            return
-        read = _names_read(task, "matrix")
-        for axis, values in task.matrix.axes.items():
+    def _unused_axes(self, task: Task) -> Iterator[Fault]:
+        """Axes that no copy gets to see."""
+        for axis in sorted(task.matrix.axes.keys() - _names_read(task, "matrix")) if task.matrix else ():
+            message = "no expression of the task reads this axis, so its copies do the same"
+            hint = f'params = {{ {axis} = "{{{{ matrix.{axis} }}}}" }}'
             key = (*self.at, "tasks", task.name, "matrix", axis)
-            declared = None if axis in task.params else contract.declared.get(axis)
-            if declared is not None:
-                for index, value in enumerate(values):
-                    yield from _value_faults((*key, str(index)), value, declared, task.notebook)
-                    yield from _literal_faults((*key, str(index)), axis, value, language)
-            elif axis not in read and contract.complete:
-                message = f"{task.notebook} declares no `{axis}`, and no expression reads it: the copies do the same"
-                yield Fault(key=key, message=message, warning=True, on_key=True)
+            yield Fault(key=key, message=message, hint=hint, warning=True, on_key=True)
 
     def _run_param(self, param: Param, declared: Declared, notebook: str) -> Iterator[Fault]:
         """A parameter of the run that a notebook declares."""
@@ -213,6 +214,21 @@ def _names_read(reader: Task | Param, root: str) -> set[str]:
     except ExprError:  # `validate` says so
         return set()
     return {path[1] for path in names if path[0] == root}
+
+
+def _axis(value: Any) -> str | None:
+    """The axis that a template is all of; None where it is anything else."""
+    if not (isinstance(value, str) and is_template(value)):
+        return None
+    try:
+        parts = parse_template(value).parts
+    except ExprError:
+        return None
+    match parts:
+        case (Expression(root=Ref(path=("matrix", axis))),):
+            return axis
+        case _:
+            return None
 
 
 def _value_faults(key: KeyPath, value: Any, declared: Declared, notebook: str) -> Iterator[Fault]:

@@ -152,29 +152,40 @@ def test_a_parameter_that_nothing_reads_is_a_warning() -> None:
 
 
 def test_a_parameter_without_default_needs_a_value() -> None:
-    notebooks = {"x.ipynb": facts("limit: int\nk: int\nrun: str")}
-    matrix = Matrix(axes={"k": (1,)})
-    assert said(notebooks, Task(name="t", notebook="x.ipynb", matrix=matrix, params={"run": "x"})) == [
+    notebooks = {"x.ipynb": facts("limit: int\nrun: str")}
+    assert said(notebooks, task(run="x")) == [
         "tasks.t.params.limit: x.ipynb needs a value for `limit`, and nothing gives it one (params = { limit = ... })"
     ]
     limit = Param(name="limit", type=ParamType.INT, required=True)
-    assert not said(notebooks, Task(name="t", notebook="x.ipynb", matrix=matrix, params={"run": "x"}), params=(limit,))
+    assert not said(notebooks, task(run="x"), params=(limit,))
+    assert not said(notebooks, task(run="x", limit="{{ run.partition }}"))
 
 
-def test_axes_of_a_matrix() -> None:
-    notebooks = {"x.ipynb": facts("model = 'a'\nn = 1")}
+def with_matrix(params: dict[str, Any], **axes: tuple[Any, ...]) -> list[str]:
+    one = Task(name="t", notebook="x.ipynb", params=params, matrix=Matrix(axes=axes))
+    return said({"x.ipynb": facts("model = 'a'\nn = 1")}, one)
 
-    def matrix(**axes: tuple[Any, ...]) -> list[str]:
-        own = {"n": "{{ matrix.k }}"} if "k" in axes else {}
-        return said(notebooks, Task(name="t", notebook="x.ipynb", params=own, matrix=Matrix(axes=axes)))
 
-    assert not matrix(model=("ridge", "gbm"), k=(1, 2))
-    assert matrix(model=("ridge", 3)) == [
-        "tasks.t.matrix.model.1: 3, of type int, is no str (x.ipynb declares `model` as str)"
+def test_values_of_an_axis_fit_the_parameter_that_gets_them() -> None:
+    assert not with_matrix({"model": "{{ matrix.m }}", "n": "{{ matrix.k }}"}, m=("ridge", "gbm"), k=(1, 2))
+    assert with_matrix({"model": "{{ matrix.m }}"}, m=("ridge", 3)) == [
+        "tasks.t.matrix.m.1: 3, of type int, is no str (x.ipynb declares `model` as str)"
     ]
-    assert matrix(modle=("a",)) == [
-        "warning tasks.t.matrix.modle: x.ipynb declares no `modle`, and no expression reads it: the copies do the same"
+    assert with_matrix({"modle": "{{ matrix.m }}"}, m=("ridge", "gbm")) == [
+        'tasks.t.params.modle: x.ipynb declares no parameter `modle` (did you mean "model"?)'
     ]
+    assert with_matrix({"n": "{{ matrix.m }}-{{ matrix.k }}"}, m=("a",), k=(1,)) == [
+        "tasks.t.params.n: the template gives a str, and x.ipynb declares `n` as int"
+    ]
+
+
+def test_an_axis_that_nothing_reads_is_a_warning() -> None:
+    hint = 'params = { model = "{{ matrix.model }}" }'
+    assert with_matrix({}, model=("a", "b")) == [
+        f"warning tasks.t.matrix.model: no expression of the task reads this axis, so its copies do the same ({hint})"
+    ]
+    one = Task(name="t", notebook="x.ipynb", when="matrix.k > 1", matrix=Matrix(axes={"k": (1, 2)}))
+    assert not said({"x.ipynb": facts()}, one)
 
 
 def test_kernels() -> None:
