@@ -56,7 +56,9 @@ def runs_command(session: Session, pipeline: str | None, states: tuple[str, ...]
 @json_option()
 @pass_session
 def explain_command(session: Session, what: str) -> None:
-    """Say why each task of a run ran, waited, was tried again, was skipped or failed, and what resume would do.
+    """Say why each task ran, waited, was skipped or failed.
+
+    Also why it was tried again, and what `nbflow resume` would do now.
 
     \b
     nbflow explain @last

@@ -32,8 +32,8 @@ DRAWN_PER_SECOND = 8
 ESTIMATED_EVERY = 1.0
 """Seconds."""
 
-FRAME = 4
-"""Lines of a frame that are no tasks: header, footer, the word of a stop, and a free one."""
+FRAME = 3
+"""Lines of a frame that are no tasks: header, footer, and a free one."""
 
 UNDER_WAY = (TaskState.RUNNING, TaskState.RETRYING)
 OPEN = (*UNDER_WAY, TaskState.QUEUED, TaskState.PENDING)
@@ -52,7 +52,10 @@ class LiveTable:
         self._estimate: tuple[float, float | None] | None = None
         self._lock = threading.Lock()
         self._console = Console(
-            file=cast("IO[str]", _Stream(out)), force_terminal=True, no_color=not out.colour, highlight=False
+            file=cast("IO[str]", _Stream(out)),
+            force_terminal=True,
+            color_system="auto" if out.colour else None,
+            highlight=False,
         )
         self._live = Live(
             console=self._console,
@@ -79,10 +82,11 @@ class LiveTable:
 
     def _frame(self) -> RenderableType:
         with self._lock:
-            parts: list[RenderableType] = [self._header(), self._rows(), self._footer()]
-            if (asked := self._progress.stopping) is not None and self._progress.ended is None:
-                parts.append(Text(stop_text(asked, ours=True), style="yellow"))
-            return Group(*parts)
+            asked = self._progress.stopping if self._progress.ended is None else None
+            word = Text("" if asked is None else stop_text(asked, ours=True), style="yellow")
+            below = len(word.wrap(self._console, self._console.width)) if word else 0
+            room = max(self._console.height - FRAME - below, 1)
+            return Group(self._header(), self._rows(room), self._footer(), *([word] if word else []))
 
     def _header(self) -> RenderableType:
         created = self._progress.created
@@ -93,8 +97,7 @@ class LiveTable:
         grid.add_row(title, duration(round(time.monotonic() - self._began)))
         return grid
 
-    def _rows(self) -> RenderableType:
-        room = max(self._console.height - FRAME, 3)
+    def _rows(self, room: int) -> RenderableType:
         shown = self._progress.watched if len(self._progress.watched) <= room else self._chosen(room - 1)
         grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
         grid.add_column(no_wrap=True, overflow="ellipsis", max_width=max(self._console.width * 2 // 5, 12))
@@ -114,13 +117,13 @@ class LiveTable:
         return f"and {len(self._progress.watched) - len(shown):,} more: {parts}"
 
     def _chosen(self, room: int) -> list[str]:
-        """The tasks worth a row where there are more than rows: what goes on, what failed, what comes next."""
+        """The tasks worth a row where there are more than rows: what failed, what goes on, what comes next."""
         by_state = self._progress.by_state
         under_way = (name for state in UNDER_WAY for name in by_state[state])
         waiting = (name for state in (TaskState.QUEUED, TaskState.PENDING) for name in by_state[state])
-        failed = islice(reversed(by_state[TaskState.FAILED]), max(room // 2, 1))
+        failed = islice(reversed(by_state[TaskState.FAILED]), max(room // 3, 1))
         ended = (name for state in TaskState if state not in OPEN for name in reversed(by_state[state]))
-        chosen = islice(_unique(chain(islice(under_way, room), failed, waiting, ended)), room)
+        chosen = islice(_unique(chain(failed, under_way, waiting, ended)), room)
         return sorted(chosen, key=self._place.__getitem__)
 
     def _row(self, task: TaskProgress) -> tuple[Text, Text, Text]:
@@ -166,8 +169,16 @@ class LiveTable:
             parts.append(f"about {duration(round(seconds))} left" if seconds >= 1 else "about to end")
         failed = self._progress.count(TaskState.FAILED)
         grid = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(3):
+            grid.add_column(no_wrap=True, overflow="ellipsis")
         style = "red" if failed else "yellow" if self._progress.stopping is not None else "green"
-        bar = ProgressBar(total=total, completed=total - left, width=28, complete_style=style, finished_style=style)
+        bar = ProgressBar(
+            total=total,
+            completed=total - left,
+            width=min(28, self._console.width // 3),
+            complete_style=style,
+            finished_style=style,
+        )
         grid.add_row(Text(""), bar, Text(" · ".join(parts) if self._out.unicode else ", ".join(parts)))
         return grid
 

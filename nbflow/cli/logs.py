@@ -35,7 +35,9 @@ POLL = 0.25
 @json_option("Print each event as a JSON line.")
 @pass_session
 def logs_command(session: Session, what: str, follow: bool, attempt: int | None, verbose: bool) -> None:
-    """Show what happened in a run; of one task, its executed notebook: code, outputs, tracebacks.
+    """Show what happened in a run, or in one task of it.
+
+    Of a task, that is its executed notebook: code, outputs and tracebacks.
 
     \b
     nbflow logs @last

@@ -29,7 +29,10 @@ FORMATS = ("text", "svg", "dot", "mermaid", "json")
 @json_option()
 @pass_session
 def list_command(session: Session) -> None:
-    """List the pipelines, each with its tasks, its description and its newest run."""
+    """List the pipelines.
+
+    Each with its tasks, its description and the state of its newest run.
+    """
     with session.project() as project:
         documents = [_pipeline_document(project, pipeline) for pipeline in project.spec.pipelines.values()]
         if session.outputs.json:
@@ -50,7 +53,7 @@ def list_command(session: Session) -> None:
 @json_option("The same as -f json.")
 @pass_session
 def graph_command(session: Session, pipeline: str | None, shape: str, output: Path | None) -> None:
-    """Draw the tasks of a pipeline, or of all, in their order.
+    """Draw the tasks of a pipeline in their order.
 
     \b
     nbflow graph sales

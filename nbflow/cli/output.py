@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import sys
 from collections.abc import Sequence
@@ -74,10 +75,8 @@ class Output:
 
     def is_closed(self) -> bool:
         """Whether the reader is gone, also where something else than `write` has come upon it."""
-        try:
-            self.write("")
-        except BrokenPipeError:
-            return True
+        if not self.gone and _has_no_reader(self._stream):
+            self.abandon()
         return self.gone
 
     def line(self, text: str = "") -> None:
@@ -144,6 +143,15 @@ def _is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:
         return False
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _takes_unicode(stream: TextIO) -> bool:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @json_option()
 @pass_session
 def open_command(session: Session, what: str, print_only: bool) -> None:
-    """Open the page of a run, or of one of its tasks, in the browser, and print its path.
+    """Open the page of a run or a task in the browser.
+
+    Prints its path; where there is no display, that is all.
 
     \b
     nbflow open @last

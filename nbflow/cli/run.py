@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -20,7 +21,7 @@ from nbflow.cli.options import (
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.summary import print_plan, show_outcome
-from nbflow.cli.text import one_line
+from nbflow.cli.text import clean, one_line
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def run_command(
 @json_option(NDJSON)
 @pass_session
 def resume_command(session: Session, run: str, executor: str, verbose: bool) -> int:
-    """Continue a run that failed, was stopped, or whose process died.
+    """Continue a run that failed, was stopped or died.
 
     What succeeded is not run again. RUN is a run's id, the beginning or end of one, @last or @last-failed.
 
@@ -149,7 +150,9 @@ def test_command(session: Session, task: str, executor: str, **values: Unpack[Va
 @json_option("Print the run document without its tasks.")
 @pass_session
 def cancel_command(session: Session, run: str, force: bool, wait: bool) -> int:
-    """Stop a run that another process carries out; its notebooks are saved.
+    """Stop a run that another process carries out.
+
+    Its kernels are interrupted and its notebooks saved.
 
     \b
     nbflow cancel @last --wait
@@ -186,17 +189,18 @@ def _finish(session: Session, project: Project, result: RunResult) -> int:
 
 
 def _show_test(session: Session, project: Project, result: RunResult) -> None:
-    """How the test of a task ended: the cell that failed with its traceback, and where the notebook lies."""
+    """How the test of a task ended: the cells that failed, what it gave, where the notebook lies."""
     from nbflow.cli.cells import show_failure
 
     out = session.out
     for task in result["tasks"]:
-        if task["notebook"] is None:
+        if task["attempts"] == 0:
             continue
-        path = Path(project.spec.root, task["notebook"])
-        if task["state"] == "failed":
-            show_failure(out, path)
-        out.line(f"  notebook  {session.shown_path(path)}")
+        notebook = None if task["notebook"] is None else Path(project.spec.root, task["notebook"])
+        if notebook is not None and task["error"] is not None:
+            out.line()
+            show_failure(out, notebook)
         for name, value in task["outputs"].items():
-            out.line(f"  output    {one_line(name)} = {one_line(str(value))}")
-    show_outcome(session, result, None)
+            out.line(f"  output    {one_line(name)} = {one_line(json.dumps(value, ensure_ascii=False))}")
+        if notebook is not None:
+            out.line(f"  notebook  {clean(session.shown_path(notebook))}")

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 @json_option()
 @pass_session
 def init_command(session: Session, directory: Path | None) -> None:
-    """Write pipelines.toml from the notebooks in DIR, or here; into an empty folder, two notebooks as well.
+    """Write pipelines.toml from the notebooks of a folder.
 
-    Overwrites nothing.
+    The folder is DIR, or this one. An empty one gets two notebooks to start from as well. Overwrites nothing.
 
     \b
     nbflow init
@@ -55,9 +55,9 @@ def init_command(session: Session, directory: Path | None) -> None:
 @json_option()
 @pass_session
 def validate_command(session: Session) -> int:
-    """Check the project's file, its notebooks and their kernels, and say all that is wrong at once.
+    """Check the project's file, its notebooks and their kernels.
 
-    Warnings do not fail.
+    Says all that is wrong at once, each with its place. Warnings do not fail.
     """
     from nbflow.config.check import check
 
@@ -87,7 +87,9 @@ def validate_command(session: Session) -> int:
 @json_option("The schema is JSON in any case.")
 @pass_session
 def schema_command(session: Session, output: Path | None) -> None:
-    """Print the JSON Schema of pipelines.toml, which editors check and complete the file by.
+    """Print the JSON Schema of pipelines.toml.
+
+    Editors check and complete the file by it, where its first line names it: #:schema ./.nbflow.schema.json
 
     \b
     nbflow schema -o .nbflow.schema.json
@@ -105,7 +107,10 @@ def schema_command(session: Session, output: Path | None) -> None:
 @json_option()
 @pass_session
 def doctor_command(session: Session) -> int:
-    """Look for what can be wrong with the installation and the project, and say what to do about it."""
+    """Look for what is wrong with the installation.
+
+    Packages, kernels, folders, and the project here: each with what to do about it.
+    """
     from nbflow.doctor import examine
 
     checks: list[Check] = []

@@ -32,7 +32,7 @@ SECONDS = ("retry_delay", "timeout", "cell_timeout", "start_timeout")
 @json_option()
 @pass_session
 def show_command(session: Session, what: str) -> None:
-    """Show a pipeline, a run, a task of either, or a notebook's parameters.
+    """Show a pipeline, a run, a task, or a notebook's parameters.
 
     WHAT is the name of a pipeline, PIPELINE.TASK, a run's id, the beginning or end of one, @last, @last-failed,
     RUN/TASK, or the path of a notebook.

@@ -27,7 +27,7 @@ WIDEST = 120
 """Columns of a paragraph, however wide the terminal is."""
 
 
-def show_outcome(session: Session, result: RunResult, page: Path | None) -> None:
+def show_outcome(session: Session, result: RunResult, page: Path) -> None:
     """Write the summary. `page` is where the run's page lies, if it is there."""
     out, seen = session.out, look(result.state)
     took = between(result.get("started"), result.get("ended"))
@@ -41,11 +41,11 @@ def show_outcome(session: Session, result: RunResult, page: Path | None) -> None
         _prose(out, f"{one_line(task['task'])}: {error_line(task)}", mark=f"{bad} ")
     if len(failures) > MOST_FAILURES:
         _prose(out, f"and {len(failures) - MOST_FAILURES:,} more")
-    if page is not None and page.exists():
+    if page.exists():
         _pointer(out, "page", clean(session.shown_path(page)))
     if failures:
         _pointer(out, "logs", f"nbflow logs {shlex.quote(clean(result.run + '/' + failures[0]['task']))}")
-    if not result.ok and page is not None:
+    if not result.ok:
         _pointer(out, "resume", f"nbflow resume {result.run}")
 
 

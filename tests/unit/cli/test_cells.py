@@ -1,0 +1,117 @@
+"""Executed notebooks as text."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbflow.cli.cells import read_executed, show_failure, show_notebook
+from nbflow.cli.output import Output
+from nbflow.errors import NotFoundError, UnreachableError
+from support.commands import Terminal, TextFile, executed
+
+OUTPUT = "application/vnd.nbflow.output.v1+json"
+
+
+def stream_of(text: str | list[str]) -> dict[str, Any]:
+    return {"output_type": "stream", "name": "stdout", "text": text}
+
+
+def display(**data: Any) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
+def shown(document: Any, tmp_path: Path, stream: io.StringIO | None = None) -> str:
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(document))
+    stream = stream or TextFile()
+    show_notebook(Output(stream), path)
+    return stream.getvalue()
+
+
+def test_source_outputs_and_traceback(tmp_path: Path) -> None:
+    error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["\x1b[31mE\x1b[0m", "line 1"]}
+    document = executed(
+        ("x = 1\nprint(x)", "ok", [stream_of(["1\n", "2\n"])]),
+        ("raise E", "failed", [error]),
+        ("", "not_run", []),
+    )
+    assert shown(document, tmp_path).splitlines() == [
+        "✓ cell 1/3  ok  0.5s",
+        "  │ x = 1",
+        "  │ print(x)",
+        "1",
+        "2",
+        "",
+        "✗ cell 2/3  failed  0.5s",
+        "  │ raise E",
+        "E",
+        "line 1",
+        "",
+        "· cell 3/3  not run  0.5s",
+        "  │",
+        "",
+    ]
+
+
+def test_only_the_cells_that_failed(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    path.write_text(json.dumps(executed(("good", "ok", []), ("bad", "killed", []))))
+    stream = TextFile()
+    show_failure(Output(stream), path)
+    assert "bad" in stream.getvalue()
+    assert "good" not in stream.getvalue()
+
+
+def test_displays_are_shown_as_text_or_named(tmp_path: Path) -> None:
+    outputs = [
+        display(**{"text/plain": "a frame", "text/html": "<b>"}),
+        display(**{"image/png": "iVBOR"}),
+        display(**{OUTPUT: {"name": "rows", "value": 10}, "text/plain": "rows = 10"}),
+    ]
+    text = shown(executed(("x", "ok", outputs)), tmp_path)
+    assert "a frame\n[image/png]\n" in text
+    assert '[output.v1+json] {"name": "rows", "value": 10}' in text
+
+
+def test_colours_are_kept_on_a_terminal_and_control_characters_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    document = executed(("\x1b[2Jx", "ok", [stream_of("\x1b[32mgreen\x1b[0m\x1b]0;title\x07")]))
+    on_terminal = shown(document, tmp_path, Terminal())
+    assert "\x1b[32mgreen\x1b[0m" in on_terminal
+    assert r"\x1b[2Jx" in on_terminal
+    assert "title" not in on_terminal
+    assert "\x1b" not in shown(document, tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+CELL = st.fixed_dictionaries(
+    {"cell_type": st.just("code")}, optional={key: JSON for key in ("source", "outputs", "metadata")}
+)
+
+
+@given(st.fixed_dictionaries({"cells": st.lists(CELL | JSON, max_size=4) | JSON}))
+def test_odd_notebooks_are_shown_as_far_as_they_go(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+    shown(document, tmp_path_factory.mktemp("odd"))
+
+
+def test_files_that_cannot_be_shown(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no file .*none\.ipynb"):
+        read_executed(tmp_path / "none.ipynb")
+    for text in ('{"cells": ', "[]", "[" * 100_000):
+        (tmp_path / "bad.ipynb").write_text(text)
+        with pytest.raises(UnreachableError, match=r"bad\.ipynb"):
+            read_executed(tmp_path / "bad.ipynb")

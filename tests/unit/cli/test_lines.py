@@ -1,0 +1,128 @@
+"""Events as plain lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from nbflow.cli.lines import Lines
+from nbflow.cli.output import Output
+from nbflow.cli.progress import Progress
+from nbflow.core import events as ev
+from nbflow.core.attempt import CellState
+from nbflow.core.plan import Action
+from nbflow.core.spec import RetryPolicy
+from nbflow.core.state import fold
+from support.build import Story, planned, stamp
+from support.commands import TextFile
+
+
+def lines(story: Story, **more: Any) -> list[str]:
+    """What is written of a story, without the times."""
+    stream = TextFile()
+    show = Lines(Output(stream), Progress(fold(story.history[:1])), **more)
+    for stamped in story.history[1:]:
+        show(stamped)
+    return [text[10:] for text in stream.getvalue().splitlines()]
+
+
+def a_story() -> Story:
+    story = Story(
+        planned("extract", retry=RetryPolicy(retries=1)), planned("clean", "extract"), planned("report", "clean")
+    )
+    story.send("start")
+    story.send("started extract/1", "cell extract/1 1", "celldone extract/1 1 ok")
+    story.send("failed extract/1 exception:OSError", at=1)
+    story.send("tick", at=2)
+    story.send("succeeded extract/2", at=12)
+    story.send("started clean/1", "cell clean/1 2", "failed clean/1 timeout", at=13)
+    return story
+
+
+def test_a_line_for_each_thing_that_happens() -> None:
+    assert lines(a_story()) == [
+        "run sales-20260131T120000-k3fa: 3 tasks, 2 at once",
+        "● extract  running",
+        "↻ extract  attempt 1 failed (exception); retry 1 of 1: OSError: it broke",
+        "● extract  running, attempt 2",
+        "✓ extract  succeeded in 12s, 0 cells",
+        "● clean    running",
+        "✗ clean    failed after 1s: timeout: it broke",
+        "⊘ report   upstream failed: all_success: clean failed",
+        "✗ run failed",
+    ]
+
+
+def test_times_are_those_of_the_project() -> None:
+    story = Story(planned("a"), timezone="Europe/Prague")
+    story.send("start")
+    stream = TextFile()
+    Lines(Output(stream), Progress(fold(story.history[:1])))(story.history[1])
+    assert stream.getvalue().startswith("13:00:00  run ")
+
+
+def test_cells_are_told_when_asked() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("started a/1", "cell a/1 1", "celldone a/1 1 ok", "cell a/1 2", "celldone a/1 2 killed")
+    assert lines(story, verbose=True)[2:] == [
+        "● a  cell 1/2 x = 1",
+        "✓ a  cell 1/2 0.5s",
+        "● a  cell 2/2 x = 1",
+        "✗ a  cell 2/2 killed",
+    ]
+
+
+def test_only_one_task() -> None:
+    assert lines(a_story(), only="clean")[1:-1] == [
+        "● clean  running",
+        "✗ clean  failed after 1s: timeout: it broke",
+    ]
+
+
+def test_what_the_plan_leaves_out_has_no_line() -> None:
+    story = Story(planned("a"), planned("b", action=Action.SKIP, reason="not selected"))
+    story.send("start")
+    assert lines(story) == ["run sales-20260131T120000-k3fa: 1 task, 2 at once", "● a  running"]
+
+
+def test_a_stop_names_who_asked_or_what_to_do_next() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("interrupt")
+    stopping = "stopping: the kernels are interrupted and the notebooks saved"
+    assert lines(story)[-1] == f"{stopping} (asked by somebody)"
+    assert lines(story, ours=True)[-1] == f"{stopping}; Ctrl-C again kills them"
+    story.send("interrupt force")
+    assert lines(story)[-1] == "stopping now: the kernels are killed"
+
+
+def test_a_preview_is_shown_below_its_cell() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("started a/1", "cell a/1 1")
+    cell = ev.CellEnded(
+        task="a", attempt=1, cell=1, number=1, state=CellState.OK, duration=0.1, preview="\x1b[31mone\x1b[0m\ntwo\x07"
+    )
+    story.history += stamp([cell], seq=story.state.seq + 1)
+    assert lines(story, verbose=True, previews=True)[-2:] == ["│ one", r"│ two\x07"]
+
+
+def test_names_and_texts_from_outside_cannot_reach_the_terminal() -> None:
+    evil = "a[\x1b]0;owned\x07]"
+    story = Story(planned(evil), planned("b", evil))
+    story.send("start")
+    history = [
+        replace(
+            one,
+            event=replace(one.event, reason="\x1b[2J\nforged line")
+            if isinstance(one.event, ev.TaskBlocked)
+            else one.event,
+        )
+        for one in [*story.history, *stamp([ev.TaskBlocked(task="b", reason="x")], seq=story.state.seq + 1)]
+    ]
+    story.history = history
+    written = "\n".join(lines(story))
+    assert "\x1b" not in written
+    assert "\nforged" not in written
+    assert r"a[\x1b]0;owned\x07]" in written

@@ -1,0 +1,147 @@
+"""The live table, frame by frame, on a terminal that is a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from nbflow.cli.live import LiveTable
+from nbflow.cli.output import Output
+from nbflow.cli.progress import Progress
+from nbflow.core.plan import Action
+from nbflow.core.spec import RetryPolicy
+from nbflow.core.state import fold
+from support.build import Story, planned
+from support.commands import Terminal
+
+
+@pytest.fixture(autouse=True)
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+
+
+def frame(story: Story, past: Mapping[str, float] | None = None, *, encoding: str = "utf-8") -> list[str]:
+    """The lines of the table as it stands after a story."""
+    stream = Terminal()
+    stream.encoding = encoding  # type: ignore[misc]
+    table = LiveTable(Output(stream), Progress(fold(story.history[:1])), past or {})
+    for stamped in story.history[1:]:
+        table(stamped)
+    with table._console.capture() as captured:
+        table._console.print(table._frame())
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def test_every_task_has_a_row_that_says_what_it_does() -> None:
+    story = Story(
+        planned("extract", retry=RetryPolicy(retries=1, delay=60)),
+        planned("clean"),
+        planned("load"),
+        planned("report", "extract", "clean"),
+        planned("mail", "report", run_if="all_done"),
+        planned("other", action=Action.SKIP),
+    )
+    story.send("start")
+    story.send("failed extract/1 exception:OSError", at=1)
+    story.send("started clean/1", "cell clean/1 2", at=1)
+    lines = frame(story)
+    assert lines[0].startswith("sales  sales-20260131T120000-k3fa")
+    assert lines[1:6] == [
+        "  ↻ extract     0s  OSError: it broke",
+        "  ● clean       0s  cell 2/2  x = 1",
+        "  ● load        0s  starting the kernel",
+        "  · report          waits for extract, clean",
+        "  · mail            waits for report",
+    ]
+    assert lines[6].endswith("0/5 tasks · 2 running · 1 retrying")
+
+
+def test_what_has_ended_says_how_long_it_took_or_why_it_did_not_run() -> None:
+    story = Story(planned("a"), planned("b", "a"), planned("c", "b", run_if="one_success"))
+    story.send("start")
+    story.send("failed a/1 timeout", at=75)
+    lines = frame(story)
+    assert lines[1:4] == [
+        "  ✗ a  1m 15s  timeout: it broke",
+        "  ⊘ b          all_success: a failed",
+        "  ⊘ c          one_success: b upstream_failed",
+    ]
+    assert lines[4].endswith("3/3 tasks · 1 failed")
+
+
+def test_a_queued_task_waits_for_a_slot_and_a_stop_is_told() -> None:
+    story = Story(planned("a"), planned("b"), jobs=1)
+    story.send("start")
+    assert frame(story)[2] == "  ○ b         waits for a slot"
+    story.send("interrupt")
+    assert frame(story)[-2].startswith("stopping: the kernels are interrupted")
+    assert frame(story)[-1].endswith("kills them")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [("80", "24"), ("40", "10"), ("200", "60")])
+def test_a_big_run_fits_the_terminal(columns: str, rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("LINES", rows)
+    story = Story(*(planned(f"part_{place:04}") for place in range(500)), jobs=3)
+    story.send("start")
+    story.send("failed part_0001/1", at=1)
+    story.send("interrupt", at=1)
+    lines = frame(story)
+    assert len(lines) < int(rows), "the prompt, and what scrolls, need one line"
+    assert all(len(line) <= int(columns) for line in lines)
+    shown = "\n".join(lines)
+    assert all(name in shown for name in ("part_0000", "part_0001", "part_0002")), "what goes on, and what failed"
+
+
+def test_what_goes_on_comes_before_what_waits_and_the_rest_is_counted() -> None:
+    story = Story(*(planned(f"t{place:03}") for place in range(100)), planned("last"), jobs=2)
+    story.send("start")
+    for place in range(50):
+        story.send(f"succeeded t{place:03}/1", at=place)
+    lines = frame(story)
+    assert "  ● t050  " in lines[1]
+    assert lines[-2] == "    and 81 more: 31 queued, 50 succeeded"
+
+
+def test_a_time_is_estimated_only_from_a_whole_history() -> None:
+    story = Story(planned("a"), planned("b", "a"))
+    story.send("start")
+    assert "left" not in frame(story)[-1]
+    assert "left" not in frame(story, {"a": 100})[-1]
+    assert frame(story, {"a": 100, "b": 20})[-1].endswith("1 running · about 2m left")
+    story.send("interrupt")
+    assert "left" not in frame(story, {"a": 100, "b": 20})[-2]
+
+
+def test_names_from_outside_neither_move_the_cursor_nor_are_markup() -> None:
+    story = Story(planned("a[red]"), planned("b[\x1b[2J]"))
+    story.send("start")
+    lines = frame(story)
+    assert "a[red]" in lines[1]
+    assert r"b[\x1b[2J]" in lines[2]
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    story = Story(planned("a"), planned("b", "a"))
+    story.send("start")
+    assert "\n".join(frame(story, encoding="ascii")).isascii()
+
+
+def test_it_draws_and_outlives_its_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    story = Story(planned("a"))
+    story.send("start")
+    for stream in (Terminal(), Gone()):
+        out = Output(stream)
+        out.lasting = True
+        table = LiveTable(out, Progress(story.state), {})
+        table.begin()
+        table.end()
+        assert ("starting the kernel" in stream.getvalue()) is not out.gone

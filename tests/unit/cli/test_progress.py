@@ -1,0 +1,105 @@
+"""A run as it is watched: the fold of its events."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbflow.cli.progress import Progress, describe_error
+from nbflow.core.attempt import ErrorKind, TaskError
+from nbflow.core.plan import Action
+from nbflow.core.spec import RetryPolicy
+from nbflow.core.state import fold
+from nbflow.core.status import TaskState
+from support.build import Story, planned
+
+
+def watched(story: Story) -> Progress:
+    """The progress of a story from its beginning."""
+    progress = Progress(fold(story.history[:1]))
+    for stamped in story.history[1:]:
+        progress.take(stamped)
+    return progress
+
+
+def test_it_agrees_with_the_state_of_the_run() -> None:
+    story = Story(
+        planned("a", retry=RetryPolicy(retries=1)),
+        planned("b", "a"),
+        planned("c", "b"),
+        planned("d", "a", action=Action.SKIP),
+    )
+    story.send("start")
+    story.send("failed a/1", at=1)
+    story.send("tick", at=2)
+    story.send("succeeded a/2", at=3)
+    story.send("failed b/1", at=4)
+    progress = watched(story)
+    assert {name: task.state.value for name, task in progress.tasks.items()} == story.states()
+    story.send("resume", "start", at=5)
+    story.send("succeeded b/2", at=6)
+    progress = watched(story)
+    assert {name: task.state.value for name, task in progress.tasks.items()} == story.states()
+    assert progress.count(*TaskState) == 3, "what the plan leaves out is not watched"
+    assert {name for names in progress.by_state.values() for name in names} == {"a", "b", "c"}
+
+
+def test_cells_of_a_running_task() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("started a/1", "cell a/1 2")
+    task = watched(story).tasks["a"]
+    assert (task.cell, task.cells, task.title) == (2, 2, "x = 1")
+    story.send("failed a/1 exception:ValueError", at=3.5)
+    task = watched(story).tasks["a"]
+    assert task.seconds == 3.5
+    assert task.error_text() == "ValueError: it broke"
+
+
+def test_a_new_attempt_forgets_the_cells_of_the_last() -> None:
+    story = Story(planned("a", retry=RetryPolicy(retries=1)))
+    story.send("start")
+    story.send("started a/1", "cell a/1 2", "failed a/1")
+    story.send("tick")
+    assert story.states()["a"] == "running"
+    task = watched(story).tasks["a"]
+    assert (task.attempt, task.cell, task.cells, task.error) == (2, 0, 0, None)
+
+
+def test_it_may_begin_in_the_middle() -> None:
+    story = Story(planned("a"), planned("b"))
+    story.send("start")
+    story.send("succeeded a/1", "failed b/1", at=2)
+    progress = Progress(story.state)
+    assert progress.tasks["a"].seconds == 2
+    before = len(story.history)
+    story.send("resume", "start")
+    for stamped in story.history[before:]:
+        progress.take(stamped)
+    assert progress.tasks["a"].state is TaskState.SUCCEEDED
+    assert progress.tasks["b"].state is TaskState.RUNNING
+    assert progress.tasks["b"].began == story.now
+
+
+def test_a_stop_is_remembered_until_it_is_resumed() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("interrupt")
+    assert watched(story).stopping is not None
+    story.send("stopped a/1")
+    story.send("resume", "start")
+    progress = watched(story)
+    assert progress.stopping is None
+    assert progress.ended is None
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TaskError(kind=ErrorKind.EXCEPTION, message="bad\ninput", ename="ValueError"), "ValueError: bad input"),
+        (TaskError(kind=ErrorKind.EXCEPTION, message="ValueError: bad", ename="ValueError"), "ValueError: bad"),
+        (TaskError(kind=ErrorKind.TIMEOUT, message="30 s passed"), "timeout: 30 s passed"),
+        (TaskError(kind=ErrorKind.EXCEPTION, message="\x1b[31mred", ename=None), r"exception: \x1b[31mred"),
+    ],
+)
+def test_errors_in_a_line(error: TaskError, text: str) -> None:
+    assert describe_error(error) == text

@@ -1,0 +1,62 @@
+"""Where the project is looked for, and how paths are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.commands import Shell
+
+
+def test_without_a_file_the_hint_says_how_to_begin(shell: Shell) -> None:
+    shell.folder.file.unlink()
+    said = shell("list")
+    assert said.code == 2
+    assert f"there is no pipelines.toml in {shell.folder.root}" in said.err
+    assert "nbflow init" in said.err
+
+
+def test_a_project_above_is_named_and_not_used(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = shell.folder.root / "notebooks" / "deep"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    said = shell("list")
+    assert said.code == 2
+    assert f"there is one above: nbflow -C {shell.folder.root}" in said.err
+
+
+def test_another_file_may_be_named(shell: Shell) -> None:
+    shell.folder.file.rename(shell.folder.root / "-odd {name} 100%.toml")
+    assert shell("list").code == 2
+    assert shell("--file", "-odd {name} 100%.toml", "list").code == 0
+    said = shell("--file", "none.toml", "list")
+    assert (said.code, said.err.splitlines()[0]) == (2, "error: there is no file none.toml")
+
+
+def test_a_profile_is_merged(shell: Shell) -> None:
+    text = shell.folder.file.read_text() + '\n[profiles.prod.pipelines.sales]\ndescription = "In production"\n'
+    shell.folder.file.write_text(text)
+    assert shell("--profile", "prod", "list", "--json").json["pipelines"][0]["description"] == "In production"
+    said = shell("--profile", "pord", "list")
+    assert said.code == 2
+    assert "there is no profile 'pord'" in said.err
+
+
+def test_all_faults_of_the_file_are_told(shell: Shell) -> None:
+    shell.folder.file.write_text("[pipelines.a.tasks]\nx = { notebok = 'x.ipynb' }\n[pools]\np = 0\n")
+    said = shell("list", "--json")
+    assert said.code == 2
+    assert len(said.json["error"]["problems"]) >= 2
+    assert "pipelines.toml:2:" in said.err
+    assert "pipelines.toml:4:" in said.err
+
+
+def test_paths_are_shown_from_where_the_shell_is(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    outside = shell("-C", str(tmp_path), "run", "sales")
+    assert f"page    {tmp_path}/outputs/sales/" in outside.out
+    monkeypatch.chdir(tmp_path)
+    assert "page    outputs/sales/" in shell("run", "sales").out

@@ -1,0 +1,75 @@
+"""Which viewer watches a run, and what each is given."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from nbflow.cli.output import Output, Outputs
+from nbflow.cli.watch import JsonLines, LiveView, PlainLines, viewer, watching
+from nbflow.core.state import fold
+from support.build import Story, planned
+from support.commands import Terminal, TextFile
+
+
+def outputs(stream: io.StringIO, *, as_json: bool = False) -> Outputs:
+    return Outputs(Output(stream), Output(io.StringIO()), as_json)
+
+
+@pytest.mark.parametrize(
+    ("stream", "as_json", "verbose", "kind"),
+    [
+        (Terminal, False, False, LiveView),
+        (Terminal, False, True, PlainLines),
+        (Terminal, True, False, JsonLines),
+        (TextFile, False, False, PlainLines),
+        (TextFile, True, False, JsonLines),
+    ],
+)
+def test_the_viewer_fits_where_it_writes(
+    stream: type[io.StringIO], as_json: bool, verbose: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert type(viewer(outputs(stream(), as_json=as_json), lambda _: {}, verbose=verbose)) is kind
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(viewer(outputs(Terminal()), lambda _: {}, verbose=False)) is PlainLines
+
+
+def test_json_lines_begin_with_the_creation_of_a_new_run() -> None:
+    story = Story(planned("a"))
+    stream = TextFile()
+    shown = JsonLines(Output(stream))
+    shown.begin(fold(story.history[:1]))
+    story.send("start")
+    for stamped in story.history[1:]:
+        shown(stamped)
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["seq"] for event in events] == [1, 2, 3, 4]
+    assert events[0]["type"] == "run_created"
+
+
+def test_json_lines_of_a_resumed_run_begin_with_what_is_new() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    stream = TextFile()
+    JsonLines(Output(stream)).begin(story.state)
+    assert stream.getvalue() == ""
+
+
+def test_the_viewer_is_ended_whatever_happens_and_nobody_need_listen() -> None:
+    ended = []
+
+    class Viewer(PlainLines):
+        def end(self) -> None:
+            ended.append(True)
+
+    both = outputs(TextFile())
+    with pytest.raises(ZeroDivisionError), watching(Viewer(both.out, verbose=False), both):
+        assert both.out.lasting
+        raise ZeroDivisionError
+    assert ended == [True]
