@@ -52,10 +52,10 @@ ORDER BY runs.created DESC, runs.run DESC LIMIT 1;
 INSERT INTO inbox (run, body) VALUES (:run, :body);
 
 -- name: read_requests
-SELECT id, body FROM inbox WHERE run = :run ORDER BY id;
+SELECT body FROM inbox WHERE run = :run ORDER BY id;
 
 -- name: drop_requests
-DELETE FROM inbox WHERE run = :run AND id <= :last;
+DELETE FROM inbox WHERE run = :run;
 
 -- name: begin
 BEGIN IMMEDIATE;

@@ -101,9 +101,9 @@ def request_text(request: Cancel) -> str:
     return to_json(codec.dump(request))
 
 
-def request_of(body: str) -> Cancel:
-    """A request from its stored text."""
-    return codec.load(Cancel, json.loads(body))
+def request_of(row: Sequence[Any]) -> Cancel:
+    """A request from a row of `read_requests`."""
+    return codec.load(Cancel, json.loads(row[0]))
 
 
 def to_instant(at: datetime) -> str:

@@ -132,9 +132,9 @@ class SqliteStore:
         with self._database.transaction():
             rows = self._database.rows("read_requests", {"run": run})
             with self._decoding():
-                requests = [sql.request_of(body) for _, body in rows]
+                requests = [sql.request_of(row) for row in rows]
             if rows:
-                self._database.run("drop_requests", {"run": run, "last": rows[-1][0]})
+                self._database.run("drop_requests", {"run": run})
         return requests
 
     def close(self) -> None:

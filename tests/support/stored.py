@@ -14,7 +14,7 @@ from nbflow.core.decide import step
 from nbflow.core.plan import PlannedTask
 from nbflow.core.ports import Store
 from nbflow.core.state import RunState, fold
-from nbflow.core.views import Projection, RunRow, project, run_document
+from nbflow.core.views import Projection, project, run_document
 from support.build import NOON, RUN, created
 from support.notation import parse_message
 
@@ -97,11 +97,7 @@ def projected(store: Store, run: str) -> dict[str, Any]:
     return plain({**row.document, "tasks": list(store.task_rows(run))})
 
 
-def row_values(row: RunRow) -> dict[str, Any]:
-    """A row, to be compared with one of another store."""
-    return {name: plain(getattr(row, name)) if name == "document" else getattr(row, name) for name in row.__slots__}
-
-
-def plain(document: Mapping[str, Any]) -> Any:
+def plain(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document as it is once it has been JSON."""
-    return json.loads(json.dumps(document, default=dict))
+    found: dict[str, Any] = json.loads(json.dumps(document, default=dict))
+    return found

@@ -189,4 +189,4 @@ class TestJson:
 
     @given(instances(msg.Cancel))
     def test_requests(self, request: msg.Cancel) -> None:
-        assert sql.request_of(sql.request_text(request)) == request
+        assert sql.request_of([sql.request_text(request)]) == request
