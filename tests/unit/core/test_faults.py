@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbflow.core.faults import MANY, did_you_mean, name_fault, nearest
+from nbflow.core.faults import MANY, also_for, did_you_mean, name_fault, nearest
 
 
 @pytest.mark.parametrize("name", ["a", "_", "A-b_9", "x" * 64, "console", "com", "lpt10", "nul_"])
@@ -51,6 +51,14 @@ def test_hints() -> None:
     assert did_you_mean("x", ["c", "a"], what="tasks") == "tasks: a, c"
     assert did_you_mean("x", [], what="tasks") == "there are no tasks"
     assert did_you_mean("zz", [f"a{i}" for i in range(9)], what="tasks") == "tasks: a0, a1, a2, a3, a4, a5, a6, a7, ..."
+
+
+def test_other_tasks_are_counted() -> None:
+    assert [also_for(count) for count in (0, 1, 2_000)] == [
+        "",
+        " (also for 1 other task)",
+        " (also for 2,000 other tasks)",
+    ]
 
 
 def test_among_many_names_a_hint_stays_cheap() -> None:
