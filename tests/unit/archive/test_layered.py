@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbflow.archive.layered import Placed, Spacing, layers, place
+from nbflow.archive.layered import SLOPE, Placed, Spacing, layers, place
 
 SPACING = Spacing()
 
@@ -92,18 +92,22 @@ def test_a_chain_is_a_straight_line() -> None:
     assert placed.x == sorted(placed.x)
 
 
-def test_a_ladder_has_no_crossing() -> None:
-    """Two lines side by side, given in an order that crosses them at every layer."""
-    upstream: list[list[int]] = [[], []]
-    for layer in range(1, 6):
-        first = 2 * (layer - 1)
-        upstream += [[first + 1], [first]]
-    placed = place([100.0] * 12, upstream, SPACING)
+def test_orders_are_changed_until_nothing_crosses_that_need_not() -> None:
+    """Sources 0, 1, 2 with 3 after 0 and 2, and 4 after 1: in the order given, two lines cross."""
+    placed = place([100.0] * 6, [[], [], [], [0, 2], [1], [3, 4]], SPACING)
     crossings = 0
     for (u, v, _), (s, t, _) in combinations(placed.routes, 2):
         if placed.x[u] == placed.x[s]:
             crossings += (placed.y[u] - placed.y[s]) * (placed.y[v] - placed.y[t]) < 0
     assert crossings == 0
+
+
+@pytest.mark.parametrize("upstream", [[[], [0], [], [1, 2], [0, 3]], [[], [0], [0, 1], [0, 1], [1, 2], [3]]])
+def test_lines_are_level_or_clearly_sloped(upstream: list[list[int]]) -> None:
+    placed = place([100.0] * len(upstream), upstream, SPACING)
+    for _, _, points in placed.routes:
+        for (_, y), (_, then) in pairwise(points):
+            assert y == then or abs(y - then) >= SLOPE
 
 
 def test_large_graphs_take_seconds_not_minutes() -> None:

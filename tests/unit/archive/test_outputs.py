@@ -78,6 +78,8 @@ def test_interactive_outputs_show_a_static_form_and_say_so() -> None:
     with_image = shown(html=plot, png=PIXEL)
     assert PIXEL in with_image
     assert NOTE in with_image
+    assert PIXEL in shown(html=f"<p>Loading</p>{plot}", png=PIXEL)
+    assert "Loading" not in shown(html=f"<p>Loading</p>{plot}", png=PIXEL)
     assert "Plotly" not in shown(html=plot, text="<IPython.core.display.HTML object>")
     assert "IPython.core" not in shown(html=plot, text="<IPython.core.display.HTML object>")
     assert NOTE in shown(js="alert(1)", text="<b>")

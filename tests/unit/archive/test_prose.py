@@ -119,6 +119,12 @@ def test_other_sequences_of_a_terminal_do_nothing() -> None:
     assert prose.plain(f"\x1b[1;31m{text}\x1b[0m") == "abcdefg"
 
 
+@pytest.mark.parametrize("text", ["a\x1b[", "a\x1b[1;", "a\x1b", "a\x1b]0;x"])
+def test_sequences_that_are_cut_off_leave_no_escape(text: str) -> None:
+    assert prose.terminal(text).startswith("a")
+    assert "\x1b" not in prose.terminal(text) + prose.plain(text)
+
+
 @given(st.text(alphabet="ab<>&\x1b[]m0;3148\r\n\x07\\(?h", max_size=80))
 @settings(deadline=None)
 def test_any_terminal_text_is_harmless(text: str) -> None:
