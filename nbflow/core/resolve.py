@@ -34,15 +34,20 @@ def run_scope(run: str, logical_date: datetime, timezone: str) -> dict[str, Any]
 
 
 def resolve_task(state: RunState, planned: PlannedTask) -> dict[str, Any]:
-    """The final parameters of a task, encoded. Raises Refused."""
+    """The final parameters of a task, encoded. Raises Refused.
+
+    The notebook gets what it declares of the run's parameters, over them the values of its copy's axes, over both the
+    task's own parameters.
+    """
     own = {name: decode(value) for name, value in planned.params.items()}
     if planned.when is None and not own:
         accepted = set(planned.accepts)
-        return {name: value for name, value in state.created.params.items() if name in accepted}
+        given = {**state.created.params, **planned.matrix}
+        return {name: value for name, value in given.items() if name in accepted}
     try:
         _check_when(state, planned)
         scope = _scope(state, planned, references(own))
-        values = task_params(planned.accepts, scope["params"], own, scope)
+        values = task_params(planned.accepts, {**scope["params"], **scope["matrix"]}, own, scope)
         return {name: encode(value, name=name) for name, value in values.items()}
     except (ExprError, InexactValueError) as error:
         raise Refused(str(error), skip=False) from error

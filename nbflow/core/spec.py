@@ -137,7 +137,7 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a value came from: `layer` is default | defaults | pipeline | task | profile | command line."""
+    """Where a value came from: `layer` is default | project | defaults | pipeline | task | profile | command line."""
 
     layer: str
     file: str | None = None

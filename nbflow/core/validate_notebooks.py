@@ -116,13 +116,14 @@ class _Pipeline:
             for place, one in self._values((*key, name), value, task):
                 yield from self._given(place, name, one, task, contract)
                 yield from _literal_faults(place, name, one, language)
-        yield from self._unused_axes(task)
+        yield from self._axes(task, contract, language)
+        axes = task.matrix.axes if task.matrix else {}
         for name, param in self.pipeline.params.items():
-            if name in contract.declared and name not in task.params:
+            if name in contract.declared and name not in task.params and name not in axes:
                 yield from self._run_param(param, contract.declared[name], task.notebook)
                 yield from _literal_faults((*self.at, "params", name, "default"), name, param.default, language)
         for name, declared in contract.declared.items():
-            if declared.required and name not in task.params and name not in self.pipeline.params:
+            if declared.required and not any(name in given for given in (task.params, axes, self.pipeline.params)):
                 message = f"{task.notebook} needs a value for `{name}`, and nothing gives it one"
                 yield Fault(key=(*key, name), message=message, hint=f"params = {{ {name} = ... }}", on_key=True)
 
@@ -153,13 +154,20 @@ class _Pipeline:
                 message = f"the template gives a {kind.value}, and {_declares(declared, task.notebook)}"
                 yield Fault(key=key, message=message)
 
-    def _unused_axes(self, task: Task) -> Iterator[Fault]:
-        """Axes that no copy gets to see."""
-        for axis in sorted(task.matrix.axes.keys() - _names_read(task, "matrix")) if task.matrix else ():
-            message = "no expression of the task reads this axis, so its copies do the same"
-            hint = f'params = {{ {axis} = "{{{{ matrix.{axis} }}}}" }}'
+    def _axes(self, task: Task, contract: Contract, language: str) -> Iterator[Fault]:
+        """Axes that go to the notebook by their names, and those that no copy gets to see."""
+        read = _names_read(task, "matrix")
+        for axis, values in task.matrix.axes.items() if task.matrix else ():
             key = (*self.at, "tasks", task.name, "matrix", axis)
-            yield Fault(key=key, message=message, hint=hint, warning=True, on_key=True)
+            declared = contract.declared.get(axis)
+            if declared is not None and axis not in task.params:
+                for index, one in enumerate(values):
+                    yield from _value_faults((*key, str(index)), one, declared, task.notebook)
+                    yield from _literal_faults((*key, str(index)), axis, one, language)
+            elif axis not in read:
+                message = "neither the notebook nor an expression of the task reads this axis: its copies do the same"
+                hint = f"declare `{axis}` in the notebook's parameters cell, or read {{{{ matrix.{axis} }}}} in `params`"
+                yield Fault(key=key, message=message, hint=hint, warning=True, on_key=True)
 
     def _run_param(self, param: Param, declared: Declared, notebook: str) -> Iterator[Fault]:
         """A parameter of the run that a notebook declares."""

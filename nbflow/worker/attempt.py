@@ -19,6 +19,7 @@ from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrde
 from nbflow.core.contract import read_contract
 from nbflow.core.literals import LiteralError, injected_source
 from nbflow.core.messages import Report
+from nbflow.core.params import check_value
 from nbflow.core.values import decode, plain
 from nbflow.errors import NbflowError, UnreachableError
 from nbflow.kernels.environ import OWNER_MARK
@@ -74,7 +75,7 @@ def prepare(order: WorkOrder) -> Prepared:
         parameters = {name: plain(value) for name, value in values.items()}
         bare = snapshot.prepare(source.document, None)
         kernel = find_kernel(snapshot.kernel_name(bare, order.kernel))
-        _check_names(source.document, values)
+        values = _checked(source.document, values)
         injected = injected_source(values, kernel.language.lower()) if values else None
         document = snapshot.prepare(source.document, injected)
     except (SourceError, LiteralError, ValueError) as error:
@@ -87,11 +88,22 @@ def prepare(order: WorkOrder) -> Prepared:
     return Prepared(source=source, document=document, kernel=kernel, parameters=parameters, refused=refused)
 
 
-def _check_names(document: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+def _checked(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the notebook declares them: text becomes a path, an integer a float, where it asks for one."""
     contract = read_contract(document)
-    unknown = [name for name in values if name not in contract.declared]
-    if unknown and contract.complete and contract.has_cell:
-        raise SourceError(f"the notebook does not declare the parameter {unknown[0]!r}")
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        declared = contract.declared.get(name)
+        if declared is None:
+            if contract.complete and contract.has_cell:
+                raise SourceError(f"the notebook does not declare the parameter {name!r}")
+            found[name] = value
+            continue
+        try:
+            found[name] = check_value(value, declared.type, nullable=declared.nullable, options=declared.options)
+        except ValueError as error:
+            raise SourceError(f"parameter {name!r}: {error}") from error
+    return found
 
 
 def write_header(journal: jr.Journal, order: WorkOrder, prepared: Prepared) -> None:

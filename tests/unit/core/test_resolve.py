@@ -70,6 +70,14 @@ def test_matrix_and_environment() -> None:
     assert params_of(story, "a[gbm]") == {"model": "gbm", "home": "here"}
 
 
+def test_axes_go_to_a_notebook_that_declares_them_over_the_run_s_parameters() -> None:
+    axes = {"mode": "delta", "hidden": 1}
+    story = Story(planned("a[delta,1]", matrix=axes, accepts=("mode", "limit")), params={"limit": 5, "mode": "full"})
+    assert params_of(story, "a[delta,1]") == {"mode": "delta", "limit": 5}
+    own = planned("a[delta,1]", matrix=axes, accepts=("mode", "limit"), params={"mode": "none"})
+    assert params_of(Story(own, params={"mode": "full"}), "a[delta,1]") == {"mode": "none"}
+
+
 def test_when() -> None:
     assert params_of(after_upstream(when="tasks.up.outputs.rows > 9"), "down") == {}
     with pytest.raises(Refused, match=r"when is false: tasks\.up\.outputs\.rows > 10") as caught:

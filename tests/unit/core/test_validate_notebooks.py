@@ -180,12 +180,23 @@ def test_values_of_an_axis_fit_the_parameter_that_gets_them() -> None:
 
 
 def test_an_axis_that_nothing_reads_is_a_warning() -> None:
-    hint = 'params = { model = "{{ matrix.model }}" }'
-    assert with_matrix({}, model=("a", "b")) == [
-        f"warning tasks.t.matrix.model: no expression of the task reads this axis, so its copies do the same ({hint})"
+    hint = "declare `kind` in the notebook's parameters cell, or read {{ matrix.kind }} in `params`"
+    assert with_matrix({}, kind=("a", "b")) == [
+        "warning tasks.t.matrix.kind: neither the notebook nor an expression of the task reads this axis: "
+        f"its copies do the same ({hint})"
     ]
     one = Task(name="t", notebook="x.ipynb", when="matrix.k > 1", matrix=Matrix(axes={"k": (1, 2)}))
     assert not said({"x.ipynb": facts()}, one)
+
+
+def test_an_axis_goes_to_the_notebook_that_declares_it() -> None:
+    assert not with_matrix({}, model=("a", "b"), n=(1, 2))
+    assert with_matrix({}, n=(1, "two")) == [
+        "tasks.t.matrix.n.1: 'two', of type str, is no int (x.ipynb declares `n` as int)"
+    ]
+    one = Task(name="t", notebook="x.ipynb", matrix=Matrix(axes={"region": ("eu", "us")}))
+    region = Param(name="region", type=ParamType.INT, default=1)
+    assert not said({"x.ipynb": facts("region: str")}, one, params=(region,)), "the axis hides the run's parameter"
 
 
 def test_kernels() -> None:
