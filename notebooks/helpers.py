@@ -1,26 +1,19 @@
-"""What the example notebooks share: the source, whole files on disk, one look for tables and charts."""
+"""What the example notebooks share: the source, whole files on disk, one look for tables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
-from matplotlib.axes import Axes
-from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-INK = "#1f2933"
-MUTED = "#6b7785"
-BLUE = "#2f6f9f"
-ORANGE = "#d9742b"
-GREY = "#aab2bb"
+from pandas.api.types import is_numeric_dtype
 
 
 def day_in_2013(day: date | str) -> date:
@@ -84,52 +77,25 @@ def list_files(folders: Sequence[str], today: date | str | None) -> pd.DataFrame
 
 def show_table(table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> None:
     """Display `table` without its index, as HTML and as text. `formats`: format strings by column."""
-    rules = {column: pattern.format for column, pattern in (formats or {}).items()}
-    words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
-    heads = [f"th.col{table.columns.get_loc(name)}" for name in words]
-    styler = table.style.hide(axis="index").format(rules, na_rep="–").set_uuid("table")
-    styler = styler.set_properties(subset=words, **{"text-align": "left", "white-space": "nowrap"})
-    styler = styler.set_table_styles([{"selector": h, "props": "text-align: left"} for h in heads])
-    plain = table.copy()
-    for column, rule in rules.items():
-        plain[column] = [rule(value) if pd.notna(value) else "–" for value in table[column]]
-    display({"text/html": styler.to_html(), "text/plain": plain.to_string(index=False)}, raw=True)
-
-
-def chart_style() -> None:
-    """Set one look for all charts: a white card that reads well on a light and on a dark page."""
-    set_matplotlib_formats("retina")
-    plt.rcParams.update(
+    patterns = {column: (formats or {}).get(column, "{}") for column in table.columns}
+    texts = pd.DataFrame(
         {
-            "figure.facecolor": "white",
-            "savefig.facecolor": "white",
-            "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "text.color": INK,
-            "axes.edgecolor": GREY,
-            "axes.labelcolor": MUTED,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.axisbelow": True,
-            "grid.color": "#e6e9ed",
-            "xtick.color": MUTED,
-            "ytick.color": MUTED,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "legend.frameon": False,
+            column: ["–" if pd.isna(value) else pattern.format(value) for value in table[column]]
+            for column, pattern in patterns.items()
         }
     )
+    styles = [
+        "text-align: right"
+        if is_numeric_dtype(table[column])
+        else "text-align: left; white-space: nowrap"
+        for column in table.columns
+    ]
 
+    def html_row(tag: str, cells: Iterable[str]) -> str:
+        pairs = zip(styles, cells, strict=True)
+        return "".join(f'<{tag} style="{style}">{escape(cell)}</{tag}>' for style, cell in pairs)
 
-def headline(axes: Axes, finding: str, detail: str) -> None:
-    """Write the chart's finding above it in bold, and below that what is drawn."""
-    axes.set_title(finding, loc="left", fontsize=13, fontweight="bold", pad=26)
-    axes.annotate(
-        detail,
-        (0, 1),
-        (0, 10),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=10,
-    )
+    body = "".join(f"<tr>{html_row('td', row)}</tr>" for row in texts.itertuples(index=False))
+    head = f"<tr>{html_row('th', texts.columns)}</tr>"
+    html = f'<table class="dataframe"><thead>{head}</thead><tbody>{body}</tbody></table>'
+    display({"text/html": html, "text/plain": texts.to_string(index=False)}, raw=True)
