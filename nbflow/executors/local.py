@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
-from nbflow.core.messages import Finished, Lost, Report
+from nbflow.core.messages import Finished, Report
 from nbflow.executors.process import Reserve, WorkerProcess
 from nbflow.worker.protocol import ProtocolError, decode_report, encode_cancel, encode_order
 
@@ -56,6 +56,13 @@ class LocalExecutor:
             found = self._running.get((task, attempt))
         if found is not None:
             found.cancel(force=force)
+
+    def recover(self, order: WorkOrder, message: str) -> Outcome:
+        """What is left of an attempt whose engine died. Its own outcome, where it ended by itself after that.
+
+        Its worker, if it still lives, first gets time to end; what is left of it is ended. Takes seconds.
+        """
+        return _recovered(self._reserve, order, message)
 
     def close(self) -> None:
         """Kill the kernels that still run, let the notebooks be published, and leave no process behind."""
@@ -113,51 +120,62 @@ class _Attempt:
             self._forget(self._order)
         self._report(last)
 
-    def _executed(self) -> Report:
+    def _executed(self) -> Finished:
         try:
-            finished, autopsy = self._talk(encode_order(self._order))
+            finished, autopsy = self._talk()
         except OSError as error:
-            return self._finished(_start_failed(f"the worker could not be started: {error.strerror}"))
+            return self._finished(_failed(ErrorKind.START_FAILED, f"no worker could be started: {error.strerror}"))
         if finished is not None:
             return finished
         reason = f"the worker of {self._order.task} died: {autopsy}"
-        try:
-            recovered, autopsy = self._talk(encode_order(self._order, recover=reason))
-        except OSError as error:
-            return self._lost(f"{reason}; its notebook could not be made: {error.strerror}")
-        return recovered or self._lost(f"{reason}; its notebook could not be made: {autopsy}")
+        return self._finished(_recovered(self._reserve, self._order, reason))
 
-    def _talk(self, order: bytes) -> tuple[Finished | None, str]:
-        """Give a worker an order and pass its reports on, up to the last one, which is returned once it is gone."""
+    def _talk(self) -> tuple[Finished | None, str]:
         worker = self._reserve.take()
-        worker.send(order)
+        worker.send(encode_order(self._order))
         with self._lock:
             self._worker = worker
             if self._force is not None:
                 worker.send(encode_cancel(force=self._force))
         self._reserve.stock()
-        finished: Finished | None = None
-        try:
-            for line in worker.lines():
-                match decode_report(line):
-                    case Finished() as finished:
-                        pass
-                    case other:
-                        self._report(other)
-        except ProtocolError:
-            worker.kill()
-        finally:
-            with self._lock:
-                self._worker = None
-            worker.end()
+        finished = _listen(worker, self._report)
+        with self._lock:
+            self._worker = None
+        worker.end()
         return finished, worker.autopsy()
 
     def _finished(self, outcome: Outcome) -> Finished:
         return Finished(task=self._order.task, attempt=self._order.attempt, outcome=outcome)
 
-    def _lost(self, message: str) -> Lost:
-        return Lost(task=self._order.task, attempt=self._order.attempt, message=message)
+
+def _listen(worker: WorkerProcess, report: Callable[[Report], None]) -> Finished | None:
+    """Pass a worker's reports on; the last one is returned. None where it died, or said what is no report."""
+    finished: Finished | None = None
+    try:
+        for line in worker.lines():
+            match decode_report(line):
+                case Finished() as finished:
+                    pass
+                case other:
+                    report(other)
+    except ProtocolError:
+        worker.kill()
+    return finished
 
 
-def _start_failed(message: str) -> Outcome:
-    return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.START_FAILED, message=message))
+def _recovered(reserve: Reserve, order: WorkOrder, reason: str) -> Outcome:
+    """Have the notebook of an attempt made by a worker of its own. Where that fails too, the outcome says so."""
+    try:
+        worker = reserve.take()
+    except OSError as error:
+        return _failed(ErrorKind.LOST, f"{reason}; its notebook could not be made: {error.strerror}")
+    worker.send(encode_order(order, recover=reason))
+    finished = _listen(worker, lambda _: None)
+    worker.end()
+    if finished is not None:
+        return finished.outcome
+    return _failed(ErrorKind.LOST, f"{reason}; its notebook could not be made: {worker.autopsy()}")
+
+
+def _failed(kind: ErrorKind, message: str) -> Outcome:
+    return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=kind, message=message))

@@ -130,7 +130,7 @@ class Kernel:
         context.setsockopt(zmq.RCVHWM, 0)
 
 
-def _channel_class() -> type:
+def _channel_class() -> Any:
     """A channel that looks for replies after each message that it sends.
 
     jupyter_client sends behind the back of the asynchronous socket; ZMQ's only notice of a reply that comes in at that

@@ -93,18 +93,18 @@ class Journal:
         self._hurry.set()
 
     def close(self) -> None:
-        """Bring everything to the disk and give the journal free. Raises JournalError where that fails."""
+        """Bring everything to the disk and give the journal free.
+
+        Raises nothing: what could not be written was told by `append`, and the notebook is published by now.
+        """
         if self._closing:
             return
         self._closing = True
         self._hurry.set()
         self._unsynced.set()
         self._syncer.join()
-        try:
-            self._sync()
-        finally:
-            os.close(self._descriptor)
-        self._check()
+        self._sync()
+        os.close(self._descriptor)
 
     def _keep_synced(self) -> None:
         while not self._closing and self._failure is None:

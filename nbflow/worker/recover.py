@@ -15,7 +15,7 @@ from nbflow.kernels.runtime import remove_left_over
 from nbflow.kernels.sweep import end_marked
 from nbflow.worker import journal as jr
 from nbflow.worker.attempt import prepare, process_start, settle, write_ending, write_header
-from nbflow.worker.fold import fold
+from nbflow.worker.fold import FoldError, fold
 from nbflow.worker.session import Ending
 
 PATIENCE = 20.0
@@ -27,27 +27,33 @@ _SAME_START = 1.5
 def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Outcome:
     """Bring an attempt to its end and publish its notebook; the outcome is `lost` unless it had ended before.
 
-    A worker of the attempt that still lives gets `patience` seconds and is then killed. Raises UnreachableError where
-    the journal cannot be used.
+    A worker of the attempt that still lives gets `patience` seconds and is then killed.
     """
-    journal = _take_over(order, patience)
     try:
-        left = end_marked(order.journal)
-        records = jr.read(journal.path)
-        if not records:
-            write_header(journal, order, prepare(order))
-            records = jr.read(journal.path)
-        folded = fold(records)
-        if folded.runtime is not None:
-            remove_left_over(folded.runtime)
-        if not folded.ended:
-            for one in left:
-                journal.append("warning", text=f"a process that the attempt had left behind was ended: {one}")
-            error = TaskError(kind=ErrorKind.LOST, message=reason, cell=folded.running)
-            write_ending(journal, Ending(verdict=Verdict.FAILED, error=error), None)
-        return settle(order, journal)
-    finally:
-        journal.close()
+        journal = _take_over(order, patience)
+        try:
+            _end(order, journal, reason)
+            return settle(order, journal)
+        finally:
+            journal.close()
+    except (jr.JournalError, FoldError) as error:
+        failure = TaskError(kind=ErrorKind.LOST, message=f"{reason}; its notebook cannot be made: {error}")
+        return Outcome(verdict=Verdict.FAILED, error=failure)
+
+
+def _end(order: WorkOrder, journal: jr.Journal, reason: str) -> None:
+    """Complete the journal, and end what the attempt has left behind."""
+    left = end_marked(order.journal)
+    if not jr.read(journal.path):
+        write_header(journal, order, prepare(order))
+    folded = fold(jr.read(journal.path))
+    if folded.runtime is not None:
+        remove_left_over(folded.runtime)
+    if not folded.ended:
+        for one in left:
+            journal.append("warning", text=f"a process that the attempt had left behind was ended: {one}")
+        error = TaskError(kind=ErrorKind.LOST, message=reason, cell=folded.running)
+        write_ending(journal, Ending(verdict=Verdict.FAILED, error=error), None)
 
 
 def _take_over(order: WorkOrder, patience: float) -> jr.Journal:

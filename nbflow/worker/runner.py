@@ -25,9 +25,8 @@ from nbflow.kernels.sweep import end_descendants
 from nbflow.worker import judge, snapshot
 from nbflow.worker.client import JournalClient, Pending
 from nbflow.worker.control import Stop, StopCause
-from nbflow.worker.limits import Limit, cell_limit, nearest, notebook_limit, start_limit
 from nbflow.worker.recorder import Recorder
-from nbflow.worker.session import Ending, Session
+from nbflow.worker.session import Ending, Limit, Session
 
 _TERMINATED = 2.0
 """Seconds that a kernel gets to end after SIGTERM, and after SIGKILL."""
@@ -106,7 +105,7 @@ class _Run:
         self.client = client
         self.recorder = client.recorder
         self.stops = stops
-        self.limit = notebook_limit(session.limits, session.began)
+        self.limit = session.notebook_limit()
 
     async def to_the_end(self, runtime: str) -> Ending:
         ending = await self._start(runtime) or await self._cells()
@@ -115,7 +114,7 @@ class _Run:
         return ending
 
     async def _start(self, runtime: str) -> Ending | None:
-        limit = nearest(start_limit(self.session.limits, time.monotonic()), self.limit)
+        limit = self.session.start_limit(time.monotonic())
         try:
             await self.kernel.start()
         except UnreachableError as error:
@@ -171,7 +170,7 @@ class _Run:
         self.recorder.cell_started(index)
         self._report_cell(index, number, judge.title(cell["source"]))
         began = time.monotonic()
-        limit = nearest(cell_limit(self.session.limits, began), self.limit)
+        limit = self.session.cell_limit(began)
         pending = self.client.begin(index, cell)
         judged = await self._outcome(pending, limit, may_raise=snapshot.has_tag(cell, snapshot.RAISES))
         duration = round(time.monotonic() - began, 6)

@@ -1,0 +1,293 @@
+"""What is left of an attempt when something dies under it: the kernel, its worker, its owner, the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nbflow.core import codec
+from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
+from nbflow.core.messages import Started
+from nbflow.core.spec import Limits
+from support.attempts import Bench, Watched, archived, bench, notebook, order, processes, states, text
+
+BEGUN = '"text":"begun'
+SLEEP = "import time\nprint('begun', flush=True)\ntime.sleep(100)"
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Bench]:
+    with bench(grace=1.0) as made:
+        yield made
+
+
+def until(condition: Callable[[], object], limit: float = 30.0) -> None:
+    """Wait for a condition of the world outside."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def said(done: WorkOrder, what: str) -> bool:
+    """Whether the journal of a running attempt has a text."""
+    return what in Path(done.journal).read_text("utf-8")
+
+
+def kernel_of(watched: Watched) -> psutil.Process:
+    """The kernel of a running attempt."""
+    started = watched.reports[0]
+    assert isinstance(started, Started)
+    assert started.pid is not None
+    return psutil.Process(started.pid)
+
+
+def submit_and_sleep(runs: Bench, folder: Path, source: str = SLEEP) -> Watched:
+    """An attempt whose second cell has begun and will not end."""
+    watched = runs.submit(order(folder, "print('first')", source, "print('never')"))
+    until(lambda: Path(watched.order.journal).exists() and said(watched.order, BEGUN))
+    return watched
+
+
+class TestKernel:
+    @pytest.mark.parametrize(
+        ("death", "number", "words"),
+        [
+            ("os.kill(os.getpid(), 9)", 9, "signal 9, SIGKILL; possibly out of memory"),
+            ("os._exit(0)", None, "exit code 0"),
+            ("os._exit(3)", None, "exit code 3"),
+            ("import ctypes; ctypes.string_at(0)", 11, "signal 11, SIGSEGV"),
+        ],
+    )
+    def test_it_dies_in_a_cell(self, runs: Bench, tmp_path: Path, death: str, number: int | None, words: str) -> None:
+        source = f"import os, time\nprint('before', flush=True)\ntime.sleep(0.3)\n{death}"
+        began = time.monotonic()
+        outcome, document = runs.run(order(tmp_path, "print('first')", source, "print('never')"))
+        assert time.monotonic() - began < 30
+        assert outcome.verdict is Verdict.FAILED
+        assert outcome.error is not None
+        assert (outcome.error.kind, outcome.error.cell, outcome.error.signal) == (ErrorKind.KERNEL_DIED, 1, number)
+        assert words in outcome.error.message
+        assert states(document) == ["ok", "killed", "not_run"]
+        assert text(document["cells"][1]) == "before\n"
+        assert (outcome.cells.ok, outcome.cells.failed, outcome.cells.not_run) == (1, 1, 1)
+
+    def test_its_death_is_noticed_at_once_with_its_last_words(self, runs: Bench, tmp_path: Path) -> None:
+        watched = submit_and_sleep(
+            runs, tmp_path, f"import sys\nprint('help', file=sys.__stderr__, flush=True)\n{SLEEP}"
+        )
+        kernel_of(watched).kill()
+        began = time.monotonic()
+        outcome = watched.outcome()
+        assert time.monotonic() - began < 5
+        assert outcome.error is not None
+        assert outcome.error.kind is ErrorKind.KERNEL_DIED
+        runs.assert_clean(watched.order)
+
+    def test_it_dies_between_two_cells(self, runs: Bench, tmp_path: Path) -> None:
+        dying = "import os, threading\nthreading.Timer(0.2, os._exit, [4]).start()"
+        outcome, document = runs.run(order(tmp_path, dying, "import time; time.sleep(5)", "1"))
+        assert outcome.error is not None
+        assert outcome.error.kind is ErrorKind.KERNEL_DIED
+        assert states(document)[0] == "ok"
+        assert states(document)[2] == "not_run"
+
+    @pytest.mark.parametrize("ignored", ["SIGINT", "SIGINT, signal.SIGTERM"])
+    def test_a_loop_that_cannot_be_interrupted(self, runs: Bench, tmp_path: Path, ignored: str) -> None:
+        source = f"""
+        import signal, time
+        for number in [signal.{ignored}]:
+            signal.signal(number, signal.SIG_IGN)
+        print("begun", flush=True)
+        while True:
+            time.sleep(1)
+        """
+        limits = Limits(cell_timeout=1)
+        outcome, document = runs.run(order(tmp_path, textwrap.dedent(source), "1", limits=limits))
+        assert outcome.error is not None
+        assert outcome.error.kind is ErrorKind.TIMEOUT
+        assert "its kernel was killed" in outcome.error.message
+        assert states(document) == ["killed", "not_run"]
+        assert text(document["cells"][0]) == "begun\n"
+
+    def test_many_at_once(self, runs: Bench, tmp_path: Path) -> None:
+        many = []
+        for number in range(6):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            many.append(runs.submit(order(folder, f"print({number})", task=f"task{number}")))
+        for number, watched in enumerate(many):
+            assert watched.outcome().verdict is Verdict.SUCCEEDED
+            assert text(archived(watched.order)["cells"][0]) == f"{number}\n"
+            assert not processes(watched.order)
+
+
+class TestWorker:
+    def test_it_is_killed(self, runs: Bench, tmp_path: Path) -> None:
+        """Also what the notebook started, and what left the kernel's session, is ended; the notebook is made."""
+        source = f"import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\n{SLEEP}"
+        watched = submit_and_sleep(runs, tmp_path, source)
+        assert len(processes(watched.order)) == 2
+        worker = kernel_of(watched).parent()
+        assert worker is not None
+        worker.kill()
+        outcome = watched.outcome()
+        self.assert_lost(outcome, "the worker of clean died: signal 9, SIGKILL")
+        document = archived(watched.order)
+        assert states(document) == ["ok", "killed", "not_run"]
+        assert text(document["cells"][1]) == "begun\n"
+        assert document["metadata"]["nbflow"]["error"]["cell"] == 1
+        assert [file.path for file in outcome.files] == ["sales/sales-1/clean.ipynb", "sales/sales-1/clean.html"]
+        runs.assert_clean(watched.order)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_a_signal_cancels(self, runs: Bench, tmp_path: Path, number: signal.Signals) -> None:
+        watched = submit_and_sleep(runs, tmp_path)
+        worker = kernel_of(watched).parent()
+        assert worker is not None
+        worker.send_signal(number)
+        assert watched.outcome().verdict is Verdict.CANCELLED
+        assert states(archived(watched.order)) == ["ok", "failed", "not_run"]
+        runs.assert_clean(watched.order)
+
+    def test_the_executor_is_closed(self, tmp_path: Path) -> None:
+        with bench(grace=1.0) as closing:
+            watched = submit_and_sleep(closing, tmp_path)
+            closing.executor.close()
+            assert watched.outcome().verdict is Verdict.CANCELLED
+            assert states(archived(watched.order)) == ["ok", "killed", "not_run"]
+            closing.assert_clean(watched.order)
+
+    @staticmethod
+    def assert_lost(outcome: Outcome, words: str) -> None:
+        assert outcome.verdict is Verdict.FAILED
+        assert outcome.error is not None
+        assert outcome.error.kind is ErrorKind.LOST
+        assert words in outcome.error.message
+
+
+OWNER = """
+import json, sys, threading
+from nbflow.core import codec
+from nbflow.core.attempt import WorkOrder
+from nbflow.executors.local import LocalExecutor
+executor = LocalExecutor(grace=1.0, reserve=False)
+executor.open(lambda report: print(type(report).__name__, flush=True))
+executor.submit(codec.load(WorkOrder, json.loads(sys.argv[1])))
+threading.Event().wait()
+"""
+
+
+class TestOwner:
+    def start(self, done: WorkOrder) -> subprocess.Popen[bytes]:
+        """Another process that owns the attempt."""
+        argv = [sys.executable, "-c", OWNER, json.dumps(codec.dump(done))]
+        owner = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+        until(lambda: Path(done.journal).exists() and said(done, BEGUN))
+        return owner
+
+    def test_it_is_killed_and_somebody_comes_after_it(self, runs: Bench, tmp_path: Path) -> None:
+        done = order(tmp_path, "print('first')", SLEEP, "print('never')")
+        owner = self.start(done)
+        owner.kill()
+        owner.wait()
+        outcome = runs.executor.recover(done, "the engine is gone")
+        TestWorker.assert_lost(outcome, "the process that had started this attempt is gone")
+        assert states(archived(done))[2] == "not_run"
+        runs.assert_clean(done)
+
+    def test_everything_is_killed_at_once(self, runs: Bench, tmp_path: Path) -> None:
+        done = order(tmp_path, "print('first')", SLEEP, "print('never')")
+        owner = self.start(done)
+        for process in [psutil.Process(owner.pid), *psutil.Process(owner.pid).children()]:
+            process.kill()
+        owner.wait()
+        outcome = runs.executor.recover(done, "the machine went down")
+        TestWorker.assert_lost(outcome, "the machine went down")
+        assert states(archived(done)) == ["ok", "killed", "not_run"]
+        assert outcome.cells.failed == 1
+        runs.assert_clean(done)
+
+    def test_an_attempt_that_never_began(self, runs: Bench, tmp_path: Path) -> None:
+        done = order(tmp_path, "1")
+        TestWorker.assert_lost(runs.executor.recover(done, "never begun"), "never begun")
+        assert states(archived(done)) == ["not_run"]
+
+    def test_an_attempt_that_had_ended_keeps_its_outcome(self, runs: Bench, tmp_path: Path) -> None:
+        done = order(tmp_path, "print('done')")
+        outcome, document = runs.run(done)
+        assert runs.executor.recover(done, "the engine is gone") == outcome
+        assert archived(done) == document
+
+
+class TestDisk:
+    def test_the_archive_is_removed_during_the_attempt(self, runs: Bench, tmp_path: Path) -> None:
+        done = order(tmp_path, "import shutil; shutil.rmtree('../outputs')")
+        kept = str(tmp_path / "journals/clean.1.jsonl")
+        outcome = runs.submit(order(tmp_path, "import shutil; shutil.rmtree('../outputs')", journal=kept)).outcome()
+        assert outcome.error is not None
+        assert outcome.error.kind is ErrorKind.ARCHIVE
+        assert outcome.files == ()
+        assert outcome.cells.ok == 1
+        assert said(order(tmp_path, "1", journal=kept), '"type":"ended"')
+        runs.assert_clean(done)
+
+    def test_a_journal_that_is_there_already_belongs_to_somebody_else(self, runs: Bench, tmp_path: Path) -> None:
+        done = order(tmp_path, "print('ran')")
+        Path(done.journal).parent.mkdir(parents=True)
+        Path(done.journal).write_text("not mine")
+        outcome = runs.submit(done).outcome()
+        assert outcome.error is not None
+        assert outcome.error.kind is ErrorKind.ARCHIVE
+        assert done.journal in outcome.error.message
+        assert Path(done.journal).read_text() == "not mine"
+
+    def test_it_is_full(self, runs: Bench, tmp_path: Path) -> None:
+        """Of the archive: the journal keeps the work. Of the journal: the notebook has what came before."""
+        small = tmp_path / "outputs"
+        small.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", small], check=False)
+        if mounted.returncode != 0:
+            pytest.skip("a small disk needs the right to mount one")
+        try:
+            document = notebook("print('kept')", "import os\nprint(os.urandom(80_000).hex())", "print('never')")
+            elsewhere = str(tmp_path / "journals/clean.1.jsonl")
+            full = runs.submit(order(tmp_path, document=document, journal=elsewhere)).outcome()
+            assert full.error is not None
+            assert full.error.kind is ErrorKind.ARCHIVE
+            assert "No space left" in full.error.message
+            assert full.files == ()
+            assert list(small.rglob("*.ipynb")) == []
+            assert said(order(tmp_path, "1", journal=elsewhere), '"verdict":"succeeded"')
+
+            torn = runs.submit(order(tmp_path, document=document, attempt=2)).outcome()
+            assert torn.error is not None
+            assert torn.error.kind is ErrorKind.ARCHIVE
+            assert "cannot write the journal" in torn.error.message or "No space left" in torn.error.message
+            assert torn.cells.ok == 1
+        finally:
+            subprocess.run(["umount", small], check=True)
+        assert not processes(order(tmp_path, "1"))
+
+
+def test_a_worker_ends_with_an_owner_that_sends_no_order() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-m", "nbflow.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert worker.wait(30) == 0
+    assert worker.stdout is not None
+    assert worker.stdout.read() == b""
+    worker.stdout.close()
+    assert os.getpid()
