@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 PACKAGES = ("nbclient==0.11.0", "papermill==2.7.0", "nbmake==1.5.5")
 CELL_SECONDS = 20
