@@ -15,7 +15,7 @@ from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.summary import print_plan
 from nbflow.cli.text import Cell, one_line
-from nbflow.errors import UsageError
+from nbflow.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.archive.draw import DrawnTask
@@ -62,6 +62,7 @@ def graph_command(session: Session, pipeline: str | None, shape: str, output: Pa
     shape = "json" if session.outputs.json else shape
     with session.project() as project:
         chosen = [project.pipeline(pipeline)] if pipeline is not None else list(project.spec.pipelines.values())
+        _require_order(project, chosen)
         text = _drawn(shape, chosen, one=pipeline is not None)
     if output is not None:
         write_file(output, text)
@@ -109,6 +110,14 @@ def _pipeline_row(session: Session, document: dict[str, Any]) -> list[Cell | str
         ", ".join(document["tags"]),
         document["description"] or "",
     ]
+
+
+def _require_order(project: Project, pipelines: Sequence[Pipeline]) -> None:
+    """Raise ConfigError, with all that is wrong with the project, where tasks wait for each other in a circle."""
+    from nbflow.core import graph
+
+    if any(graph.find_cycle({task.name: task.needs for task in one.tasks.values()}) for one in pipelines):
+        raise ConfigError([problem for problem in project.validate() if not problem.warning])
 
 
 def _drawn(shape: str, pipelines: Sequence[Pipeline], *, one: bool) -> str:

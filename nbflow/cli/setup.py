@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from nbflow.cli.failures import problem_document, summary
 from nbflow.cli.files import write_file
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
-from nbflow.cli.text import Cell, clean
+from nbflow.cli.text import clean, one_line
 from nbflow.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def init_command(session: Session, directory: Path | None) -> None:
         return
     for path in written:
         session.out.line(f"wrote {clean(session.shown_path(path))}")
-    here = f" -C {session.shown_path(folder)}" if directory is not None else ""
+    here = f" -C {shlex.quote(session.shown_path(folder))}" if directory is not None else ""
     session.out.line()
     for number, command in enumerate(("validate", "graph", *(f"run {name}" for name in names))):
         session.out.line(f"{session.out.paint('next' if number == 0 else '    ', 'dim')}  nbflow{here} {command}")
@@ -129,9 +130,10 @@ def doctor_command(session: Session) -> int:
 
 def _show_check(session: Session, check: Check) -> None:
     out, seen = session.out, look(check.finding.value)
-    out.table((), [[Cell(out.glyph(seen), seen.style), Cell(f"{check.name:<10}", "bold"), check.message]])
+    name = out.paint(f"{one_line(check.name):<10}", "bold")
+    out.line(f"{out.paint(out.glyph(seen), seen.style)} {name}  {one_line(check.message)}")
     if check.hint and check.finding.value != "ok":
-        out.line(f"     {out.paint('hint:', 'cyan')} {clean(check.hint)}")
+        out.line(f"  {out.paint('hint:', 'cyan')} {clean(check.hint)}")
 
 
 def _verdict(session: Session, faults: Sequence[Problem], warnings: Sequence[Problem]) -> str:

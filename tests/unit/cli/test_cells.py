@@ -99,7 +99,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 CELL = st.fixed_dictionaries(
-    {"cell_type": st.just("code")}, optional={key: JSON for key in ("source", "outputs", "metadata")}
+    {"cell_type": st.just("code")}, optional=dict.fromkeys(("source", "outputs", "metadata"), JSON)
 )
 
 

@@ -39,7 +39,7 @@ def test_what_is_no_pair_is_refused_with_its_text(text: str) -> None:
     ("text", "value"),
     [
         ("2026-01-31", date(2026, 1, 31)),
-        ("2026-01-31T06:00", datetime(2026, 1, 31, 6)),
+        ("2026-01-31T06:00", datetime(2026, 1, 31, 6)),  # noqa: DTZ001 - without an offset
         ("2026-01-31T06:00:00Z", datetime(2026, 1, 31, 6, tzinfo=UTC)),
         (None, None),
     ],

@@ -87,9 +87,9 @@ def test_an_open_output_is_not_closed() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_an_error_of_its_own() -> None:
-    with Path("/dev/full").open("w", encoding="utf-8") as stream:
-        with pytest.raises(UnreachableError, match=os.strerror(errno.ENOSPC)):
-            Output(stream).line("x")
+    full = pytest.raises(UnreachableError, match=os.strerror(errno.ENOSPC))
+    with Path("/dev/full").open("w", encoding="utf-8") as stream, full:
+        Output(stream).line("x")
 
 
 def test_documents_are_ascii_and_hold_no_control_character() -> None:

@@ -70,6 +70,6 @@ def test_the_viewer_is_ended_whatever_happens_and_nobody_need_listen() -> None:
 
     both = outputs(TextFile())
     with pytest.raises(ZeroDivisionError), watching(Viewer(both.out, verbose=False), both):
-        assert both.out.lasting
         raise ZeroDivisionError
     assert ended == [True]
+    assert both.out.lasting

@@ -1,0 +1,105 @@
+"""runs and explain."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.commands import Shell
+
+
+def test_no_runs_make_no_file(shell: Shell) -> None:
+    said = shell("runs")
+    assert (said.code, said.out) == (0, "no runs yet; begin one with: nbflow run PIPELINE\n")
+    assert shell("runs", "--json").json == {"schema": "nbflow.runs/1", "runs": []}
+    assert not (shell.folder.root / "outputs").exists()
+
+
+def test_the_newest_run_comes_first(shell: Shell) -> None:
+    first = shell.run()
+    shell.script["clean/1"] = ["failed clean/1"]
+    second = shell.run()
+    other = shell("run", "other", "--json").lines[-1]["run"]
+    document = shell("runs", "--json").json
+    assert [run["run"] for run in document["runs"]] == [other, second, first]
+    assert [run["state"] for run in document["runs"]] == ["succeeded", "failed", "succeeded"]
+    assert all("tasks" not in run for run in document["runs"])
+    lines = shell("runs").out.splitlines()
+    assert lines[0].split() == ["RUN", "STATE", "STARTED", "TOOK", "FOR"]
+    assert [line.split()[0] for line in lines[1:]] == [other, second, first]
+
+
+def test_runs_may_be_narrowed(shell: Shell) -> None:
+    good = shell.run()
+    shell.script["clean/1"] = ["failed clean/1"]
+    bad = shell.run()
+    shell("run", "other")
+
+    def found(*arguments: str) -> list[str]:
+        return [run["run"] for run in shell("runs", *arguments, "--json").json["runs"]]
+
+    assert found("--pipeline", "sales") == [bad, good]
+    assert found("--state", "failed") == [bad]
+    assert found("--state", "failed", "--state", "succeeded", "--pipeline", "sales") == [bad, good]
+    assert len(found("-n", "1")) == 1
+    assert found("--state", "cancelled") == []
+    assert shell("runs", "--state", "cancelled").out == "no runs\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--pipeline", "sale"], 3), (["--state", "lost"], 2), (["-n", "0"], 2), (["x"], 2)]
+)
+def test_bad_narrowing(arguments: list[str], code: int, shell: Shell) -> None:
+    assert shell("runs", *arguments).code == code
+
+
+def test_explain_tells_the_story_of_each_task(shell: Shell) -> None:
+    shell.script["extract/1"] = ["failed extract/1 exception:OSError"]
+    shell.script["clean/1"] = ["failed clean/1 timeout"]
+    run = shell.run()
+    document = shell("explain", run, "--json").json
+    assert (document["run"], document["state"]) == (run, "failed")
+    assert document["resume"] == ["clean", "train[ridge]", "train[gbm]"]
+    story = {task["task"]: [entry["text"] for entry in task["history"]] for task in document["tasks"]}
+    assert story["extract"] == [
+        "may run: no upstream",
+        "attempt 1 failed after 1s: OSError: it broke",
+        "waits to be tried again: attempt 1 failed (exception); retry 1 of 1",
+        "may run again",
+        "attempt 2 succeeded after 1s",
+    ]
+    assert story["train[gbm]"] == ["not run: all_success: clean failed"]
+    text = shell("explain", run).out
+    assert text.startswith(f"run {run}  ✗ failed\n")
+    assert text.endswith("resume would run 3 tasks: clean, train[ridge], train[gbm]\n")
+
+
+def test_explain_one_task_or_all_its_copies(shell: Shell) -> None:
+    shell.run()
+
+    def tasks(what: str) -> list[str]:
+        return [task["task"] for task in shell("explain", what, "--json").json["tasks"]]
+
+    assert tasks("@last/clean") == ["clean"]
+    assert tasks("@last/train") == ["train[ridge]", "train[gbm]"]
+    assert tasks("@last/train[gbm]") == ["train[gbm]"]
+
+
+def test_nothing_to_resume_after_a_success(shell: Shell) -> None:
+    assert shell("explain", shell.run()).out.endswith("resume would run nothing\n")
+
+
+@pytest.mark.parametrize("what", ["@last/claen", "nope", "nope/clean", "@lst"])
+def test_explain_of_what_is_not_there(what: str, shell: Shell) -> None:
+    shell.run()
+    said = shell("explain", what)
+    assert said.code == (2 if what == "@lst" else 3)
+    assert "hint: " in said.err
+
+
+def test_explain_after_resume_keeps_the_whole_story(shell: Shell) -> None:
+    shell.script["clean/1"] = ["failed clean/1"]
+    run = shell.run()
+    shell("resume", run)
+    history = shell("explain", f"{run}/clean", "--json").json["tasks"][0]["history"]
+    assert [entry["type"] for entry in history].count("run_resumed") == 1
+    assert history[-1]["text"] == "attempt 2 succeeded after 1s"

@@ -1,0 +1,103 @@
+"""logs: events as lines, notebooks as text."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from nbflow.cli import logs
+from nbflow.core.events import Stamped
+from nbflow.runs import Runs
+from support.commands import Shell, executed
+
+
+def test_the_events_of_a_run(shell: Shell) -> None:
+    shell.script["clean/1"] = ["failed clean/1 exception:ValueError"]
+    run = shell.run()
+    lines = shell("logs", run).out.splitlines()
+    assert lines[0].endswith(f"run {run}: 4 tasks, 2 at once") or f"run {run}: 4 tasks" in lines[0]
+    assert any("✗ clean" in line and "ValueError: it broke" in line for line in lines)
+    assert lines[-1].endswith("✗ run failed")
+
+
+def test_events_as_json_are_those_of_the_run_itself(shell: Shell) -> None:
+    live = shell("run", "sales", "--json").lines
+    run = live[-1]["run"]
+    assert shell("logs", run, "--json").lines == live[:-1]
+    of_clean = shell("logs", f"{run}/clean", "--json").lines
+    assert of_clean == [event for event in live[:-1] if event["task"] == "clean"]
+
+
+def test_of_a_task_its_notebook(shell: Shell) -> None:
+    stream = {"output_type": "stream", "name": "stdout", "text": "10 rows\n"}
+    shell.notebooks["train[gbm]"] = executed(("load()", "ok", [stream]))
+    run = shell.run()
+    assert shell("logs", f"{run}/train[gbm]").out == "✓ cell 1/1  ok  0.5s\n  │ load()\n10 rows\n\n"
+
+
+def test_of_a_task_without_a_notebook_its_events(shell: Shell) -> None:
+    shell.script["clean/1"] = ["started clean/1", "cell clean/1 1", "celldone clean/1 1 failed", "failed clean/1"]
+    run = shell.run()
+    text = shell("logs", f"{run}/clean").out
+    assert "cell 1/2 x = 1" in text
+    assert "extract" not in text
+    assert "⊘ train[gbm]" in shell("logs", f"{run}/train[gbm]").out
+
+
+def test_a_notebook_that_is_gone(shell: Shell) -> None:
+    shell.notebooks["clean"] = executed(("x", "ok", []))
+    run = shell.run()
+    next((shell.folder.root / "outputs" / "sales").rglob("clean.ipynb")).unlink()
+    said = shell("logs", f"{run}/clean")
+    assert said.code == 3
+    assert "moved or removed" in said.err
+
+
+def test_an_earlier_attempt(shell: Shell) -> None:
+    shell.script["extract/1"] = ["failed extract/1"]
+    shell.notebooks["extract"] = executed(("second", "ok", []))
+    run = shell.run()
+    shell.folder.write(f"outputs/sales/{run}/attempts/extract.1.ipynb", json.dumps(executed(("first", "failed", []))))
+    assert "first" in shell("logs", f"{run}/extract", "--attempt", "1").out
+    assert "second" in shell("logs", f"{run}/extract", "--attempt", "2").out
+    said = shell("logs", f"{run}/extract", "--attempt", "3")
+    assert said.code == 3
+    assert "its attempts: 1, 2" in said.err
+    assert shell("logs", run, "--attempt", "1").code == 2
+
+
+def test_following_a_run_that_has_ended_ends(shell: Shell) -> None:
+    run = shell.run()
+    assert shell("logs", "-f", run).out == shell("logs", run).out
+    assert shell("logs", "-f", run, "--json").lines == shell("logs", run, "--json").lines
+
+
+def test_following_gives_each_event_once_until_the_run_ends(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run seems to go on while its events come in two parts."""
+    run = shell.run()
+    states = iter(["queued", "running", "running", "succeeded"])
+    known = iter([2, 4, 4])
+    real = Runs.events
+
+    def events(self: Runs, row: object, after: int = 0) -> Iterator[Stamped]:
+        limit = next(known, 10_000)
+        return (stamped for stamped in real(self, row, after) if stamped.seq <= limit)  # type: ignore[arg-type]
+
+    waited = threading.Event()
+    monkeypatch.setattr(Runs, "state_of", lambda *_: next(states))
+    monkeypatch.setattr(Runs, "events", events)
+    monkeypatch.setattr(logs.time, "sleep", lambda _: waited.set())
+    followed = shell("logs", "-f", run, "--json").lines
+    monkeypatch.undo()
+    assert waited.is_set()
+    assert [event["seq"] for event in followed] == list(range(1, len(followed) + 1))
+    assert followed[-1]["type"] == "run_finished"
+
+
+@pytest.mark.parametrize(("what", "code"), [("nope", 3), ("@last/nope", 3), ("@last/train", 3), ("@lats", 2)])
+def test_what_is_not_there(what: str, code: int, shell: Shell) -> None:
+    shell.run()
+    assert shell("logs", what).code == code

@@ -1,0 +1,273 @@
+"""run, resume, test and cancel, as far as they need no kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from nbflow.core.attempt import WorkOrder
+from nbflow.core.messages import Report
+from nbflow.engine.owner import this_process
+from nbflow.project import Project
+from support.commands import Shell, executed
+
+NDJSON = ["run_created", "run_started"]
+
+
+def test_json_lines_end_with_the_run_document(shell: Shell) -> None:
+    said = shell("run", "sales", "--json")
+    assert (said.code, said.err) == (0, "")
+    *events, document = said.lines
+    assert [event["type"] for event in events[:2]] == NDJSON
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert {event["run"] for event in events} == {document["run"]}
+    assert (document["schema"], document["state"]) == ("nbflow.run/1", "succeeded")
+    assert shell("show", document["run"], "--json").json == document
+
+
+def test_plain_lines_end_with_a_summary(shell: Shell) -> None:
+    said = shell("run", "sales")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert "✓ extract" in lines[2]
+    assert lines[-2] == "  4 tasks succeeded"
+    assert lines[-1].startswith("  page    outputs/sales/sales-")
+    assert "\x1b" not in said.out
+
+
+def test_a_failure_exits_with_1_and_resume_goes_on(shell: Shell) -> None:
+    shell.script["clean/1"] = ["failed clean/1 exception:ValueError"]
+    said = shell("run", "sales")
+    assert said.code == 1
+    assert "  ✗ clean: ValueError: it broke" in said.out
+    shell.executor.calls.clear()
+    again = shell("resume", "@last", "--json")
+    assert again.code == 0
+    assert [call for call in shell.executor.calls if call.startswith("submit")] == [
+        "submit clean/2",
+        "submit train[ridge]/1",
+        "submit train[gbm]/1",
+    ]
+    assert again.lines[0]["type"] == "run_resumed"
+    assert again.lines[-1] == shell("show", "@last", "--json").json
+
+
+def test_a_run_that_succeeded_has_nothing_to_resume(shell: Shell) -> None:
+    run = shell.run()
+    before = shell("logs", run, "--json").lines
+    shell.executor.calls.clear()
+    said = shell("resume", run)
+    assert said.code == 0
+    assert said.out.startswith("nothing to resume")
+    assert shell("resume", run, "--json").lines == [shell("show", run, "--json").json]
+    assert shell.executor.calls == []
+    assert shell("logs", run, "--json").lines == before
+
+
+def test_the_flags_of_a_run(shell: Shell) -> None:
+    shell.script["train[ridge]/1"] = ["failed train[ridge]/1"]
+    arguments = ["-s", "train", "-s", "extract", "-x", "clean", "-j", "1", "--fail-fast", "-F", "--date", "2026-01-31"]
+    said = shell("run", "sales", *arguments, "-p", "region=us=a", "--json")
+    assert said.code == 1
+    document = said.lines[-1]
+    assert document["logical_date"] == "2026-01-30T23:00:00Z", "midnight in the project's zone"
+    assert document["params"]["region"] == "us=a"
+    states = {task["task"]: task["state"] for task in document["tasks"]}
+    assert states == {
+        "extract": "succeeded",
+        "clean": "skipped",
+        "train[ridge]": "failed",
+        "train[gbm]": "cancelled",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["-j", "0"], "-j"),
+        (["-j", "many"], "-j"),
+        (["--executor", "loacl"], "did you mean 'local'?"),
+        (["-p", "region"], "-p 'region'"),
+        (["-n", "--detach"], "exclude each other"),
+        (["--params-file", "none.json"], "none.json"),
+        (["more"], "more"),
+    ],
+)
+def test_a_bad_request_runs_nothing(arguments: list[str], text: str, shell: Shell) -> None:
+    said = shell("run", "sales", *arguments)
+    assert said.code == 2
+    assert text in said.err
+    assert not (shell.folder.root / "outputs" / "sales").exists()
+    assert shell("runs", "--json").json["runs"] == []
+
+
+def test_a_run_of_somebody_else_is_a_conflict(shell: Shell) -> None:
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+        project.runs.store.claim(run, this_process(), lambda _: True)
+        said = shell("resume", run)
+    assert said.code == 4
+    assert f"run {run} is going on in process {os.getpid()}" in said.err
+
+
+def signalled(shell: Shell, *numbers: signal.Signals) -> None:
+    """The attempt of `extract` meets these signals; it ends when it is told to."""
+    told = threading.Event()
+
+    def behaviour(order: WorkOrder) -> Sequence[Report]:
+        if order.task == "extract":
+            for number in numbers:
+                os.kill(os.getpid(), number)
+            return ()
+        return [_report(f"succeeded {order.task}/{order.attempt}")]
+
+    def cancel(task: str, attempt: int, *, force: bool) -> None:
+        shell.executor.calls.append(f"cancel {task}/{attempt}" + (" force" if force else ""))
+        if not told.is_set() and (force or len(numbers) == 1):
+            told.set()
+            assert shell.executor.report is not None
+            shell.executor.report(_report(f"stopped {task}/{attempt}"))
+
+    shell.executor.behaviour = behaviour
+    shell.executor.cancel = cancel  # type: ignore[method-assign]
+
+
+def _report(text: str) -> Any:
+    from support.notation import parse_message
+
+    return parse_message(text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_run_in_good_order(number: signal.Signals, shell: Shell) -> None:
+    signalled(shell, number)
+    said = shell("run", "sales")
+    assert said.code == 130
+    assert "stopping: the kernels are interrupted and the notebooks saved; Ctrl-C again kills them" in said.out
+    assert "■ interrupted" in said.out
+    assert "cancel extract/1" in shell.executor.calls
+    assert "cancel extract/1 force" not in shell.executor.calls
+    document = shell("show", "@last", "--json").json
+    assert document["state"] == "interrupted"
+    assert {task["state"] for task in document["tasks"]} == {"cancelled"}
+
+
+def test_the_second_signal_kills(shell: Shell) -> None:
+    signalled(shell, signal.SIGINT, signal.SIGINT, signal.SIGINT)
+    said = shell("run", "sales")
+    assert said.code == 130
+    assert "stopping now: the kernels are killed" in said.out
+    assert shell.executor.calls.count("cancel extract/1 force") == 1
+
+
+def test_a_run_that_was_cancelled_exits_with_5(shell: Shell) -> None:
+    def behaviour(order: WorkOrder) -> Sequence[Report]:
+        assert shell.executor.report is not None
+        with Project.open(shell.folder.file) as project:
+            project.cancel(order.run, by="nbflow cancel")
+        return ()
+
+    def cancel(task: str, attempt: int, *, force: bool) -> None:
+        assert shell.executor.report is not None
+        shell.executor.report(_report(f"stopped {task}/{attempt}"))
+
+    shell.executor.behaviour = behaviour
+    shell.executor.cancel = cancel  # type: ignore[method-assign]
+    said = shell("run", "sales")
+    assert said.code == 5
+    assert "■ cancelled" in said.out
+
+
+def test_cancel_posts_a_request(shell: Shell) -> None:
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+        said = shell("cancel", run, "--force")
+        assert said.out == f"run {run} is asked to stop; it is queued\n"
+        [request] = project.runs.store.take(run)
+    assert (request.by, request.force) == ("nbflow cancel", True)
+
+
+def test_cancel_of_what_has_ended_is_a_conflict(shell: Shell) -> None:
+    run = shell.run()
+    said = shell("cancel", run, "--json")
+    assert said.code == 4
+    assert said.json["error"]["message"] == f"run {run} is not going on: it is succeeded"
+    assert shell("cancel", "nope").code == 3
+
+
+def test_cancel_waits_for_the_owner_only(shell: Shell) -> None:
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+        assert shell("cancel", run, "--wait").code == 0
+        fence = project.runs.store.claim(run, this_process(), lambda _: True)
+        timer = threading.Timer(0.6, project.runs.store.release, (run, fence))
+        timer.start()
+        said = shell("cancel", run, "--wait", "--json")
+        timer.join()
+    assert said.code == 0
+    assert said.json["run"] == run
+
+
+def test_a_test_runs_one_task_once_and_records_nothing(shell: Shell) -> None:
+    shell.script["extract/1"] = ["failed extract/1 exception:ValueError"]
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": ["ValueError: no"]}
+    shell.notebooks["extract"] = executed(("good()", "ok", []), ("bad()", "failed", [error]))
+    said = shell("test", "sales.extract", "-p", "limit=3")
+    assert said.code == 1
+    assert [call for call in shell.executor.calls if call.startswith("submit")] == ["submit extract/1"]
+    assert "✗ cell 2/2  failed" in said.out
+    assert "  │ bad()\nValueError: no\n" in said.out
+    assert "good()" not in said.out
+    assert said.out.endswith("  notebook  outputs/.nbflow/tests/sales/extract.ipynb\n")
+    assert shell("runs", "--json").json["runs"] == []
+
+
+def test_a_test_may_be_of_one_copy_and_shows_its_outputs(shell: Shell) -> None:
+    shell.script["train[gbm]/1"] = ["succeeded train[gbm]/1 rmse=1.5"]
+    said = shell("test", "sales.train[gbm]")
+    assert said.code == 0
+    assert "  output    rmse = 1.5" in said.out
+    assert [call for call in shell.executor.calls if call.startswith("submit")] == ["submit train[gbm]/1"]
+    document = shell("test", "sales.train[gbm]", "--json").json
+    assert document["state"] == "succeeded"
+    assert json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("task", "code"),
+    [
+        ("sales", 2),
+        ("sales.", 2),
+        (".clean", 2),
+        ("slaes.clean", 3),
+        ("sales.claen", 3),
+        ("sales.+clean", 3),
+        ("sales.train[none]", 3),
+        ("sales.tag:x", 3),
+        ("sales.*", 3),
+    ],
+)
+def test_what_cannot_be_tested(task: str, code: int, shell: Shell) -> None:
+    said = shell("test", task)
+    assert said.code == code
+    assert "hint: " in said.err
+    assert shell.executor.calls == []
+
+
+def test_a_test_can_be_stopped(shell: Shell) -> None:
+    signalled(shell, signal.SIGINT)
+    assert shell("test", "sales.extract").code == 130
+
+
+def test_an_archive_that_cannot_be_written_is_found_before_anything_runs(shell: Shell) -> None:
+    shell.folder.write("outputs", "a file")
+    said = shell("run", "sales", "--json")
+    assert said.code == 6
+    assert said.json["error"]["exit_code"] == 6
+    assert shell.executor.calls == []
