@@ -10,7 +10,7 @@ from nbflow.core.events import Stamped
 from nbflow.core.state import fold
 from nbflow.core.views import project
 from nbflow.errors import NotFoundError, UsageError
-from nbflow.runs import Runs
+from nbflow.runs import Runs, copies_named
 from nbflow.store.memory import MemoryStore
 from support.build import Story, after, planned
 
@@ -108,3 +108,35 @@ def test_events_after(runs: Runs) -> None:
     row = runs.find("aaaa")
     everything = list(runs.events(row))
     assert [one.seq for one in runs.events(row, 3)] == [one.seq for one in everything[3:]]
+
+
+def test_durations_are_medians_of_successes() -> None:
+    store = MemoryStore()
+    for number, seconds in enumerate((10, 2, 4, 300)):
+        story = Story(planned("a"), planned("b", "a"))
+        story.send("start")
+        story.send("succeeded a/1" if seconds < 300 else "failed a/1", at=seconds)
+        first = replace(story.history[0], run=f"r{number}", event=replace(story.state.created, run=f"r{number}"))
+        history = [first, *(replace(one, run=f"r{number}") for one in story.history[1:])]
+        state = fold(history[:1])
+        store.create(history[:1], project(state))
+        store.append(history[1:], project(fold(history)), store.claim(f"r{number}", "me", lambda _: False))
+    assert Runs(store, lambda _: False).durations("sales") == {"a": 4.0}
+    assert Runs(store, lambda _: False).durations("other") == {}
+
+
+def test_what_resume_would_run(runs: Runs) -> None:
+    assert runs.resumed(runs.find("bbbb"), after(100)) == ("a", "b")
+    assert runs.resumed(runs.find("cccc"), after(100)) == ("b",), "what was lost with its engine, and only that"
+    assert runs.resumed(runs.find("aaaa"), after(100)) == ()
+    assert runs.state_of(runs.find("cccc")) == "interrupted", "nothing was changed"
+
+
+def test_copies_by_name() -> None:
+    state = Story(planned("a"), planned("t[x]", base="t"), planned("t[y]", base="t")).state
+    assert copies_named(state, "a") == ["a"]
+    assert copies_named(state, "t[y]") == ["t[y]"]
+    assert copies_named(state, "t") == ["t[x]", "t[y]"]
+    with pytest.raises(NotFoundError) as caught:
+        copies_named(state, "t[z]")
+    assert "did you mean" in str(caught.value.hint)
