@@ -20,7 +20,7 @@ from nbflow.archive.draw import base_name
 from nbflow.archive.page import ErrorView, error_view, values
 from nbflow.archive.render import render, safe
 from nbflow.archive.svg import TIMES, clean
-from nbflow.archive.tasks import Group, TaskView, group, task_view
+from nbflow.archive.tasks import Group, TaskView, group, reached, task_view
 from nbflow.archive.words import clock, count, day, duration, moment
 from nbflow.core.spec import EMPTY
 
@@ -135,7 +135,7 @@ def _failures(tasks: Sequence[Mapping[str, Any]], views: list[TaskView]) -> list
     same: dict[ErrorView, list[TaskView]] = {}
     for task, view in zip(tasks, views, strict=True):
         if view.state == "failed":
-            error = error_view(task.get("error") or {}, base_name(view.name))
+            error = error_view(task.get("error") or {}, base_name(view.name), *reached(task))
             same.setdefault(error, []).append(view)
     below: dict[str, list[str]] = {}
     for task in tasks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -21,8 +22,9 @@ from nbflow.core.values import decode
 from nbflow.core.values import plain as plain_value
 
 MOST_HTML = 1_000_000
+MOST_MARKDOWN = 10_000
 MOST_IMAGE = 20_000_000
-"""Characters beyond which a form is left to the notebook."""
+"""Characters beyond which a form is left to the notebook. Readers of Markdown are quadratic where the text wants it."""
 
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 INTERACTIVE = re.compile(r"application/(javascript|vnd\.(?!nbflow\.|jupyter\.stdin).*)")
@@ -39,9 +41,30 @@ _OBJECT = re.compile(r"<[\w.]+ (object|at)\b[^>]*>")
 _SELECTOR = re.compile(r"([^{}]+)\{")
 
 
-def show(outputs: Iterable[Mapping[str, Any]]) -> list[Markup]:
-    """The markup of each output of a cell; streams that follow each other are one."""
-    return [markup for output in _joined(outputs) if (markup := _show(output))]
+@dataclass(slots=True)
+class Budget:
+    """Characters that one page still reads of its outputs; what is beyond is left to the notebook."""
+
+    html: int = 4 * MOST_HTML
+    markdown: int = 4 * MOST_MARKDOWN
+
+    def takes_html(self, size: int) -> bool:
+        """True where an output of that size is read; it is counted."""
+        taken = size <= min(self.html, MOST_HTML)
+        self.html -= size if taken else 0
+        return taken
+
+    def takes_markdown(self, size: int) -> bool:
+        """The same for Markdown."""
+        taken = size <= min(self.markdown, MOST_MARKDOWN)
+        self.markdown -= size if taken else 0
+        return taken
+
+
+def show(outputs: Iterable[Mapping[str, Any]], budget: Budget | None = None) -> list[Markup]:
+    """The markup of each output of a cell; streams that follow each other are one. `budget` is the page's."""
+    left = budget or Budget()
+    return [markup for output in _joined(outputs) if (markup := _show(output, left))]
 
 
 def joined_text(value: object) -> str:
@@ -76,7 +99,7 @@ def _joined(outputs: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]
         yield last
 
 
-def _show(output: Mapping[str, Any]) -> Markup:
+def _show(output: Mapping[str, Any], budget: Budget) -> Markup:
     match output.get("output_type"):
         case "stream":
             kind = "stderr" if output["name"] == "stderr" else "stdout"
@@ -86,11 +109,9 @@ def _show(output: Mapping[str, Any]) -> Markup:
             lines = output.get("traceback") or [f"{output.get('ename', '')}: {output.get('evalue', '')}"]
             return _text(prose.terminal("\n".join(str(line) for line in lines)), "traceback")
         case "display_data" | "execute_result":
-            data = output.get("data")
-            metadata = output.get("metadata")
-            return _display(
-                data if isinstance(data, Mapping) else {}, metadata if isinstance(metadata, Mapping) else {}
-            )
+            data, metadata = output.get("data"), output.get("metadata")
+            facts = metadata if isinstance(metadata, Mapping) else {}
+            return _display(data if isinstance(data, Mapping) else {}, facts, budget)
         case _:
             return Markup()
 
@@ -100,43 +121,50 @@ def _text(text: str, kind: str) -> Markup:
     return Markup('<pre class="{}" tabindex="0">{}</pre>').format(kind, text)
 
 
-def _display(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> Markup:
+def _display(data: Mapping[str, Any], metadata: Mapping[str, Any], budget: Budget) -> Markup:
     """The best form of a display, with a note where a form that needs scripts was left out."""
     reported = [kind for kind in data if kind.startswith("application/vnd.nbflow.")]
     if reported:
         return Markup().join(_reported(kind, data[kind]) for kind in reported)
     html = joined_text(data.get("text/html", ""))
-    safe = sanitize(html) if len(html) <= MOST_HTML else Clean()
+    read = budget.takes_html(len(html))
+    safe = sanitize(html) if read else Clean()
     interactive = safe.active or any(INTERACTIVE.fullmatch(kind) for kind in data)
-    shown = _first(data, metadata, html, safe)
-    if len(html) > MOST_HTML:
+    if safe.filled and not safe.active:
+        shown = _html(html, safe)
+    else:
+        shown = _rich(data, metadata, budget) or (_html(html, safe) if safe.filled else _poor(data, safe))
+    if not read:
         shown += NOTE.format(f"An HTML output of {size(len(html))} is in the notebook; this page leaves it out.")
     if interactive:
         shown += NOTE.format("This output is interactive: open the notebook in Jupyter to use it.")
     return shown
 
 
-def _first(data: Mapping[str, Any], metadata: Mapping[str, Any], html: str, safe: Clean) -> Markup:
-    if safe.filled and not safe.active:
-        return _html(html, safe)
+def _rich(data: Mapping[str, Any], metadata: Mapping[str, Any], budget: Budget) -> Markup:
+    """The best form beside HTML; none where there are only texts."""
     for kind in IMAGES:
         if kind in data:
             return _image(kind, joined_text(data[kind]), metadata.get(kind), joined_text(data.get("text/plain", "")))
     if "text/markdown" in data:
-        markup, _ = prose.markdown(joined_text(data["text/markdown"]))
-        return Markup('<div class="prose">{}</div>').format(markup)
+        source = joined_text(data["text/markdown"])
+        if not budget.takes_markdown(len(source)):
+            return _text(clean(prose.shorten(source)), "stdout")
+        return Markup('<div class="prose">{}</div>').format(prose.markdown(source)[0])
     if "text/latex" in data:
-        return Markup('<div class="rich"><code class="tex wide">{}</code></div>').format(
-            clean(joined_text(data["text/latex"])).strip().strip("$").removeprefix("\\displaystyle").strip()
-        )
-    if safe.filled:
-        return _html(html, safe)
+        source = clean(joined_text(data["text/latex"])).strip().strip("$").removeprefix("\\displaystyle").strip()
+        return Markup('<div class="rich"><code class="tex wide">{}</code></div>').format(prose.shorten(source))
+    return Markup()
+
+
+def _poor(data: Mapping[str, Any], safe: Clean) -> Markup:
+    """JSON or plain text, where there is nothing better."""
     if "application/json" in data:
         return _text(clean(prose.shorten(json.dumps(data["application/json"], ensure_ascii=False, indent=2))), "stdout")
     text = joined_text(data.get("text/plain", ""))
-    if safe.active and _OBJECT.fullmatch(text.strip()):
+    if not text.strip() or (safe.active and _OBJECT.fullmatch(text.strip())):
         return Markup()
-    return _text(prose.terminal(text), "stdout") if text.strip() else Markup()
+    return _text(prose.terminal(text), "stdout")
 
 
 def _html(html: str, safe: Clean) -> Markup:
@@ -189,15 +217,15 @@ def _reported(kind: str, payload: object) -> Markup:
             "{}</svg><span>check</span> <b>{}</b> {}</p>"
         ).format(palette.tone(state), Markup(palette.glyph(state)), name, "passed" if passed else "failed")  # noqa: S704
     if set(facts) == {"value"}:
-        text = value_text(_plain(facts["value"]))
+        text = value_text(_readable(facts["value"]))
     else:
-        text = ", ".join(f"{key} {value_text(_plain(value))}" for key, value in facts.items())
+        text = ", ".join(f"{key} {value_text(_readable(value))}" for key, value in facts.items())
     return Markup('<p class="reported"><span>{}</span> <b>{}</b> <code>{}</code></p>').format(
         what, clean(name), clean(prose.shorten(text))
     )
 
 
-def _plain(value: object) -> object:
+def _readable(value: object) -> object:
     try:
         return plain_value(decode(value))
     except (ValueError, TypeError):

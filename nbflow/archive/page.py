@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from nbflow.archive import outputs, palette, prose
-from nbflow.archive.outputs import joined_text, value_text
+from nbflow.archive.outputs import Budget, joined_text, value_text
 from nbflow.archive.prose import Heading
 from nbflow.archive.render import render
 from nbflow.archive.svg import clean
@@ -95,7 +95,7 @@ def notebook_page(
         links=links,
         notebook=notebook,
         state=about.get("state"),
-        error=error_view(error, _anchor_of(cells, error)) if error else None,
+        error=error_view(error, _anchor_of(cells, error), *_number(cells)) if error else None,
         facts=[*_facts(about, zone), *facts.items()],
         parameters=values(about.get("parameters")),
         results=values(about.get("outputs")),
@@ -107,8 +107,11 @@ def notebook_page(
     )
 
 
-def error_view(error: Mapping[str, Any], where: str | None) -> ErrorView:
-    """The banner of an error document (`kind`, `message`, `cell`, `ename`, `signal`)."""
+def error_view(error: Mapping[str, Any], where: str | None, number: int = 0, total: int = 0) -> ErrorView:
+    """The banner of an error document (`kind`, `message`, `cell`, `ename`, `signal`).
+
+    `number` counts the failed cell from 1 over the `total` code cells, as people and the command line count them.
+    """
     name = str(error.get("ename") or ERROR_WORDS.get(str(error.get("kind")), "Failed"))
     if error.get("signal") and not error.get("ename"):
         name += f" (signal {error['signal']})"
@@ -116,8 +119,7 @@ def error_view(error: Mapping[str, Any], where: str | None) -> ErrorView:
     message = message.removeprefix(f"{name}: ")
     if len(message) > LONGEST_MESSAGE:
         message = message[:LONGEST_MESSAGE] + "…"
-    number = error.get("cell")
-    cell = f"cell {number + 1}" if isinstance(number, int) else None
+    cell = f"cell {number} of {total}" if number and isinstance(error.get("cell"), int) else None
     return ErrorView(name=clean(name), message=message, where=where, cell=cell)
 
 
@@ -134,12 +136,13 @@ def _cells(
     headings: list[Heading] = []
     taken: set[str] = set()
     views = []
+    budget = Budget()
     failed = error.get("cell")
     for index, cell in enumerate(document.get("cells") or ()):
         source = joined_text(cell.get("source", ""))
         match cell.get("cell_type"):
             case "code":
-                views.append(_code_cell(cell, source, index, language))
+                views.append(_code_cell(cell, source, index, language, budget))
             case "markdown":
                 body, found = prose.markdown(source, _mapping(cell.get("attachments")), taken)
                 headings += found
@@ -161,7 +164,7 @@ def _broke(view: CellView) -> bool:
     return view.state in {"failed", "killed"}
 
 
-def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str) -> CellView:
+def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str, budget: Budget) -> CellView:
     metadata = _mapping(cell.get("metadata"))
     about = _mapping(metadata.get("nbflow"))
     number = cell.get("execution_count")
@@ -169,7 +172,7 @@ def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str) 
         kind="code",
         anchor=f"cell-{index + 1}",
         body=prose.code(source, language),
-        outputs=outputs.show(cell.get("outputs") or ()),
+        outputs=outputs.show(cell.get("outputs") or (), budget),
         state=about.get("state") if about.get("state") in palette.STATES else None,
         count=str(number) if isinstance(number, int) else " ",
         took=_took(about),
@@ -187,6 +190,12 @@ def _took(about: Mapping[str, Any]) -> str:
             return ""
         seconds = (end - start).total_seconds()
     return duration(seconds)
+
+
+def _number(cells: list[CellView]) -> tuple[int, int]:
+    """Which of the code cells failed, from 1, and how many there are; 0 for none."""
+    code = [cell.failed for cell in cells if cell.kind == "code"]
+    return code.index(True) + 1 if True in code else 0, len(code)
 
 
 def _anchor_of(cells: list[CellView], error: Mapping[str, Any]) -> str | None:

@@ -123,6 +123,13 @@ def cut(text: str, most: int = LONGEST_VALUE) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def reached(task: Mapping[str, Any]) -> tuple[int, int]:
+    """The last code cell that a task came to, from 1, and how many it has."""
+    cells = task.get("cells") or {}
+    total = int(cells.get("total") or 0)
+    return total - int(cells.get("not_run") or 0), total
+
+
 def _group(name: str, rows: tuple[TaskView, ...], unfold: bool) -> Group:
     counts = Counter(view.state for view in rows)
     return Group(
@@ -139,7 +146,7 @@ def _reason(task: Mapping[str, Any]) -> str:
     if task.get("reused_from"):
         reason = f"result of {task['reused_from']}" + (f": {reason}" if reason else "")
     if isinstance(task.get("stopped_at"), int):
-        ended = f"ended on purpose at cell {task['stopped_at'] + 1}"
+        ended = "ended on purpose at cell {} of {}".format(*reached(task))
         reason = f"{reason}; {ended}" if reason else ended
     return cut(reason, 200)
 

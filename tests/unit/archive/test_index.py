@@ -86,7 +86,7 @@ def test_what_failed_and_why_stands_before_all_else() -> None:
     text = page(FAILED)
     (failure,) = by_class(tree(text), "failure")
     assert words(failure) == (
-        "clean ValueError in cell 7 no rows Not run because of it: load , report Open at the failed cell Notebook"
+        "clean ValueError in cell 5 of 5 no rows Not run because of it: load , report Open at the failed cell Notebook"
     )
     assert [link.get("href") for link in failure.iter("a")] == ["clean.html#failed", "clean.ipynb"]
     assert text.index('class="failure"') < text.index("<svg xmlns") < text.index('id="tasks"')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+import time
 from typing import Any
 
 import pytest
@@ -155,6 +156,25 @@ def test_too_large_forms_are_left_to_the_notebook(monkeypatch: pytest.MonkeyPatc
     assert "short form" in text
     assert "An HTML output of 103 bytes is in the notebook" in text
     assert "An image of 100 bytes is in the notebook" in shown(png="A" * 100)
+
+
+def test_a_page_reads_only_so_much_of_its_outputs() -> None:
+    budget = outputs.Budget(html=30, markdown=10)
+    table, prose = display(html="<b>12345678</b>", text="t"), display(markdown="**123**", text="t")
+    first, second, third = ("".join(show([table, prose], budget)) for _ in range(3))
+    assert "<b>12345678</b>" in first
+    assert "<strong>123</strong>" in first
+    assert "<b>12345678</b>" in second
+    assert '<pre class="stdout" tabindex="0">**123**</pre>' in second
+    assert "An HTML output of 15 bytes is in the notebook" in third
+
+
+def test_markdown_that_a_reader_would_be_slow_with_is_shown_as_it_is() -> None:
+    hostile = "\\[" * outputs.MOST_MARKDOWN
+    began = time.perf_counter()
+    text = shown(markdown=hostile)
+    assert time.perf_counter() - began < 2
+    assert text.startswith('<pre class="stdout"')
 
 
 def reported(kind: str, payload: object) -> str:

@@ -108,7 +108,7 @@ def test_the_head_tells_what_the_notebook_knows_of_itself() -> None:
 def test_the_failed_cell_stands_out_and_the_head_leads_to_it() -> None:
     root = tree(page(FAILED))
     (failure,) = by_class(root, "failure")
-    assert words(failure) == "ValueError in cell 4 no <rows> Go to the failed cell"
+    assert words(failure) == "ValueError in cell 3 of 5 no <rows> Go to the failed cell"
     assert [link.get("href") for link in failure.iter("a")] == ["#failed"]
     (target,) = by_id(root, "failed")
     (broken,) = by_class(root, "broken")
@@ -224,10 +224,10 @@ def test_a_page_is_whole_and_names_no_address() -> None:
 
 @pytest.mark.parametrize("kind", list(ErrorKind))
 def test_every_kind_of_error_has_words(kind: ErrorKind) -> None:
-    view = error_view({"kind": kind.value, "message": "m", "cell": 0, "ename": None, "signal": None}, None)
+    view = error_view({"kind": kind.value, "message": "m", "cell": 0, "ename": None, "signal": None}, None, 1, 3)
     assert view.name == ERROR_WORDS.get(kind.value, "Failed")
     assert kind is ErrorKind.EXCEPTION or kind.value in ERROR_WORDS
-    assert view.cell == "cell 1"
+    assert view.cell == "cell 1 of 3"
 
 
 def test_messages_are_plain_and_bounded() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from jinja2 import UndefinedError
@@ -61,3 +63,13 @@ def test_pages_name_their_maker() -> None:
     page = render._environment().from_string('{% from "macros.html.j2" import head %}{{ head("t") }}').render()
     assert f'content="nbflow {__version__}"' in page
     assert f'content="{render.POLICY}"'.replace("'", "&#39;") in page
+
+
+def test_importing_the_pages_imports_nothing_heavy() -> None:
+    names = "bs4 jinja2 nbconvert nbformat networkx pygments mistune bleach"
+    code = (
+        "import sys, nbflow.archive.index, nbflow.archive.page, nbflow.archive.graphs, nbflow.archive.files\n"
+        f"print([name for name in {names.split()!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -93,7 +93,8 @@ def test_a_result_of_another_run_leads_to_it() -> None:
 
 
 def test_an_end_on_purpose_is_told() -> None:
-    assert view(stopped_at=3).reason == "after extract; ended on purpose at cell 4"
+    cells = {"total": 5, "ok": 3, "failed": 0, "skipped": 0, "not_run": 2}
+    assert view(stopped_at=7, cells=cells).reason == "after extract; ended on purpose at cell 3 of 5"
 
 
 def test_a_problem_is_one_line() -> None:
