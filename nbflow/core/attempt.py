@@ -82,7 +82,8 @@ class WorkOrder:
     `notebook` and `root` are absolute paths (`root` is the working directory of the kernel), `outputs` the
     archive root, `folder` and `slug` name the place in it: `<outputs>/<folder>/<slug>.ipynb`. `params` are
     encoded by `values.encode`. `journal` is the absolute path of the attempt's journal file.
-    `sha256` is the hash of the source when the plan was made, `logical_date` an ISO 8601 instant.
+    `sha256` is the hash of the source when the plan was made, `logical_date` an ISO 8601 instant, `timezone` (IANA) the
+    zone in which pages show instants.
     """
 
     run: str
@@ -99,6 +100,7 @@ class WorkOrder:
     kernel: str | None = None
     limits: Limits = Limits()
     logical_date: str
+    timezone: str = "UTC"
     sha256: str | None = None
 
 

@@ -29,6 +29,7 @@ def work_order(state: RunState, name: str) -> WorkOrder:
         kernel=planned.kernel,
         limits=planned.limits,
         logical_date=date_instant(created.logical_date),
+        timezone=settings.timezone,
         sha256=planned.sha256,
     )
 

@@ -27,13 +27,10 @@ def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile
     _make_way(archive, order)
     place = notebook_path(order.folder, order.slug)
     notebook = archive.publish(place, dumps(document))
-    try:
-        page = _page(order, document)
-    except Exception as error:  # noqa: BLE001 - nbconvert and its filters raise anything; the notebook counts
-        reason = f"the page could not be made: {type(error).__name__}: {error}"[:500]
-        page = _substitute(order, reason)
-        notebook = archive.publish(place, dumps(_with_warning(document, reason)))
-    return notebook, archive.publish(page_path(order.folder, order.slug), page.encode("utf-8", "replace"))
+    page, fault = _page(order, document, f"{order.slug}.ipynb", "index.html")
+    if fault is not None:
+        notebook = archive.publish(place, dumps(_with_warning(document, fault)))
+    return notebook, archive.publish(page_path(order.folder, order.slug), page)
 
 
 def warm_up() -> None:
@@ -48,31 +45,51 @@ def warm_up() -> None:
 
 
 def _make_way(archive: FileArchive, order: WorkOrder) -> None:
-    """Move an earlier attempt's files aside. Which attempt it was stands in its notebook."""
+    """Move an earlier attempt's notebook aside and make its page there, with links that hold in its new folder.
+
+    Which attempt it was stands in the notebook.
+    """
     place = notebook_path(order.folder, order.slug)
     if not archive.exists(place):
         return
-    earlier = _attempt_of(archive.read(place)) or order.attempt - 1
+    document = _document(archive.read(place))
+    earlier = _attempt_of(document) or order.attempt - 1
     if earlier in {order.attempt, 0}:
         return
-    for old, suffix in ((place, ".ipynb"), (page_path(order.folder, order.slug), ".html")):
-        if archive.exists(old):
-            archive.move(old, attempt_path(order.folder, order.slug, earlier, suffix))
+    archive.move(place, attempt_path(order.folder, order.slug, earlier))
+    page, _ = _page(order, document, f"{order.slug}.{earlier}.ipynb", "../index.html")
+    archive.publish(attempt_path(order.folder, order.slug, earlier, ".html"), page)
 
 
-def _attempt_of(data: bytes) -> int | None:
+def _document(data: bytes) -> dict[str, Any]:
+    """A notebook of the archive; empty for what somebody else has put in its place."""
     try:
-        number = json.loads(data)["metadata"]["nbflow"]["attempt"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _attempt_of(document: Mapping[str, Any]) -> int | None:
+    try:
+        number = document["metadata"]["nbflow"]["attempt"]
+    except (LookupError, TypeError):
         return None
     return number if isinstance(number, int) else None
 
 
-def _page(order: WorkOrder, document: Mapping[str, Any]) -> str:
+def _page(order: WorkOrder, document: Mapping[str, Any], notebook: str, index: str) -> tuple[bytes, str | None]:
+    """The page of a notebook, and why it could not be made where it is only a substitute."""
     from nbflow.archive.page import Link, notebook_page
 
-    name = f"{order.slug}.ipynb"
-    return notebook_page(document, title=order.task, links=(Link(label=order.run, href="index.html"),), notebook=name)
+    links = (Link(label=order.run, href=index),)
+    fault = None
+    try:
+        page = notebook_page(document, title=order.task, links=links, notebook=notebook, timezone=order.timezone)
+    except Exception as error:  # noqa: BLE001 - nbconvert and its filters raise anything; the notebook counts
+        fault = f"the page could not be made: {type(error).__name__}: {error}"[:500]
+        page = _substitute(order, notebook, fault)
+    return page.encode("utf-8", "replace"), fault
 
 
 def _with_warning(document: Mapping[str, Any], text: str) -> dict[str, Any]:
@@ -81,10 +98,10 @@ def _with_warning(document: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {**document, "metadata": {**document["metadata"], "nbflow": changed}}
 
 
-def _substitute(order: WorkOrder, reason: str) -> str:
+def _substitute(order: WorkOrder, notebook: str, reason: str) -> str:
     """A page for a notebook that has none: where to find it, and why."""
     task, run, why = (html.escape(text) for text in (order.task, order.run, reason))
-    name = html.escape(f"{order.slug}.ipynb")
+    name = html.escape(notebook)
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'">\n'

@@ -1,0 +1,117 @@
+"""Publishing: the notebook before all else, whatever its page does; earlier attempts make way, once."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbflow.archive import page
+from nbflow.core.attempt import WorkOrder
+from nbflow.errors import UnreachableError
+from nbflow.worker import publish as pub
+from nbflow.worker.publish import publish
+from support.attempts import archived, notebook, order
+
+FOLDER = "sales/sales-1"
+
+
+def document(attempt: int = 1) -> dict[str, Any]:
+    found = notebook("print(1)")
+    facts = {"attempt": attempt, "state": "succeeded", "warnings": [], "error": None}
+    found["metadata"]["nbflow"] = facts
+    found["cells"][0]["metadata"]["nbflow"] = {"state": "ok"}
+    return found
+
+
+def names(one: WorkOrder) -> set[str]:
+    """Files of the run's folder."""
+    root = Path(one.outputs) / FOLDER
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_notebook_and_page(tmp_path: Path) -> None:
+    one = order(tmp_path)
+    files = publish(one, document())
+    assert [file.path for file in files] == [f"{FOLDER}/clean.ipynb", f"{FOLDER}/clean.html"]
+    assert "print" in (Path(one.outputs) / FOLDER / "clean.html").read_text("utf-8")
+    assert archived(one)["metadata"]["nbflow"]["attempt"] == 1
+
+
+def test_each_attempt_makes_way_for_the_next(tmp_path: Path) -> None:
+    for attempt in (1, 2, 3):
+        publish(order(tmp_path, attempt=attempt), document(attempt))
+    one = order(tmp_path)
+    kept = {f"attempts/clean.{attempt}.{suffix}" for attempt in (1, 2) for suffix in ("ipynb", "html")}
+    assert names(one) == {"clean.ipynb", "clean.html", *kept}
+    assert archived(one)["metadata"]["nbflow"]["attempt"] == 3
+    assert archived(one, f"{FOLDER}/attempts/clean.2.ipynb")["metadata"]["nbflow"]["attempt"] == 2
+
+
+def test_links_of_an_earlier_attempt_hold_in_its_folder(tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        publish(order(tmp_path, attempt=attempt), document(attempt))
+    folder = tmp_path / "outputs" / FOLDER
+    links = re.findall(r'href="([^"#]+)"', (folder / "attempts/clean.1.html").read_text("utf-8"))
+    assert set(links) == {"../index.html", "clean.1.ipynb", "data:,"}
+    assert set(re.findall(r'href="([^"#]+)"', (folder / "clean.html").read_text("utf-8"))) == {
+        "index.html",
+        "clean.ipynb",
+    }
+
+
+def test_publishing_again_changes_nothing(tmp_path: Path) -> None:
+    publish(order(tmp_path), document())
+    first = publish(order(tmp_path, attempt=2), document(2))
+    assert publish(order(tmp_path, attempt=2), document(2)) == first
+    assert archived(order(tmp_path), f"{FOLDER}/attempts/clean.1.ipynb")["metadata"]["nbflow"]["attempt"] == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"metadata": {"nbflow": {"attempt": "x"}}}'])
+def test_a_notebook_that_does_not_say_its_attempt_is_taken_for_the_one_before(tmp_path: Path, data: bytes) -> None:
+    publish(order(tmp_path), document())
+    place = tmp_path / "outputs" / FOLDER / "clean.ipynb"
+    place.write_bytes(data)
+    publish(order(tmp_path, attempt=2), document(2))
+    assert (place.parent / "attempts/clean.1.ipynb").read_bytes() == data
+
+
+def test_a_page_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> str:
+        raise ValueError("<no way>")
+
+    monkeypatch.setattr(page, "notebook_page", broken)
+    notebook_file, page_file = publish(order(tmp_path), document())
+    assert archived(order(tmp_path))["metadata"]["nbflow"]["warnings"] == [
+        "the page could not be made: ValueError: <no way>"
+    ]
+    assert notebook_file.size == (tmp_path / "outputs" / notebook_file.path).stat().st_size
+    text = (tmp_path / "outputs" / page_file.path).read_text("utf-8")
+    assert "&lt;no way&gt;" in text
+    assert 'href="clean.ipynb"' in text
+    assert "default-src 'none'" in text
+
+
+def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="has gone"):
+        publish(order(tmp_path, outputs=str(tmp_path / "none")), document())
+
+
+def test_the_page_cannot_take_the_notebook_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notebook is in its place before its page is begun."""
+    seen: list[dict[str, Any]] = []
+
+    def page_of(one: WorkOrder, *_: object) -> tuple[bytes, None]:
+        seen.append(archived(one))
+        return b"<html></html>", None
+
+    monkeypatch.setattr(pub, "_page", page_of)
+    publish(order(tmp_path), document())
+    assert seen == [json.loads(json.dumps(archived(order(tmp_path))))]
+
+
+def test_warming_up_makes_a_page_and_leaves_nothing() -> None:
+    pub.warm_up()
