@@ -48,6 +48,7 @@ def installed_kernels() -> list[str]:
 def find_kernel(name: str) -> KernelSpec:
     """The kernel of that name. Raises NotFoundError, naming those that are installed, where it cannot be used."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from traitlets import TraitError
 
     try:
         spec = KernelSpecManager().get_kernel_spec(name)
@@ -57,10 +58,10 @@ def find_kernel(name: str) -> KernelSpec:
             f'kernel "{name}" is not installed here (installed: {there})',
             hint='install it, or set `kernel = "..."` for the task',
         ) from error
-    except (OSError, ValueError, TypeError) as error:
-        raise NotFoundError(
-            f'the kernel.json of kernel "{name}" cannot be read: {error}', hint="install the kernel again"
-        ) from error
+    except (OSError, ValueError, TypeError, TraitError) as error:
+        raise _damaged(name, str(error)) from error
+    if not spec.argv:
+        raise _damaged(name, "it names no program")
     return KernelSpec(
         name=name,
         display_name=spec.display_name,
@@ -68,3 +69,8 @@ def find_kernel(name: str) -> KernelSpec:
         argv=tuple(spec.argv),
         interrupt_mode=spec.interrupt_mode,
     )
+
+
+def _damaged(name: str, reason: str) -> NotFoundError:
+    text = f'the kernel.json of kernel "{name}" cannot be used: {reason}'
+    return NotFoundError(text, hint="install the kernel again")

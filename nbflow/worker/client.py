@@ -15,6 +15,7 @@ from typing import Any
 import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
+from nbformat import NotebookNode
 
 from nbflow.kernels.process import Kernel
 from nbflow.worker.journal import JournalError
@@ -228,7 +229,7 @@ class JournalClient(NotebookClient):
         if index is None:
             return
         try:
-            self.process_message(message, self.nb.cells[index], index)
+            self.process_message(message, NotebookNode(outputs=[], metadata={}), index)
         except CellExecutionComplete:
             if parent in self._pending:
                 self._pending[parent].idle = True

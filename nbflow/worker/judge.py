@@ -100,7 +100,7 @@ def readable(text: str, longest: int = LONGEST_MESSAGE) -> str:
 def title(source: str) -> str:
     """How a cell is called in progress displays: the first line that says something, cut to a width."""
     for line in source.splitlines():
-        found = _CONTROL.sub(" ", line.strip().lstrip("#").strip()).strip()
+        found = _CONTROL.sub(" ", line.strip().lstrip("# ")).strip()
         if found:
             return found if len(found) <= _TITLE else found[: _TITLE - 3] + "..."
     return ""

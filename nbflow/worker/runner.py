@@ -71,7 +71,7 @@ class _Stops:
 
 
 async def run(session: Session, notebook: Any) -> Ending:
-    """Run all cells and end the kernel. `notebook` has the same cells as the session's document.
+    """Run all cells of the session's document and end the kernel. `notebook` is papermill's copy, for nbclient.
 
     Raises JournalError where the journal cannot be written; whatever else goes wrong is in the Ending.
     """

@@ -1,0 +1,30 @@
+"""How a process ended, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbflow.kernels.exits import describe_exit, last_words
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "number"),
+    [
+        (0, "exit code 0", None),
+        (3, "exit code 3", None),
+        (-9, "signal 9, SIGKILL; possibly out of memory", 9),
+        (-11, "signal 11, SIGSEGV", 11),
+        (-250, "signal 250, unknown", 250),
+    ],
+)
+def test_exits(code: int, words: str, number: int | None) -> None:
+    assert describe_exit(code) == (words, number)
+
+
+def test_last_words_are_the_end_without_colours() -> None:
+    assert last_words(b"") == ""
+    assert last_words(b"  \x1b[31mred\x1b[0m\x07\n\xff ") == "red\n\ufffd"
+    long = last_words(b"a" * 5_000 + b"z")
+    assert long.startswith("...a")
+    assert long.endswith("az")
+    assert len(long) < 2_100

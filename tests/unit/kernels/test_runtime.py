@@ -1,0 +1,92 @@
+"""The private folder of a kernel: only its owner's, short enough for a socket, gone at the end."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.errors import UnreachableError
+from nbflow.kernels import runtime
+from nbflow.kernels.runtime import RuntimeFolder, remove_left_over
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path."""
+    with tempfile.TemporaryDirectory(prefix="nbt-", dir="/tmp") as made:
+        Path(made).chmod(0o700)
+        yield Path(made)
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    """Temporary files are in a place of the test's own."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+
+
+def test_nobody_else_can_enter_and_sockets_fit() -> None:
+    folder = RuntimeFolder.create()
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert list(folder.ipython.iterdir()) == []
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(f"{folder.socket_prefix}-5")
+    folder.remove()
+    assert not folder.path.exists()
+    folder.remove()
+
+
+def test_two_never_share_one() -> None:
+    first, second = RuntimeFolder.create(), RuntimeFolder.create()
+    assert first.path != second.path
+
+
+def test_the_users_runtime_folder_comes_first(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    own = short / "run"
+    own.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own))
+    assert RuntimeFolder.create().path.parent == own
+
+
+@pytest.mark.parametrize("fault", ["open", "missing", "relative", "empty", "link"])
+def test_one_that_is_not_only_the_users_is_not_taken(monkeypatch: pytest.MonkeyPatch, short: Path, fault: str) -> None:
+    own = short / "run"
+    if fault != "missing":
+        own.mkdir(mode=0o700)
+    if fault == "open":
+        own.chmod(0o755)
+    if fault == "link":
+        (short / "link").symlink_to(own)
+    value = {"relative": "run", "empty": "", "link": str(short / "link")}.get(fault, str(own))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", value)
+    monkeypatch.chdir(short)
+    assert RuntimeFolder.create().path.parent == short
+
+
+def test_a_long_path_is_passed_over(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    long = short / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    folder = RuntimeFolder.create()
+    assert folder.path.parent == Path("/tmp")
+    folder.remove()
+
+
+def test_where_there_is_no_place_every_reason_is_told(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    monkeypatch.setattr(runtime, "_bases", lambda: [short / "none", short / ("x" * 90)])
+    with pytest.raises(UnreachableError, match=r"No such file.*too long for a socket"):
+        RuntimeFolder.create()
+
+
+def test_only_folders_of_ours_are_removed(short: Path) -> None:
+    ours, foreign = RuntimeFolder.create().path, short / "precious"
+    foreign.mkdir()
+    (short / "nbflow-link").symlink_to(foreign)
+    for path in (ours, foreign, short / "nbflow-link", short / "nbflow-none"):
+        remove_left_over(str(path))
+    assert sorted(path.name for path in short.iterdir()) == ["nbflow-link", "precious"]

@@ -1,0 +1,59 @@
+"""Installed kernels: found, or refused with the names of those that are there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbflow.errors import NotFoundError
+from nbflow.kernels.specs import KernelSpec, find_kernel, installed_kernels
+
+
+def install(folder: Path, name: str, document: Any) -> None:
+    place = folder / "kernels" / name
+    place.mkdir(parents=True)
+    text = document if isinstance(document, str) else json.dumps(document)
+    (place / "kernel.json").write_text(text)
+
+
+@pytest.fixture(autouse=True)
+def jupyter_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_the_kernel_of_this_python() -> None:
+    spec = find_kernel("python3")
+    assert spec.language == "python"
+    assert spec.runs_ipykernel
+    assert spec.interpreter == sys.executable
+    assert spec.metadata == {"name": "python3", "language": "python", "display_name": spec.display_name}
+    assert "python3" in installed_kernels()
+
+
+def test_another_one(tmp_path: Path) -> None:
+    argv = ["/usr/bin/R", "-e", "IRkernel::main()", "{connection_file}"]
+    install(tmp_path, "ir", {"argv": argv, "display_name": "R", "language": "R", "interrupt_mode": "message"})
+    assert find_kernel("ir") == KernelSpec(
+        name="ir", display_name="R", language="R", argv=tuple(argv), interrupt_mode="message"
+    )
+    assert not find_kernel("ir").runs_ipykernel
+    assert find_kernel("ir").interpreter == "/usr/bin/R"
+
+
+@pytest.mark.parametrize("name", ["none", "../python3", "with space", "é"])
+def test_one_that_is_not_there(name: str) -> None:
+    with pytest.raises(NotFoundError, match=r"is not installed here \(installed: .*python3") as caught:
+        find_kernel(name)
+    assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize("document", ["{", "[]", {"argv": "text"}, {"argv": 1, "display_name": 2}, {"argv": []}])
+def test_one_whose_file_is_damaged(tmp_path: Path, document: Any) -> None:
+    install(tmp_path, "broken", document)
+    with pytest.raises(NotFoundError, match="broken"):
+        find_kernel("broken")

@@ -1,0 +1,49 @@
+"""Whatever was started and not ended is ended: descendants, orphans, and what only a mark leads to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nbflow.kernels.environ import OWNER_MARK
+from nbflow.kernels.sweep import end_marked
+
+WORKER = """
+import subprocess, sys, time
+from nbflow.kernels.sweep import adopt_orphans, end_descendants
+adopt_orphans()
+child = "import time; print('up', flush=True); time.sleep(1000)"
+stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + child
+for text in (child, stubborn):
+    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, start_new_session=True)
+    process.stdout.readline()
+subprocess.run("setsid sleep 1000 >/dev/null 2>&1 &", shell=True)
+print(*sorted(name.split(" (pid")[0][:6] for name in end_descendants()))
+import psutil
+print(len(psutil.Process().children(recursive=True)))
+print(end_descendants())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+def test_descendants_orphans_included() -> None:
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["python python sleep", "0", "[]"], done.stderr
+
+
+def test_processes_that_bear_the_mark(tmp_path: Path) -> None:
+    journal = str(tmp_path / "journal")
+    env = {**os.environ, OWNER_MARK: journal}
+    ours = subprocess.Popen(["sleep", "1000"], env=env, start_new_session=True)
+    other = subprocess.Popen(["sleep", "1000"], env={**os.environ, OWNER_MARK: f"{journal}2"})
+    assert end_marked(journal) == [f"sleep (pid {ours.pid})"]
+    assert not psutil.pid_exists(ours.pid) or psutil.Process(ours.pid).status() == psutil.STATUS_ZOMBIE
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+    assert end_marked(journal) == []

@@ -1,0 +1,108 @@
+"""What a reply means: every kind of end has one state and one verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nbflow.core.attempt import CellState, ErrorKind, Verdict
+from nbflow.worker.judge import Judged, cut_off, judge, readable, title
+from nbflow.worker.session import Ending
+
+EXIT = {"status": "ok", "payload": [{"source": "ask_exit", "keepkernel": False}]}
+
+
+def error(ename: str, evalue: str = "") -> dict[str, Any]:
+    return {"status": "error", "ename": ename, "evalue": evalue, "traceback": []}
+
+
+def failure(judged: Judged) -> tuple[ErrorKind, str, int | None, str | None]:
+    assert judged.state is CellState.FAILED
+    assert judged.ending is not None
+    assert judged.ending.verdict is Verdict.FAILED
+    assert judged.ending.error is not None
+    found = judged.ending.error
+    return found.kind, found.message, found.cell, found.ename
+
+
+def test_a_reply_that_is_fine() -> None:
+    assert judge(3, {"status": "ok"}, may_raise=False) == Judged(state=CellState.OK)
+    assert judge(3, {"status": "ok", "payload": [{"source": "page"}, 1]}, may_raise=False).ending is None
+
+
+def test_an_exception() -> None:
+    judged = judge(3, error("ValueError", "no"), may_raise=False)
+    assert failure(judged) == (ErrorKind.EXCEPTION, "ValueError: no", 3, "ValueError")
+    assert failure(judge(3, error("KeyError"), may_raise=False))[1] == "KeyError"
+
+
+@pytest.mark.parametrize("evalue", ["", "0", "None", "False"])
+def test_an_end_on_purpose(evalue: str) -> None:
+    judged = judge(3, error("SystemExit", evalue), may_raise=False)
+    assert judged == Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=3))
+
+
+def test_exit_and_quit_end_on_purpose_too() -> None:
+    assert judge(3, EXIT, may_raise=False).ending == Ending(verdict=Verdict.SUCCEEDED, stopped_at=3)
+
+
+@pytest.mark.parametrize(
+    ("evalue", "said"), [("3", "exit code 3"), ("-1", "exit code -1"), ("no data", '"no data"'), ("True", '"True"')]
+)
+def test_an_end_with_a_fault(evalue: str, said: str) -> None:
+    kind, message, _, ename = failure(judge(3, error("SystemExit", evalue), may_raise=False))
+    assert (kind, ename) == (ErrorKind.EXITED, "SystemExit")
+    assert said in message
+
+
+def test_a_cell_that_may_raise() -> None:
+    for reply in (error("ValueError"), error("SystemExit", "3")):
+        assert judge(3, reply, may_raise=True) == Judged(state=CellState.OK)
+    calm = judge(3, {"status": "ok"}, may_raise=True)
+    assert calm.ending is None
+    assert calm.warning == "cell 3 is tagged raises-exception and did not raise"
+
+
+def test_a_failed_display_is_named_by_what_it_showed() -> None:
+    judged = judge(3, error("NoneType", "None"), may_raise=False, shown=("ZeroDivisionError", "division by zero"))
+    assert failure(judged)[1:] == ("ZeroDivisionError: division by zero", 3, "ZeroDivisionError")
+
+
+def test_a_value_that_was_refused_fails_the_cell_whatever_it_replied() -> None:
+    for reply in ({"status": "ok"}, EXIT, error("ValueError")):
+        assert failure(judge(3, reply, may_raise=True, refused="no")) == (ErrorKind.EXCEPTION, "no", 3, "OutputError")
+
+
+@pytest.mark.parametrize("reply", [{}, {"status": "aborted"}, {"status": "error"}])
+def test_a_reply_that_says_nothing_is_a_failure(reply: dict[str, Any]) -> None:
+    kind, message, _, ename = failure(judge(3, reply, may_raise=False))
+    assert kind is ErrorKind.EXCEPTION
+    assert "replied" in message
+    assert ename is None
+
+
+def test_output_that_never_ended() -> None:
+    assert failure(cut_off(3))[0] is ErrorKind.EXCEPTION
+
+
+def test_messages_are_readable() -> None:
+    assert readable("\x1b[31mred\x1b[0m\n\ttext\x00\r") == "red\n\ttext"
+    cut = readable("a" * 5_000 + "z")
+    assert len(cut) <= 2_000
+    assert cut.startswith("aaa")
+    assert cut.endswith("az")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("", ""),
+        ("\n  \n# ## Load the data\nx = 1", "Load the data"),
+        ("#\nx = 1", "x = 1"),
+        ("x" * 100, "x" * 77 + "..."),
+        ("print('\x1b[31m')", "print(' ')"),
+    ],
+)
+def test_titles(source: str, expected: str) -> None:
+    assert title(source) == expected

@@ -1,0 +1,69 @@
+"""Lines between an executor and a worker: what is sent is what arrives, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbflow.core.attempt import WorkOrder
+from nbflow.core.messages import CellDone, CellStart, Finished, Lost, Report, Started
+from nbflow.worker import protocol
+from support.strategies import instances
+
+reports = st.one_of(*(instances(kind) for kind in (Started, CellStart, CellDone, Finished, Lost)))
+
+
+@given(instances(WorkOrder), st.none() | st.text(max_size=20))
+def test_orders_arrive(order: WorkOrder, reason: str | None) -> None:
+    line = protocol.encode_order(order, recover=reason)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert protocol.decode_order(line) == (order, reason)
+
+
+@given(reports)
+def test_reports_arrive(report: Report) -> None:
+    line = protocol.encode_report(report)
+    assert line.count(b"\n") == 1
+    assert protocol.decode_report(line) == report
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_requests_to_cancel_arrive(force: bool) -> None:
+    assert protocol.decode_cancel(protocol.encode_cancel(force=force)) is force
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"{}\n",
+        b"[1]\n",
+        b'{"v":2,"report":"started","task":"t","attempt":1}\n',
+        b'{"v":1,"report":"unknown"}\n',
+        b'{"v":1,"report":["started"]}\n',
+        b'{"v":1,"report":"started"}\n',
+        b'{"v":1,"order":null}\n',
+        b'{"v":1,"cancel":{"force":1}}\n',
+        b"[" * 100_000,
+        b"\xff\n",
+    ],
+)
+def test_anything_else_is_refused(line: bytes) -> None:
+    for decode in (protocol.decode_order, protocol.decode_report, protocol.decode_cancel):
+        with pytest.raises(protocol.ProtocolError):
+            decode(line)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=5))
+def test_no_surprise_but_a_protocol_error(body: dict[str, Any]) -> None:
+    for extra in ({"report": "cell_done"}, {"order": body}, {}):
+        line = json.dumps({"v": 1, **body, **extra}).encode()
+        for decode in (protocol.decode_order, protocol.decode_report):
+            with pytest.raises(protocol.ProtocolError):
+                decode(line)

@@ -1,0 +1,202 @@
+"""What a kernel says becomes records: in order, within bounds, and judged where it is handed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbflow.core.attempt import CellState
+from nbflow.worker import journal as jr
+from nbflow.worker import recorder as rec
+from nbflow.worker.recorder import Recorder
+
+MIME = "application/vnd.nbflow.output.v1+json"
+
+
+class Kept:
+    """A journal that only keeps records."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def append(self, kind: str, **body: Any) -> None:
+        self.records.append({"type": kind, **body})
+
+    def sync_soon(self) -> None:
+        self.append("synced")
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["type"] == kind]
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def recorder(kept: Kept) -> Recorder:
+    return Recorder(kept)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that tests can reach."""
+    monkeypatch.setattr(rec, "HEAD", 10)
+    monkeypatch.setattr(rec, "TAIL", 6)
+
+
+def say(recorder: Recorder, text: str, cell: int = 0, name: str = "stdout") -> None:
+    recorder.output(cell, "stream", {"name": name, "text": text})
+
+
+class TestText:
+    def test_it_goes_to_the_journal_as_it_comes(self, kept: Kept, recorder: Recorder) -> None:
+        say(recorder, "a")
+        say(recorder, "b", name="stderr")
+        assert [record["output"]["text"] for record in kept.of("output")] == ["a", "b"]
+
+    @pytest.mark.usefixtures("small")
+    def test_a_flood_is_cut_in_its_middle(self, kept: Kept, recorder: Recorder) -> None:
+        for text in ("0123", "456789ab", "c", "defghij", "kl"):
+            say(recorder, text)
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        assert "".join(record["output"]["text"] for record in kept.of("output")) == "0123456789"
+        assert kept.of("tail") == [{"type": "tail", "cell": 0, "name": "stdout", "text": "ghijkl", "omitted": 6}]
+        kinds = [record["type"] for record in kept.records]
+        assert kinds[-3:] == ["tail", "cell_ended", "synced"]
+
+    @pytest.mark.usefixtures("small")
+    def test_nothing_is_lost_just_above_the_bound(self, kept: Kept, recorder: Recorder) -> None:
+        say(recorder, "0123456789abc")
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        assert kept.of("tail")[0]["text"] == "abc"
+        assert kept.of("tail")[0]["omitted"] == 0
+
+    @pytest.mark.usefixtures("small")
+    def test_what_comes_after_the_end_is_flushed_at_the_very_end(self, kept: Kept, recorder: Recorder) -> None:
+        say(recorder, "0123456789")
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        say(recorder, "late")
+        recorder.flush()
+        recorder.flush()
+        assert [record["text"] for record in kept.of("tail")] == ["late"]
+
+    @pytest.mark.usefixtures("small")
+    def test_clearing_makes_room_again(self, kept: Kept, recorder: Recorder) -> None:
+        say(recorder, "0123456789abc")
+        recorder.clear(0, wait=True)
+        say(recorder, "new")
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        assert kept.of("tail") == []
+        assert kept.of("output")[-1]["output"]["text"] == "new"
+        assert recorder.preview(0) == "new"
+
+    @settings(max_examples=50)
+    @given(st.lists(st.text(max_size=12), max_size=12))
+    def test_head_and_tail_are_those_of_the_text(self, texts: list[str]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rec, "HEAD", 10)
+            patch.setattr(rec, "TAIL", 6)
+            kept = Kept()
+            recorder = Recorder(kept)  # type: ignore[arg-type]
+            for text in texts:
+                say(recorder, text)
+            recorder.cell_ended(0, CellState.OK, 1.0)
+        whole = "".join(texts)
+        head = "".join(record["output"]["text"] for record in kept.of("output"))
+        (tail, omitted) = next(((one["text"], one["omitted"]) for one in kept.of("tail")), ("", 0))
+        assert head == whole[:10]
+        assert tail == whole[10:][-6:]
+        assert omitted == len(whole) - len(head) - len(tail)
+
+    def test_memory_is_bounded(self, recorder: Recorder) -> None:
+        for _ in range(300):
+            say(recorder, "x" * 10_000)
+        (flood,) = recorder._floods.values()
+        assert sum(map(len, flood.tail)) == rec.TAIL
+
+
+class TestDisplays:
+    def test_updates_of_unknown_displays_are_left_out(self, kept: Kept, recorder: Recorder) -> None:
+        recorder.update("d", {"data": {}})
+        recorder.output(0, "display_data", {"data": {"text/plain": "x"}, "metadata": {}}, "d")
+        recorder.update("d", {"data": {"text/plain": "y"}, "metadata": {}})
+        assert [record["data"] for record in kept.of("update")] == [{"text/plain": "y"}]
+
+    def test_an_error_is_remembered(self, recorder: Recorder) -> None:
+        recorder.output(0, "error", {"ename": "E", "evalue": "v", "traceback": ["t"]})
+        assert recorder.error(0) == ("E", "v")
+        assert recorder.error(1) is None
+
+    @pytest.mark.parametrize(
+        ("kind", "content"),
+        [("display_data", {"data": "text"}), ("error", {"ename": "E"}), ("execute_result", {}), ("odd", {"data": {}})],
+    )
+    def test_what_is_no_output_is_refused(self, recorder: Recorder, kind: str, content: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="is no output"):
+            recorder.output(0, kind, content)
+
+    def test_results_keep_their_number(self, kept: Kept, recorder: Recorder) -> None:
+        recorder.output(0, "execute_result", {"data": {}, "metadata": None, "execution_count": 3})
+        assert kept.of("output")[0]["output"] == {
+            "output_type": "execute_result",
+            "data": {},
+            "metadata": {},
+            "execution_count": 3,
+        }
+
+
+class TestPreview:
+    def test_it_is_the_end_without_colours(self, recorder: Recorder) -> None:
+        say(recorder, "x" * 5_000)
+        recorder.output(0, "display_data", {"data": {"text/plain": "\x1b[31mred\x1b[0m\x07"}, "metadata": {}})
+        assert recorder.preview(0).endswith("xred\n")
+        assert len(recorder.preview(0)) <= rec.PREVIEW
+        assert recorder.preview(1) == ""
+
+
+class TestValues:
+    def hand_on(self, recorder: Recorder, payload: object, cell: int = 0) -> None:
+        recorder.output(cell, "display_data", {"data": {MIME: payload}, "metadata": {}})
+
+    def test_good_ones_are_recorded(self, kept: Kept, recorder: Recorder) -> None:
+        self.hand_on(recorder, {"name": "rows", "value": 1})
+        assert kept.of("value") == [{"type": "value", "cell": 0, "name": "rows", "value": 1}]
+        assert recorder.refused(0) is None
+
+    def test_bad_ones_are_refused_where_everybody_can_see_it(self, kept: Kept, recorder: Recorder) -> None:
+        self.hand_on(recorder, {"name": "a b", "value": 1}, cell=2)
+        assert kept.of("value") == []
+        assert "is not a name" in (recorder.refused(2) or "")
+        assert "is not a name" in kept.of("output")[-1]["output"]["text"]
+
+    def test_there_are_only_so_many(self, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rec.outputs, "MOST", 2)
+        for name in ("a", "b", "a", "c"):
+            self.hand_on(recorder, {"name": name, "value": 1})
+        assert "at most 2" in (recorder.refused(0) or "")
+
+    def test_an_output_widget_does_not_swallow_them(self, kept: Kept, recorder: Recorder) -> None:
+        recorder.widget_output(0, "comm", "display_data", {"data": {MIME: {"name": "a", "value": 1}}})
+        assert [record["type"] for record in kept.records] == ["widget_output", "value"]
+
+
+def test_it_writes_a_journal(tmp_path: Path) -> None:
+    journal = jr.Journal.create(str(tmp_path / "j"))
+    recorder = Recorder(journal)
+    recorder.kernel_started(7, "/run")
+    recorder.kernel_ready({"implementation": "x", "banner": "hello", "language_info": {}})
+    recorder.cell_started(0)
+    recorder.count(0, 1)
+    recorder.warn("look")
+    recorder.cell_ended(0, CellState.SKIPPED)
+    journal.close()
+    started, ready, *_, skipped = jr.read(tmp_path / "j")
+    assert (started["pid"], started["runtime"]) == (7, "/run")
+    assert ready["info"] == {"implementation": "x", "language_info": {}}
+    assert (skipped["at"], skipped["duration"]) == (None, None)
