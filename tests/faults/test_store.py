@@ -334,9 +334,9 @@ class TestLocked:
             assert next_line(made) == "waiting"
             began = time.monotonic()
             made.send_signal(signal.SIGINT)
-            _, error = made.communicate(timeout=30)
+            _, error = made.communicate(timeout=50)
         assert error.rstrip().endswith("KeyboardInterrupt")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 40  # its patience would be 60 s
         assert holder.poll() is None
 
 

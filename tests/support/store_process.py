@@ -6,6 +6,7 @@ It says on its output what has happened, a line each, as soon as the store has a
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -186,6 +187,7 @@ WHAT: dict[str, Callable[..., None]] = {
 }
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background commands begin deaf to it
     try:
         WHAT[sys.argv[1]](*sys.argv[2:])
     except NbflowError as error:

@@ -153,6 +153,14 @@ class TestOpen:
             open_file(tmp_path / "state.db", 1.0)
         assert names(tmp_path) == []
 
+    def test_one_that_goes_away_right_after_the_look_is_not_made_anew(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("nbflow.store.file._check_file", Path.unlink)
+        with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+            open_file(path, 0.0)
+        assert names(path.parent) == []
+
 
 class TestRefused:
     def test_an_empty_file(self, path: Path) -> None:
