@@ -35,6 +35,7 @@ def run_detached(session: Session, project: Project, pipeline: str, request: Req
     log = _log_file(project, run)
     process = _start(_command(session, run, request.executor), log)
     _wait(project, run, process, log)
+    process.returncode = 0  # it outlives us: nobody will wait for it
     if session.outputs.json:
         session.out.document(project.runs.document(project.runs.find(run)), indent=None)
     else:

@@ -28,6 +28,7 @@ class Started:
         self.how = how
         self.dies = dies
         self.killed = False
+        self.returncode: int | None = None
 
     def poll(self) -> int | None:
         if self.dies:
