@@ -17,18 +17,18 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_AS_IT_IS = frozenset({type(None), bool, int, float, str})
 _DEFAULTS: dict[type, tuple[tuple[str, Any], ...]] = {}
 _READERS: dict[type, dict[str, Callable[[Any], Any]]] = {}
 
 
 def dump(value: Any, *, full: bool = False) -> Any:
     """The JSON form of a dataclass (or of anything that one may hold); `full` keeps fields at their default."""
-    if value is None or isinstance(value, (bool, int, float)):
+    kind = type(value)
+    if kind in _AS_IT_IS:
         return value
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, str):
-        return value
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
@@ -36,10 +36,10 @@ def dump(value: Any, *, full: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return [dump(item, full=full) for item in value]
     return {
-        name: dump(item, full=full)
-        for name, default in _defaults(type(value))
+        name: item if type(item) in _AS_IT_IS else dump(item, full=full)
+        for name, default in _defaults(kind)
         for item in (getattr(value, name),)
-        if full or item != default
+        if full or (item is not default and item != default)
     }
 
 

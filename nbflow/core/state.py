@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any, assert_never
 
@@ -21,6 +22,7 @@ from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.spec import EMPTY
 from nbflow.core.status import TRANSITIONS, RunStatus, TaskState
 from nbflow.core.trigger import EARLY, Tally, judge
+from nbflow.core.values import decode, plain
 
 Lane = tuple[str | None, str | None, int]
 """Tasks that wait for the same limits: (pool, base where its copies have their own `max_parallel`, slots)."""
@@ -78,8 +80,8 @@ class TaskRun:
     @property
     def cells(self) -> CellCounts:
         """The cells of the newest attempt that has ended."""
-        done = [attempt.outcome.cells for attempt in self.attempts if attempt.outcome is not None]
-        return done[-1] if done else CellCounts()
+        done = (attempt.outcome.cells for attempt in reversed(self.attempts) if attempt.outcome is not None)
+        return next(done, CellCounts())
 
 
 class RunState:
@@ -122,6 +124,11 @@ class RunState:
     def run(self) -> str:
         """The run's id."""
         return self.created.run
+
+    @cached_property
+    def shown_params(self) -> Mapping[str, Any]:
+        """The run's parameters as documents show them: they stay, so that they are made once."""
+        return {name: plain(decode(value)) for name, value in self.created.params.items()}
 
     @property
     def status(self) -> RunStatus:

@@ -52,12 +52,12 @@ def instant(at: datetime | None) -> str | None:
     """`2026-01-31T02:00:00.123Z`: UTC, milliseconds."""
     if at is None:
         return None
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def date_instant(at: datetime) -> str:
     """`2026-01-31T05:00:00Z`: UTC, seconds; for logical dates."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def readable(encoded: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def run_summary(state: RunState) -> dict[str, Any]:
         "ended": instant(state.ended_at),
         "trigger": created.trigger,
         "stopped": state.stop.mode.value if state.stop is not None else None,
-        "params": readable(created.params),
+        "params": state.shown_params,
     }
 
 

@@ -251,5 +251,5 @@ def through_json(stamped: ev.Stamped) -> ev.Stamped:
 
 
 def snapshot(state: RunState) -> dict[str, Any]:
-    """All that a state holds, but for what its projection has still to write."""
-    return {name: value for name, value in vars(state).items() if name != "touched"}
+    """All that a state holds, but for what is still to be written and what is only kept ready."""
+    return {name: value for name, value in vars(state).items() if name not in ("touched", "shown_params")}
