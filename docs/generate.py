@@ -9,13 +9,16 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import click
 
 from nbflow.cli.main import cli
-from nbflow.config.schema import schema
+from nbflow.config.schema import json_schema
 from nbflow.core import events, status
 from nbflow.project import Project
 from nbflow.request import Request
@@ -53,46 +56,60 @@ def command_line() -> str:
 
 def keys() -> str:
     """Every key of `pipelines.toml`, from its JSON Schema."""
-    whole = schema()
     parts = [
         "# Keys of `pipelines.toml`\n",
-        "The same as `nbflow schema` prints, for people. Tables with names of yours are written `[pipelines.NAME]`.\n",
+        "The same as `nbflow schema` prints, for people. `NAME` is a name of yours. A key that this version knows and",
+        "does not carry out yet is marked so; nbflow refuses it with its line. A profile may hold any of these tables.\n",
     ]
-    for title, properties in _tables(whole):
-        parts += [f"## {title}\n", "| key | type | meaning |", "|---|---|---|"]
+    for title, about, properties in _tables("", json_schema()):
         parts += [
-            f"| `{name}` | {_type(whole, one)} | {_cell(one.get('description', ''))} |" for name, one in properties
+            f"## `[{title}]`\n",
+            *([f"{_cell(about)}\n"] if about else []),
+            "| key | type | meaning |",
+            "|---|---|---|",
         ]
+        parts += [f"| `{name}` | {_type(one)} | {_cell(one.get('description', ''))} |" for name, one in properties]
         parts.append("")
     return "\n".join(parts)
 
 
-def _tables(whole: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, Mapping[str, Any]]]]]:
-    for name, one in whole["properties"].items():
-        table = _resolve(whole, one)
-        if "properties" in table:
-            yield f"`[{name}]`", list(table["properties"].items())
-    for name, one in whole.get("$defs", {}).items():
-        if "properties" in one:
-            yield one.get("title", name), list(one["properties"].items())
+def _tables(title: str, one: Mapping[str, Any]) -> Iterator[tuple[str, str, list[tuple[str, Mapping[str, Any]]]]]:
+    """Tables below a key, outermost first: their titles, what they are, and the keys that are no tables."""
+    properties = one.get("properties", {})
+    plain = [(name, part) for name, part in properties.items() if not _is_table(part)]
+    if title and plain:
+        yield title, one.get("description", ""), plain
+    for name, part in properties.items():
+        if _is_table(part) and name != "profiles":
+            path = f"{title}.{name}" if title else name
+            inner = _named(part)
+            if inner is None:
+                yield from _tables(path, part)
+            elif "properties" in inner:
+                yield from _tables(f"{path}.NAME", inner)
+            else:
+                yield path, part.get("description", ""), [("NAME", inner)]
 
 
-def _resolve(whole: Mapping[str, Any], one: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "$ref" in one:
-        found: Mapping[str, Any] = whole["$defs"][one["$ref"].rpartition("/")[2]]
-        return found
-    return one
+def _is_table(one: Mapping[str, Any]) -> bool:
+    return one.get("type") == "object" and ("properties" in one or _named(one) is not None)
 
 
-def _type(whole: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    one = _resolve(whole, one)
+def _named(one: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What each entry of a table with names of the user's is; of several forms, the one with keys."""
+    inner = one.get("additionalProperties")
+    if not isinstance(inner, dict):
+        return None
+    forms = [form for form in inner.get("anyOf", ()) if "properties" in form]
+    return forms[0] if forms else inner
+
+
+def _type(one: Mapping[str, Any]) -> str:
     if "enum" in one:
         return " \\| ".join(f"`{value}`" for value in one["enum"])
-    if "const" in one:
-        return f"`{one['const']}`"
     for several in ("anyOf", "oneOf"):
         if several in one:
-            return " or ".join(dict.fromkeys(_type(whole, part) for part in one[several]))
+            return " or ".join(dict.fromkeys(_type(part) for part in one[several]))
     kind = one.get("type", "any")
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
@@ -126,8 +143,13 @@ def event_types() -> str:
 
 
 def _hint(hint: Any) -> str:
-    text = getattr(hint, "__name__", None) if not get_args(hint) else str(hint)
-    return "`" + str(text or hint).replace("typing.", "").replace("nbflow.core.", "").replace("|", "or") + "`"
+    """A type as it looks in JSON."""
+    if get_origin(hint) is Union or isinstance(hint, UnionType):
+        return " or ".join(_hint(part) for part in get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return " \\| ".join(f"`{value}`" for value in hint)
+    names = {str: "text", int: "integer", float: "number", bool: "true or false", datetime: "instant", NoneType: "null"}
+    return names.get(hint) or ("list" if get_origin(hint) is tuple else "object")
 
 
 def _default(field: Any) -> str:
