@@ -68,7 +68,8 @@ def keys() -> str:
             "| key | type | meaning |",
             "|---|---|---|",
         ]
-        parts += [f"| `{name}` | {_type(one)} | {_cell(one.get('description', ''))} |" for name, one in properties]
+        for name, one in properties:
+            parts.append(f"| `{name}` | {_type(one)} | {_cell(one.get('description', ''))} |")
         parts.append("")
     return "\n".join(parts)
 
