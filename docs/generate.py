@@ -59,7 +59,7 @@ def keys() -> str:
     parts = [
         "# Keys of `pipelines.toml`\n",
         "The same as `nbflow schema` prints, for people. `NAME` is a name of yours. A key that this version knows and",
-        "does not carry out yet is marked so; nbflow refuses it with its line. A profile may hold any of these tables.\n",
+        "does not carry out yet is marked so; nbflow refuses it with its line. A profile may hold any of these.\n",
     ]
     for title, about, properties in _tables("", json_schema()):
         parts += [
