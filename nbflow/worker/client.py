@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
-from nbformat import NotebookNode
+from nbformat import from_dict
 
 from nbflow.kernels.process import Kernel
 from nbflow.worker.journal import JournalError
@@ -229,7 +229,7 @@ class JournalClient(NotebookClient):
         if index is None:
             return
         try:
-            self.process_message(message, NotebookNode(outputs=[], metadata={}), index)
+            self.process_message(message, from_dict({"outputs": [], "metadata": {}}), index)  # type: ignore[no-untyped-call]
         except CellExecutionComplete:
             if parent in self._pending:
                 self._pending[parent].idle = True
@@ -253,7 +253,7 @@ class JournalClient(NotebookClient):
             return
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if hooks:
-            self.recorder.widget_output(cell_index, hooks[-1].comm_id, kind, content)
+            self.recorder.captured(cell_index, kind, content, widget=hooks[-1].comm_id)
             hooks[-1].output(outs, msg, display_id, cell_index)
         else:
             self.recorder.output(cell_index, kind, content, display_id)
@@ -263,7 +263,7 @@ class JournalClient(NotebookClient):
         wait = bool(msg["content"].get("wait"))
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if hooks:
-            self.recorder.widget_clear(hooks[-1].comm_id, wait=wait)
+            self.recorder.clear(cell_index, wait=wait, widget=hooks[-1].comm_id)
             hooks[-1].clear_output(outs, msg, cell_index)
         else:
             self.recorder.clear(cell_index, wait=wait)

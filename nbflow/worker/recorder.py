@@ -122,8 +122,11 @@ class Recorder:
             shown = _output("display_data", content)
             self._journal.append("update", display=display_id, data=shown["data"], metadata=shown["metadata"])
 
-    def clear(self, index: int, *, wait: bool) -> None:
-        """A cell's outputs go; `wait`: when the next one comes."""
+    def clear(self, index: int, *, wait: bool, widget: str | None = None) -> None:
+        """A cell's outputs go, or what an Output widget has captured; `wait`: when the next one comes."""
+        if widget is not None:
+            self._journal.append("widget_clear", comm=widget, wait=wait)
+            return
         for key in [key for key in self._floods if key[0] == index]:
             del self._floods[key]
         self._previews.pop(index, None)
@@ -133,15 +136,11 @@ class Recorder:
         """A part of a widget's state."""
         self._journal.append("widget", comm=comm, state=dict(state), buffers=buffers)
 
-    def widget_output(self, index: int, comm: str, kind: str, content: Mapping[str, Any]) -> None:
+    def captured(self, index: int, kind: str, content: Mapping[str, Any], *, widget: str) -> None:
         """An output of a cell that an Output widget has captured."""
         output = _output(kind, content)
-        self._journal.append("widget_output", comm=comm, output=output)
+        self._journal.append("widget_output", comm=widget, output=output)
         self._hand_on(index, output.get("data", {}))
-
-    def widget_clear(self, comm: str, *, wait: bool) -> None:
-        """What an Output widget has captured goes."""
-        self._journal.append("widget_clear", comm=comm, wait=wait)
 
     def flush(self) -> None:
         """Write the tails of text that came after its cell had ended."""

@@ -182,7 +182,7 @@ class TestValues:
         assert "at most 2" in (recorder.refused(0) or "")
 
     def test_an_output_widget_does_not_swallow_them(self, kept: Kept, recorder: Recorder) -> None:
-        recorder.widget_output(0, "comm", "display_data", {"data": {MIME: {"name": "a", "value": 1}}})
+        recorder.captured(0, "display_data", {"data": {MIME: {"name": "a", "value": 1}}}, widget="comm")
         assert [record["type"] for record in kept.records] == ["widget_output", "value"]
 
 

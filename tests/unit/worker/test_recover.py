@@ -1,0 +1,158 @@
+"""The notebook of an attempt whose worker is dead: made of what the journal holds, once, and never made worse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbflow.core import codec
+from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
+from nbflow.kernels.environ import OWNER_MARK
+from nbflow.kernels.runtime import RuntimeFolder
+from nbflow.worker import attempt as at
+from nbflow.worker import journal as jr
+from nbflow.worker.recover import recover
+from nbflow.worker.session import Ending
+from support.attempts import archived, order, processes, states
+
+
+def begun(one: WorkOrder, *records: dict[str, Any]) -> None:
+    """The journal of a worker that died after these records."""
+    journal = jr.Journal.create(one.journal)
+    at.write_header(journal, one, at.prepare(one))
+    for record in records:
+        journal.append(record.pop("type"), **record)
+    journal.close()
+
+
+def lost(outcome: Outcome) -> str:
+    assert outcome.verdict is Verdict.FAILED
+    assert outcome.error is not None
+    assert outcome.error.kind is ErrorKind.LOST
+    return outcome.error.message
+
+
+def test_the_running_cell_was_killed_and_the_rest_is_not_run(tmp_path: Path) -> None:
+    one = order(tmp_path, "1", "2", "3")
+    output = {"output_type": "stream", "name": "stdout", "text": "so far\n"}
+    begun(
+        one,
+        {"type": "cell_started", "cell": 0, "at": jr.instant()},
+        {"type": "cell_ended", "cell": 0, "state": "ok", "at": jr.instant(), "duration": 1.0},
+        {"type": "cell_started", "cell": 1, "at": jr.instant()},
+        {"type": "output", "cell": 1, "output": output},
+    )
+    outcome = recover(one, "the power went")
+    assert lost(outcome) == "the power went"
+    assert outcome.error is not None
+    assert outcome.error.cell == 1
+    document = archived(one)
+    assert states(document) == ["ok", "killed", "not_run"]
+    assert document["cells"][1]["outputs"] == [{**output, "text": ["so far\n"]}]
+    assert document["metadata"]["nbflow"]["duration"] is None
+    assert [file.path for file in outcome.files] == ["sales/sales-1/clean.ipynb", "sales/sales-1/clean.html"]
+
+
+def test_a_second_time_nothing_changes(tmp_path: Path) -> None:
+    one = order(tmp_path, "1")
+    begun(one)
+    first = recover(one, "the first reason")
+    document = archived(one)
+    assert recover(one, "another reason") == first
+    assert archived(one) == document
+
+
+def test_an_attempt_that_had_ended_keeps_its_outcome(tmp_path: Path) -> None:
+    one = order(tmp_path)
+    begun(one)
+    journal = jr.Journal.reopen(one.journal, patience=0, evict=lambda: None)
+    at.write_ending(journal, Ending(verdict=Verdict.SUCCEEDED), 2.0)
+    journal.close()
+    outcome = recover(one, "never mind")
+    assert (outcome.verdict, outcome.duration) == (Verdict.SUCCEEDED, 2.0)
+    assert archived(one)["metadata"]["nbflow"]["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"type":"attempt","vers'])
+def test_without_a_journal_the_source_is_what_there_is(tmp_path: Path, torn: bytes) -> None:
+    one = order(tmp_path, "1", "2")
+    if torn:
+        Path(one.journal).parent.mkdir(parents=True)
+        Path(one.journal).write_bytes(torn)
+    assert lost(recover(one, "never begun")) == "never begun"
+    assert states(archived(one)) == ["not_run", "not_run"]
+
+
+def test_what_was_left_behind_is_ended_and_removed(tmp_path: Path) -> None:
+    one = order(tmp_path, "1")
+    runtime = RuntimeFolder.create()
+    begun(one, {"type": "kernel_started", "pid": 1, "runtime": str(runtime.path)})
+    left = subprocess.Popen(["sleep", "1000"], env={**os.environ, OWNER_MARK: one.journal}, start_new_session=True)
+    recover(one, "killed")
+    left.wait(10)
+    assert not processes(one)
+    assert not runtime.path.exists()
+    (warning,) = archived(one)["metadata"]["nbflow"]["warnings"]
+    assert f"sleep (pid {left.pid})" in warning
+
+
+def test_a_worker_that_does_not_let_go_is_killed(tmp_path: Path) -> None:
+    one = order(tmp_path, "1")
+    holder = (
+        "import json, sys, time\n"
+        "from nbflow.core import codec\n"
+        "from nbflow.core.attempt import WorkOrder\n"
+        "from nbflow.worker import attempt as at, journal as jr\n"
+        "one = codec.load(WorkOrder, json.loads(sys.argv[1]))\n"
+        "journal = jr.Journal.create(one.journal)\n"
+        "at.write_header(journal, one, at.prepare(one))\n"
+        "print('held', flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    argv = [sys.executable, "-c", holder, json.dumps(codec.dump(one))]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert output.readline() == b"held\n"
+    assert lost(recover(one, "it hangs", patience=0.3)) == "it hangs"
+    assert process.wait(10) == -signal.SIGKILL
+
+
+def test_a_worker_is_only_killed_where_it_is_still_the_same_process(tmp_path: Path) -> None:
+    one = order(tmp_path, "1")
+    bystander = subprocess.Popen(["sleep", "1000"])
+    held = jr.Journal.create(one.journal)
+    at.write_header(held, one, at.prepare(one))
+    header = json.loads(Path(one.journal).read_text())
+    header["worker"] = {"pid": bystander.pid, "started": at.process_start(bystander.pid) - 100}
+    Path(one.journal).write_text(json.dumps(header) + "\n")
+    assert "still in use" in lost(recover(one, "it hangs", patience=0.1))
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+    held.close()
+
+
+@pytest.mark.parametrize("line", [b'{"type":"attempt","version":99}\n', b'{"type":"ended"}\n'])
+def test_a_journal_of_another_version_is_left_alone(tmp_path: Path, line: bytes) -> None:
+    one = order(tmp_path, "1")
+    Path(one.journal).parent.mkdir(parents=True)
+    Path(one.journal).write_bytes(line)
+    assert "its notebook cannot be made: the journal does not begin" in lost(recover(one, "old"))
+    assert Path(one.journal).read_bytes() == line
+
+
+def test_an_archive_that_cannot_be_written(tmp_path: Path) -> None:
+    one = order(tmp_path, "1", outputs=str(tmp_path / "none"), journal=str(tmp_path / "kept/journal"))
+    begun(one)
+    outcome = recover(one, "the disk is gone")
+    assert outcome.error is not None
+    assert outcome.error.kind is ErrorKind.ARCHIVE
+    assert outcome.files == ()
