@@ -162,11 +162,11 @@ class Oracle:
         if task is None or report.task not in self.running or task.attempts != report.attempt:
             return events
         if isinstance(report, msg.Started):
-            return self._take(events, 0 if task.started else 1, ev.AttemptStarted, report)
+            return self._take(events, 0 if task.started else 1, "attempt_started", report)
         if isinstance(report, msg.CellStart | msg.CellDone):
-            kind = ev.CellStarted if isinstance(report, msg.CellStart) else ev.CellEnded
+            kind = "cell_started" if isinstance(report, msg.CellStart) else "cell_ended"
             return self._take(events, 1, kind, report)
-        rest = self._take(events, 2, ev.AttemptEnded, report)
+        rest = self._take(events, 2, "attempt_ended", report)
         recorded = events[0].event
         if isinstance(recorded, ev.AttemptEnded):
             self._same_outcome(report, recorded.outcome)
@@ -184,13 +184,13 @@ class Oracle:
         self._must(recorded.error is not None and recorded.error.kind == kind, f"it failed by {recorded.error}")
 
     def _take(
-        self, events: list[ev.Stamped], count: int, kind: type[ev.Event] | None = None, report: Any = None
+        self, events: list[ev.Stamped], count: int, kind: str | None = None, report: Any = None
     ) -> list[ev.Stamped]:
         if len(events) < count:
             raise Wrong(f"{report or 'a message'} was not answered")
         if kind is not None and count:
             head: Any = events[0].event
-            same = isinstance(head, kind) and (head.task, head.attempt) == (report.task, report.attempt)
+            same = ev.type_of(head) == kind and (head.task, head.attempt) == (report.task, report.attempt)
             self._must(same, f"{report} was answered with {head}")
         for stamped in events[:count]:
             self._feed(stamped)

@@ -274,8 +274,8 @@ class TestReports:
 
 
 class TestStop:
-    def story(self, **settings: float) -> Story:
-        story = Story(planned("a"), planned("b", "a"), planned("c", retry=ONCE), planned("d"), **settings)
+    def story(self) -> Story:
+        story = Story(planned("a"), planned("b", "a"), planned("c", retry=ONCE), planned("d"))
         story.send("start", at=0)
         return story
 

@@ -37,7 +37,8 @@ def airflow(rule: str, states: tuple[str, ...]) -> TaskState:
             return BLOCK if some & BAD else RUN
         case "none_skipped":
             return SKIP if K in some else RUN
-    raise AssertionError(rule)
+        case _:
+            raise AssertionError(rule)
 
 
 def tally(states: tuple[str, ...], waiting: int = 0) -> Tally:

@@ -166,7 +166,7 @@ class TestEvents:
 
     def test_values_are_readable_and_instants_in_milliseconds(self) -> None:
         day = {"day": encode(date(2026, 1, 31))}
-        events = [
+        events: list[ev.Event] = [
             ev.TaskQueued(task="a", reason="x", params=day),
             ev.TaskReused(task="a", reason="x", reused_from="old", outputs=day),
             ev.AttemptEnded(task="a", attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, outputs=day)),

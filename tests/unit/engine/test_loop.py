@@ -156,6 +156,8 @@ class TestRequests:
                         bench.store.post(RUN, self.cancel)
                 case ["kill_requested", *_]:
                     bench.engine.post(parse_message("stopped a/1"))
+                case _:
+                    pass
 
         bench.on_event = print_on
         assert bench.engine.run([START]).status == "cancelled"
