@@ -107,6 +107,12 @@ class TestIndexes:
         assert "SCAN runs USING INDEX runs_by_time" in self.plan(connection, "read_runs")
         assert "SEARCH runs USING INDEX runs_by_pipeline (pipeline=?)" in self.plan(connection, "read_runs_of_pipeline")
 
+    @pytest.mark.parametrize("index", ["runs_by_time", "runs_by_pipeline"])
+    def test_what_a_list_is_filtered_by_stands_in_its_index(self, connection: sqlite3.Connection, index: str) -> None:
+        """So that rows, with their documents, are read only where they are shown."""
+        columns = {row[2] for row in connection.execute(f"PRAGMA index_info({index})")}
+        assert {"created", "run", "state"} <= columns
+
     def test_a_success_is_looked_for_run_by_run_from_the_newest(self, connection: sqlite3.Connection) -> None:
         plan = self.plan(connection, "read_last_success")
         assert "SEARCH runs USING COVERING INDEX runs_by_pipeline (pipeline=?)" in plan
