@@ -59,6 +59,14 @@ class _Flood:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Name and text of the last error that a cell showed; why a value that it wanted to hand on was refused."""
+
+    shown: tuple[str, str] | None = None
+    refused: str | None = None
+
+
 class Recorder:
     """Writes what happens in an attempt to its journal. Raises JournalError where that fails."""
 
@@ -151,13 +159,9 @@ class Recorder:
         """The end of a cell's text, without colours and control characters."""
         return _CONTROL.sub("", self._previews.get(index, ""))
 
-    def error(self, index: int) -> tuple[str, str] | None:
-        """Name and text of the last error that a cell showed."""
-        return self._errors.get(index)
-
-    def refused(self, index: int) -> str | None:
-        """Why a value that a cell wanted to hand on was refused, if one was."""
-        return self._refused.get(index)
+    def faults(self, index: int) -> Faults:
+        """What has gone wrong in a cell as far as its output tells."""
+        return Faults(shown=self._errors.get(index), refused=self._refused.get(index))
 
     def _text(self, index: int, name: str, text: str) -> None:
         flood = self._floods.setdefault((index, name), _Flood())

@@ -207,8 +207,8 @@ class _Run:
         index = pending.index
         if pending.cut:
             return judge.cut_off(index)
-        shown, refused = self.recorder.error(index), self.recorder.refused(index)
-        return judge.judge(index, pending.reply or {}, may_raise=may_raise, shown=shown, refused=refused)
+        faults = self.recorder.faults(index)
+        return judge.judge(index, pending.reply or {}, may_raise=may_raise, shown=faults.shown, refused=faults.refused)
 
     async def _wait(self, done: asyncio.Future[Any], limit: Limit | None) -> _Cause:
         """Wait for `done`, or for whatever makes the wait useless. Raises what broke the journal."""

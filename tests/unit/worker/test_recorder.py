@@ -130,8 +130,8 @@ class TestDisplays:
 
     def test_an_error_is_remembered(self, recorder: Recorder) -> None:
         recorder.output(0, "error", {"ename": "E", "evalue": "v", "traceback": ["t"]})
-        assert recorder.error(0) == ("E", "v")
-        assert recorder.error(1) is None
+        assert recorder.faults(0).shown == ("E", "v")
+        assert recorder.faults(1).shown is None
 
     @pytest.mark.parametrize(
         ("kind", "content"),
@@ -167,19 +167,19 @@ class TestValues:
     def test_good_ones_are_recorded(self, kept: Kept, recorder: Recorder) -> None:
         self.hand_on(recorder, {"name": "rows", "value": 1})
         assert kept.of("value") == [{"type": "value", "cell": 0, "name": "rows", "value": 1}]
-        assert recorder.refused(0) is None
+        assert recorder.faults(0).refused is None
 
     def test_bad_ones_are_refused_where_everybody_can_see_it(self, kept: Kept, recorder: Recorder) -> None:
         self.hand_on(recorder, {"name": "a b", "value": 1}, cell=2)
         assert kept.of("value") == []
-        assert "is not a name" in (recorder.refused(2) or "")
+        assert "is not a name" in (recorder.faults(2).refused or "")
         assert "is not a name" in kept.of("output")[-1]["output"]["text"]
 
     def test_there_are_only_so_many(self, recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rec.outputs, "MOST", 2)
         for name in ("a", "b", "a", "c"):
             self.hand_on(recorder, {"name": name, "value": 1})
-        assert "at most 2" in (recorder.refused(0) or "")
+        assert "at most 2" in (recorder.faults(0).refused or "")
 
     def test_an_output_widget_does_not_swallow_them(self, kept: Kept, recorder: Recorder) -> None:
         recorder.captured(0, "display_data", {"data": {MIME: {"name": "a", "value": 1}}}, widget="comm")
