@@ -6,8 +6,8 @@ Heavy imports are inside methods, so that looking at a project costs little.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nbflow.core.spec import Pipeline, ProjectSpec
-from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem
+from nbflow.errors import ConfigError, ConflictError, NbflowError, NotFoundError, Problem
 
 if TYPE_CHECKING:
     from nbflow.archive.files import FileArchive
@@ -90,7 +90,7 @@ class Project:
         from nbflow.engine.owner import is_alive
         from nbflow.runs import Runs
 
-        return Runs(self._store(create=False), is_alive)
+        return Runs(self._store, is_alive)
 
     def validate(self) -> list[Problem]:
         """Everything that is wrong with the file and its notebooks; warnings are marked as such."""
@@ -107,7 +107,7 @@ class Project:
         """
         created = self._make(self.pipeline(pipeline), request)
         self._archive.check()
-        _record(created, self._store(create=True))
+        _record(created, self._store)
         return created.run
 
     def run(
@@ -154,7 +154,7 @@ class Project:
         from nbflow.engine.recovery import recover
 
         self._archive.check()
-        store, owner = self._store(create=True), this_process()
+        store, owner = self._store, this_process()
         ports = self._ports(store, executor, listeners, self._seal)
         row = self.runs.find(run)
         if row.owner is not None and is_alive(row.owner):
@@ -164,14 +164,13 @@ class Project:
         if resume and row.state == RunStatus.SUCCEEDED:
             return self.runs.document(row)
         fence = store.claim(row.run, owner, is_alive)
-        try:
+        with _released(store, row.run, fence):
             state = self.runs.state(row)
+            if state.ended_at is not None:
+                store.take(row.run)  # what was asked of the run as it ended is not meant for its new life
             again: list[Message] = [Resume()] if resume else []
-            return _carry_out(
-                state, fence, [*recover(state, ports.executor), *again, Start(owner=owner)], ports, attach
-            )
-        finally:
-            store.release(row.run, fence)
+            first = [*recover(state, ports.executor), *again, Start(owner=owner)]
+            return _carry_out(state, fence, first, ports, attach)
 
     def test(
         self,
@@ -215,7 +214,7 @@ class Project:
         state = self.runs.state_of(row)
         if state not in ("queued", "running"):
             raise ConflictError(f"run {row.run} is not going on: it is {state}")
-        self._store(create=True).post(row.run, Cancel(mode=StopMode.CANCEL, by=by, force=force))
+        self._store.post(row.run, Cancel(mode=StopMode.CANCEL, by=by, force=force))
         return row.run
 
     def seal(self, run: str) -> Path:
@@ -246,17 +245,13 @@ class Project:
 
         return FileArchive(Path(self.spec.outputs))
 
-    def _store(self, *, create: bool) -> Store:
-        """The project's store; where there is none yet and nothing is to be written, an empty one."""
+    @property
+    def _store(self) -> Store:
+        """The project's store; its file is made with the first run."""
         if self._opened is None:
-            path = Path(self.spec.state)
-            if not create and not path.exists():
-                from nbflow.store.memory import MemoryStore
-
-                return MemoryStore()
             from nbflow.store.sqlite import SqliteStore
 
-            self._opened = SqliteStore(path)
+            self._opened = SqliteStore(Path(self.spec.state), create=False)
         return self._opened
 
     def _make(self, pipeline: Pipeline, request: Request | None) -> RunCreated:
@@ -298,6 +293,18 @@ class Project:
             Path(journal).unlink(missing_ok=True)
         with suppress(OSError):  # what is left in it belongs to notebooks that could not be archived
             Path(state.created.settings.journals).rmdir()
+
+
+@contextmanager
+def _released(store: Store, run: str, fence: int) -> Iterator[None]:
+    """Give a run back at the end; a store that fails then as well does not hide what went wrong first."""
+    try:
+        yield
+    except BaseException:
+        with suppress(NbflowError):
+            store.release(run, fence)
+        raise
+    store.release(run, fence)
 
 
 def _carry_out(

@@ -13,7 +13,7 @@ import nbflow
 from nbflow import plugins
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.events import Stamped, type_of
-from nbflow.core.messages import Finished, Report, Started
+from nbflow.core.messages import Cancel, Finished, Report, Started, StopMode
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
 from nbflow.project import Project
 from nbflow.request import Request
@@ -196,7 +196,7 @@ def test_an_archive_that_cannot_be_written_is_found_before_anything_runs(
 def test_a_run_of_another_living_process_is_left_alone(project: Project, executor: type[Answering]) -> None:
     executor.failing = {"report"}
     failed = project.run("sales")
-    project._store(create=True).claim(failed.run, "elsewhere:1:1", lambda _: False)
+    project._store.claim(failed.run, "elsewhere:1:1", lambda _: False)
     with pytest.raises(ConflictError, match="process 1 on elsewhere"):
         project.execute(failed.run, resume=True)
 
@@ -208,6 +208,33 @@ def test_cancel_asks_only_those_that_run(project: Project) -> None:
     waiting = project.create("sales")
     assert project.cancel(waiting, by="me") == waiting
     assert project.runs.find(waiting).state == "queued"
+
+
+def test_a_request_to_stop_that_came_too_late_does_not_stop_the_resumed_run(
+    project: Project, executor: type[Answering]
+) -> None:
+    executor.failing = {"report"}
+    failed = project.run("sales")
+    project._store.post(failed.run, Cancel(mode=StopMode.CANCEL, by="somebody"))
+    executor.failing = set()
+    assert project.execute(failed.run, resume=True).state == "succeeded"
+    assert project._store.take(failed.run) == []
+
+
+def test_a_store_that_fails_twice_tells_the_first_fault(
+    project: Project, executor: type[Answering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(what: str) -> Callable[..., None]:
+        def fail(*_: object) -> None:
+            raise UnreachableError(what)
+
+        return fail
+
+    run = project.create("sales")
+    monkeypatch.setattr(project._store, "append", broken("the disk is full"))
+    monkeypatch.setattr(project._store, "release", broken("the store is closed"))
+    with pytest.raises(UnreachableError, match="the disk is full"):
+        project.execute(run)
 
 
 def test_a_report_of_a_run_that_ended(project: Project, file: Path) -> None:
