@@ -38,16 +38,26 @@ _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
 
 @dataclass(slots=True)
 class Pending:
-    """A cell that has been sent. `settled` is done when its reply and all its output are there, or it is hopeless."""
+    """A cell that has been sent. Belongs to the running event loop.
+
+    `running` is done when the kernel is at it, `settled` when its reply and all its output are there, or it is hopeless.
+    """
 
     index: int
-    settled: asyncio.Future[None]
+    running: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    settled: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     reply: Mapping[str, Any] | None = None
     idle: bool = False
     cut: bool = False
     watcher: asyncio.Task[None] | None = None
 
+    def run(self) -> None:
+        """The kernel is at it."""
+        if not self.running.done():
+            self.running.set_result(None)
+
     def settle(self) -> None:
+        """There is nothing more to wait for."""
         if not self.settled.done():
             self.settled.set_result(None)
 
@@ -108,7 +118,7 @@ class JournalClient(NotebookClient):
 
     def begin(self, index: int, cell: Mapping[str, Any]) -> Pending:
         """Send a cell. Its outcome is in the returned object once that is settled."""
-        pending = Pending(index, asyncio.get_running_loop().create_future())
+        pending = Pending(index)
         message = self.kc.execute(
             cell["source"], store_history=True, allow_stdin=False, stop_on_error=not has_tag(cell, RAISES)
         )
@@ -228,6 +238,8 @@ class JournalClient(NotebookClient):
             index = self._traffic.last  # said by nobody's request: threads, exit handlers
         if index is None:
             return
+        if kind != "status" and parent in self._pending:
+            self._pending[parent].run()
         try:
             self.process_message(message, from_dict({"outputs": [], "metadata": {}}), index)  # type: ignore[no-untyped-call]
         except CellExecutionComplete:

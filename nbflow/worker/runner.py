@@ -30,6 +30,8 @@ from nbflow.worker.session import Ending, Limit, Session
 
 _TERMINATED = 2.0
 """Seconds that a kernel gets to end after SIGTERM, and after SIGKILL."""
+_SENT = 1.0
+"""Seconds for a cell that was sent to reach its kernel."""
 _LIMIT_GRACE = 5.0
 """Seconds that a cell gets at most to end after it was interrupted at a limit of time."""
 _ORPHAN_GRACE = 2.0
@@ -229,8 +231,11 @@ class _Run:
     async def _bring_down(self, pending: Pending, grace: float) -> bool:
         """End a running cell: interrupt it, then terminate, then kill its kernel. True where it ended by itself."""
         if not self.stops.forced.done():
+            # A kernel that is not yet at the cell would not feel the interrupt.
+            over: set[asyncio.Future[Any]] = {pending.settled, self.kernel.exited, self.stops.forced}
+            await self._any({pending.running, *over}, min(grace, _SENT))
             await self.kernel.interrupt()
-            await self._any({pending.settled, self.kernel.exited, self.stops.forced}, grace)
+            await self._any(over, grace)
         if not pending.settled.done():
             await self._kill()
         return pending.settled.done()

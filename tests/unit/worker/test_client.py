@@ -106,6 +106,18 @@ def test_an_idle_that_never_comes_is_waited_for_as_long_as_there_is_output(monke
     talk(conversation)
 
 
+def test_a_cell_runs_once_the_kernel_says_more_than_that_it_is_busy() -> None:
+    async def conversation(one: Talk) -> None:
+        pending = one.begin(0)
+        one.hear("status", execution_state="busy")
+        assert not pending.running.done()
+        one.hear("execute_input", code="x", execution_count=1)
+        one.hear("stream", name="stdout", text="on")
+        assert pending.running.done()
+
+    talk(conversation)
+
+
 def test_output_belongs_to_the_cell_that_asked_for_it() -> None:
     async def conversation(one: Talk) -> None:
         one.hear("stream", "m1", name="stdout", text="before any cell")

@@ -88,7 +88,8 @@ class Client:
         self.is_ready = True
 
     def begin(self, index: int, cell: Any) -> Pending:
-        pending = self.kernel.running = Pending(index, asyncio.get_running_loop().create_future())
+        pending = self.kernel.running = Pending(index)
+        pending.run()
         asyncio.get_running_loop().call_soon(self.kernel.cells[self.sent], self.kernel, pending)
         self.sent += 1
         return pending
@@ -386,7 +387,7 @@ def test_a_journal_that_breaks_ends_it_and_the_kernel(
     def begin(self: Client, index: int, cell: Any) -> Pending:
         self.broken.set_exception(UnreachableError("the disk is full"))
         kernels.append(self.kernel)
-        return Pending(index, asyncio.get_running_loop().create_future())
+        return Pending(index)
 
     kernels: list[Kernel] = []
     monkeypatch.setattr(Client, "begin", begin)
@@ -394,3 +395,23 @@ def test_a_journal_that_breaks_ends_it_and_the_kernel(
         play(ok)
     assert kernels[0].calls == ["close"]
     assert not kernels[0].runtime.path.exists()
+
+
+def test_an_interrupt_waits_until_the_kernel_can_feel_it(
+    play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(self: Client, index: int, cell: Any) -> Pending:
+        pending = self.kernel.running = Pending(index)
+        control.request(Stop(cause=StopCause.CANCELLED))
+        asyncio.get_running_loop().call_later(0.1, running, self.kernel, pending)
+        return pending
+
+    def running(kernel: Kernel, pending: Pending) -> None:
+        kernel.calls.append("running")
+        pending.run()
+
+    control = Control()
+    monkeypatch.setattr(Client, "begin", begin)
+    played = play(ok, control=control, on_interrupt=error("KeyboardInterrupt"), grace=5.0)
+    assert played.kernel.calls[:2] == ["running", "interrupt"]
+    assert played.states == ["failed"]
