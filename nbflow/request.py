@@ -15,8 +15,9 @@ from nbflow.core.events import RunCreated, Settings
 from nbflow.core.expr import references
 from nbflow.core.ids import run_id
 from nbflow.core.params import parse_text, resolve
-from nbflow.core.plan import Past, Plan, Source, make_plan, task_references
+from nbflow.core.plan import Plan, Source, make_plan, task_references
 from nbflow.core.resolve import run_scope
+from nbflow.core.rows import Past
 from nbflow.core.selection import Facts, Previous, select
 from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
 from nbflow.core.values import encode

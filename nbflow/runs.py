@@ -6,17 +6,18 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbflow.core.events import RunResumed, Stamped
-from nbflow.core.plan import Past
-from nbflow.core.ports import Store
-from nbflow.core.selection import Previous
-from nbflow.core.state import RunState, fold
 from nbflow.core.status import RunStatus, TaskState
-from nbflow.core.views import RunRow, run_document
 from nbflow.errors import NotFoundError, UsageError
-from nbflow.results import RunResult
+
+if TYPE_CHECKING:
+    from nbflow.core.events import Stamped
+    from nbflow.core.ports import Store
+    from nbflow.core.rows import Past, RunRow
+    from nbflow.core.selection import Previous
+    from nbflow.core.state import RunState
+    from nbflow.results import RunResult
 
 MANY = 10_000
 """Runs that a look-up by suffix goes through."""
@@ -59,10 +60,15 @@ class Runs:
 
     def document(self, row: RunRow) -> RunResult:
         """The run document."""
+        from nbflow.core.views import run_document
+        from nbflow.results import RunResult
+
         return RunResult({**run_document(self.state(row)), "state": self.state_of(row)})
 
     def state(self, row: RunRow) -> RunState:
         """The run, folded from its events."""
+        from nbflow.core.state import fold
+
         return fold(self.store.events(row.run))
 
     def events(self, row: RunRow, after: int = 0) -> Iterator[Stamped]:
@@ -88,6 +94,7 @@ class Runs:
     def resumed(self, row: RunRow, now: datetime) -> tuple[str, ...]:
         """The tasks that `resume` would give another chance, were it called now. Changes nothing."""
         from nbflow.core.decide import step
+        from nbflow.core.events import RunResumed
         from nbflow.core.messages import Lost, Resume
 
         state = self.state(row)
@@ -101,6 +108,8 @@ class Runs:
 
     def previous(self, pipeline: str) -> Previous | None:
         """The newest run of a pipeline, by declared task."""
+        from nbflow.core.selection import Previous
+
         rows = self.store.runs(pipeline=pipeline, limit=1)
         if not rows:
             return None

@@ -16,8 +16,8 @@ from nbflow.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
+    from nbflow.core.rows import RunRow
     from nbflow.core.state import RunState
-    from nbflow.core.views import RunRow
     from nbflow.project import Project
     from nbflow.runs import Runs
 

@@ -14,6 +14,7 @@ from typing import Any
 from nbflow.core import graph
 from nbflow.core.expr import parse_expression, references
 from nbflow.core.params import expand_matrix
+from nbflow.core.rows import Past
 from nbflow.core.spec import EMPTY, Limits, Pipeline, RetryPolicy, RunIf, Task
 from nbflow.core.values import encode
 from nbflow.errors import UsageError
@@ -79,14 +80,6 @@ class Source:
 
     accepts: tuple[str, ...] = ()
     sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """The newest success of a task: the run it happened in, and what it gave (encoded)."""
-
-    run: str
-    outputs: Mapping[str, Any]
 
 
 def make_plan(

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from nbflow.core.attempt import ArchivedFile, Outcome, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel, Report
-from nbflow.core.plan import Past
-from nbflow.core.views import Projection, RunRow
+from nbflow.core.rows import Past, Projection, RunRow
 
 
 class Clock(Protocol):

@@ -166,7 +166,9 @@ class _Pipeline:
                     yield from _literal_faults((*key, str(index)), axis, one, language)
             elif axis not in read:
                 message = "neither the notebook nor an expression of the task reads this axis: its copies do the same"
-                hint = f"declare `{axis}` in the notebook's parameters cell, or read {{{{ matrix.{axis} }}}} in `params`"
+                hint = (
+                    f"declare `{axis}` in the notebook's parameters cell, or read {{{{ matrix.{axis} }}}} in `params`"
+                )
                 yield Fault(key=key, message=message, hint=hint, warning=True, on_key=True)
 
     def _run_param(self, param: Param, declared: Declared, notebook: str) -> Iterator[Fault]:

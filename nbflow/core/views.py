@@ -6,7 +6,6 @@ Values are shown readably here (`values.plain`); a document is for reading, neve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,38 +13,13 @@ from nbflow.core import codec
 from nbflow.core import events as ev
 from nbflow.core.attempt import Outcome
 from nbflow.core.plan import Plan
+from nbflow.core.rows import Projection, RunRow
 from nbflow.core.state import RunState, TaskRun
 from nbflow.core.status import TaskState
 from nbflow.core.values import decode, plain
 
 RUN_SCHEMA = "nbflow.run/1"
 RUNS_SCHEMA = "nbflow.runs/1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """One run as the store lists it. `document` is the run document without its tasks; `owner` is who has it."""
-
-    run: str
-    pipeline: str
-    state: str
-    created: datetime
-    document: Mapping[str, Any]
-    owner: str | None = None
-    fence: int = 0
-    seq: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Projection:
-    """What the store keeps beside events: the run's row and the task documents that changed, by plan position.
-
-    `outputs` holds, by the same positions, the encoded outputs of tasks that succeeded.
-    """
-
-    row: RunRow
-    tasks: Mapping[int, Mapping[str, Any]]
-    outputs: Mapping[int, Mapping[str, Any]]
 
 
 def instant(at: datetime | None) -> str | None:

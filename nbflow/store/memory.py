@@ -9,8 +9,7 @@ from typing import Any
 
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel
-from nbflow.core.plan import Past
-from nbflow.core.views import Projection, RunRow
+from nbflow.core.rows import Past, Projection, RunRow
 from nbflow.store import refusals
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nbflow.core.events import Stamped
-from nbflow.core.views import Projection, RunRow
 from nbflow.errors import ConflictError
+
+if TYPE_CHECKING:
+    from nbflow.core.events import Stamped
+    from nbflow.core.rows import Projection, RunRow
 
 
 def check_batch(events: Sequence[Stamped], projection: Projection) -> int:

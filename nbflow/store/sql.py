@@ -1,4 +1,7 @@
-"""Named SQL statements from `queries.sql`, and rows to and from the core's values. Must not know a database driver."""
+"""Named SQL statements from `queries.sql`, and rows to and from the core's values. Must not know a database driver.
+
+What events are is imported where one is read or kept: listing runs does without.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbflow.core import codec
-from nbflow.core import events as ev
-from nbflow.core.messages import Cancel
-from nbflow.core.plan import Past
-from nbflow.core.views import Projection, RunRow
+from nbflow.core.rows import Past, RunRow
+
+if TYPE_CHECKING:
+    from nbflow.core.events import Stamped
+    from nbflow.core.messages import Cancel
+    from nbflow.core.rows import Projection
 
 
 @cache
@@ -25,8 +29,10 @@ def statements() -> dict[str, str]:
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def event_values(stamped: ev.Stamped) -> dict[str, Any]:
+def event_values(stamped: Stamped) -> dict[str, Any]:
     """What `add_event` binds."""
+    from nbflow.core import events as ev
+
     return {
         "run": stamped.run,
         "seq": stamped.seq,
@@ -36,8 +42,10 @@ def event_values(stamped: ev.Stamped) -> dict[str, Any]:
     }
 
 
-def event_of(row: Sequence[Any]) -> ev.Stamped:
+def event_of(row: Sequence[Any]) -> Stamped:
     """An event from a row of `read_events`."""
+    from nbflow.core import events as ev
+
     run, seq, at, kind, body = row
     return ev.Stamped(run=run, seq=seq, at=datetime.fromisoformat(at), event=ev.load(kind, json.loads(body)))
 
@@ -98,11 +106,16 @@ def past_of(row: Sequence[Any]) -> Past:
 
 def request_text(request: Cancel) -> str:
     """A request as it is stored."""
+    from nbflow.core import codec
+
     return to_json(codec.dump(request))
 
 
 def request_of(row: Sequence[Any]) -> Cancel:
     """A request from a row of `read_requests`."""
+    from nbflow.core import codec
+    from nbflow.core.messages import Cancel
+
     return codec.load(Cancel, json.loads(row[0]))
 
 

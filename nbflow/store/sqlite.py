@@ -7,15 +7,16 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbflow.core.events import Stamped
-from nbflow.core.messages import Cancel
-from nbflow.core.plan import Past
-from nbflow.core.views import Projection, RunRow
 from nbflow.errors import UnreachableError
 from nbflow.store import refusals, sql
 from nbflow.store.database import Database
+
+if TYPE_CHECKING:
+    from nbflow.core.events import Stamped
+    from nbflow.core.messages import Cancel
+    from nbflow.core.rows import Past, Projection, RunRow
 
 BUSY_SECONDS = 60.0
 """How long a call waits for another writer before it gives up."""

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
 from nbflow.core.attempt import CellState, Outcome, Verdict
-from nbflow.core.plan import Action, Past
+from nbflow.core.plan import Action
 from nbflow.core.ports import Store
+from nbflow.core.rows import Past
 from nbflow.core.state import fold
 from nbflow.core.values import encode
 from nbflow.core.views import project

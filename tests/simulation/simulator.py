@@ -17,8 +17,9 @@ from typing import Any
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
 from nbflow.core.decide import next_wakeup
+from nbflow.core.rows import Projection
 from nbflow.core.state import RunState, fold
-from nbflow.core.views import Projection, run_summary, task_document
+from nbflow.core.views import run_summary, task_document
 from nbflow.engine.loop import Engine, Ports
 from nbflow.engine.recovery import recover
 from nbflow.errors import ConflictError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from nbflow.core.plan import Past
+from nbflow.core.rows import Past
 from nbflow.core.spec import Backoff, Matrix, Pipeline, RetryPolicy, RunIf, Task
 from support.scenarios import Case
 

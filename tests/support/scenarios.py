@@ -24,7 +24,8 @@ from typing import Any
 from nbflow.core import codec
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
-from nbflow.core.plan import Past, Source, make_plan
+from nbflow.core.plan import Source, make_plan
+from nbflow.core.rows import Past
 from nbflow.core.spec import EMPTY, Pipeline
 from support.build import NOON, RUN
 from support.notation import parse_message

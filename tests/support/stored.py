@@ -13,8 +13,9 @@ from nbflow.core import messages as msg
 from nbflow.core.decide import step
 from nbflow.core.plan import PlannedTask
 from nbflow.core.ports import Store
+from nbflow.core.rows import Projection
 from nbflow.core.state import RunState, fold
-from nbflow.core.views import Projection, project, run_document
+from nbflow.core.views import project, run_document
 from support.build import NOON, RUN, created
 from support.notation import parse_message
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from nbflow.core.events import RunCreated
-from nbflow.core.plan import Action, Past, Source
+from nbflow.core.plan import Action, Source
+from nbflow.core.rows import Past
 from nbflow.core.spec import Matrix, Param, ParamType, Pipeline, ProjectSpec, Task
 from nbflow.core.values import decode
 from nbflow.errors import UsageError

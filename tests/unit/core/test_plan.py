@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbflow.core.plan import Action, Past, Plan, PlannedTask, Source, make_plan, task_references
+from nbflow.core.plan import Action, Plan, PlannedTask, Source, make_plan, task_references
+from nbflow.core.rows import Past
 from nbflow.core.spec import Limits, Matrix, Pipeline, RetryPolicy, RunIf, Task
 from nbflow.errors import UsageError
 

@@ -182,8 +182,10 @@ def test_values_of_an_axis_fit_the_parameter_that_gets_them() -> None:
 def test_an_axis_that_nothing_reads_is_a_warning() -> None:
     hint = "declare `kind` in the notebook's parameters cell, or read {{ matrix.kind }} in `params`"
     assert with_matrix({}, kind=("a", "b")) == [
-        "warning tasks.t.matrix.kind: neither the notebook nor an expression of the task reads this axis: "
-        f"its copies do the same ({hint})"
+        (
+            "warning tasks.t.matrix.kind: neither the notebook nor an expression of the task reads this axis: "
+            f"its copies do the same ({hint})"
+        )
     ]
     one = Task(name="t", notebook="x.ipynb", when="matrix.k > 1", matrix=Matrix(axes={"k": (1, 2)}))
     assert not said({"x.ipynb": facts()}, one)

@@ -11,9 +11,10 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.plan import PlannedTask
+from nbflow.core.rows import Projection
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import RunState, fold
-from nbflow.core.views import Projection, run_summary, task_document
+from nbflow.core.views import run_summary, task_document
 from nbflow.engine.loop import POLL_SECONDS, Engine, Ports
 from nbflow.errors import ConflictError, UnreachableError
 from nbflow.store.memory import MemoryStore

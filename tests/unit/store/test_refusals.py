@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from nbflow.core.views import RunRow, project
+from nbflow.core.rows import RunRow
+from nbflow.core.views import project
 from nbflow.store import refusals
 from support.build import NOON, RUN, planned
 from support.stored import begun, cells
