@@ -26,6 +26,10 @@ _ASK_AGAIN = 0.5
 """Seconds after which a kernel that has not answered is asked once more; the first message may have been too early."""
 _SILENCE = 60.0
 """Seconds without any output after a reply, and without the message that ends the cell: it must have been lost."""
+_LATE_REPLY = 0.5
+"""Seconds that the reply of an interrupted cell may come after the end of its output."""
+_INTERRUPTED = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+_NO_REPLY = {"status": "error", "ename": "NoReply", "evalue": "the kernel ended the cell without a reply"}
 _HANG_UP = 0.5
 """Seconds for the sockets of a dead kernel to be closed; longer only where a process it forked still holds them."""
 _FLUSH_AT_EXIT = (
@@ -40,11 +44,13 @@ _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
 class Pending:
     """A cell that has been sent. Belongs to the running event loop.
 
-    `running` is done when the kernel is at it, `settled` when its reply and all its output are there, or it is hopeless.
+    `running` is done when the kernel is at it, `interrupted` once it was interrupted, `settled` when its reply and all
+    its output are there, or it is hopeless.
     """
 
     index: int
     running: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    interrupted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     settled: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     reply: Mapping[str, Any] | None = None
     idle: bool = False
@@ -55,6 +61,11 @@ class Pending:
         """The kernel is at it."""
         if not self.running.done():
             self.running.set_result(None)
+
+    def interrupt(self) -> None:
+        """It was interrupted."""
+        if not self.interrupted.done():
+            self.interrupted.set_result(None)
 
     def settle(self) -> None:
         """There is nothing more to wait for."""
@@ -213,7 +224,7 @@ class JournalClient(NotebookClient):
             pending.reply = message["content"]
             if pending.idle:
                 pending.settle()
-            else:
+            elif pending.watcher is None:
                 pending.watcher = asyncio.create_task(self._await_idle(pending))
 
     async def _await_idle(self, pending: Pending) -> None:
@@ -226,6 +237,24 @@ class JournalClient(NotebookClient):
                 return
         pending.cut = True
         pending.settle()
+
+    def _note_idle(self, pending: Pending) -> None:
+        pending.idle = True
+        if pending.reply is not None:
+            pending.settle()
+        elif pending.watcher is None:
+            pending.watcher = asyncio.create_task(self._await_reply(pending))
+
+    async def _await_reply(self, pending: Pending) -> None:
+        """A reply may come after the end of its cell's output. Interrupted before its first line, a cell has none."""
+        await asyncio.wait(
+            {pending.settled, pending.interrupted}, timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not pending.settled.done():
+            await asyncio.wait({pending.settled}, timeout=_LATE_REPLY)
+        if not pending.settled.done():
+            pending.reply = _INTERRUPTED if pending.interrupted.done() else _NO_REPLY
+            pending.settle()
 
     def _take_output(self, message: dict[str, Any]) -> None:
         """Record one message of the kernel; what cannot be understood is noted and left out."""
@@ -244,9 +273,7 @@ class JournalClient(NotebookClient):
             self.process_message(message, from_dict({"outputs": [], "metadata": {}}), index)  # type: ignore[no-untyped-call]
         except CellExecutionComplete:
             if parent in self._pending:
-                self._pending[parent].idle = True
-                if self._pending[parent].reply is not None:
-                    self._pending[parent].settle()
+                self._note_idle(self._pending[parent])
         except JournalError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a kernel sends, the attempt has to go on

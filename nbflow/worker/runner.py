@@ -235,6 +235,7 @@ class _Run:
             over: set[asyncio.Future[Any]] = {pending.settled, self.kernel.exited, self.stops.forced}
             await self._any({pending.running, *over}, min(grace, _SENT))
             await self.kernel.interrupt()
+            pending.interrupt()
             await self._any(over, grace)
         if not pending.settled.done():
             await self._kill()

@@ -118,6 +118,37 @@ def test_a_cell_runs_once_the_kernel_says_more_than_that_it_is_busy() -> None:
     talk(conversation)
 
 
+@pytest.mark.parametrize(("interrupted", "ename"), [(True, "KeyboardInterrupt"), (False, "NoReply")])
+def test_a_reply_that_never_comes(monkeypatch: pytest.MonkeyPatch, interrupted: bool, ename: str) -> None:
+    monkeypatch.setattr(cl, "_LATE_REPLY", 0.02)
+    if not interrupted:
+        monkeypatch.setattr(cl, "_SILENCE", 0.02)
+
+    async def conversation(one: Talk) -> None:
+        pending = one.begin(0)
+        one.idle()
+        if interrupted:
+            pending.interrupt()
+        await asyncio.wait_for(pending.settled, 5)
+        assert pending.reply is not None
+        assert pending.reply["ename"] == ename
+
+    talk(conversation)
+
+
+def test_a_reply_that_comes_after_the_end_of_the_output_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def conversation(one: Talk) -> None:
+        pending = one.begin(0)
+        one.idle()
+        pending.interrupt()
+        await turn()
+        one.reply(status="ok")
+        await asyncio.wait_for(pending.settled, 5)
+        assert pending.reply == {"status": "ok"}
+
+    talk(conversation)
+
+
 def test_output_belongs_to_the_cell_that_asked_for_it() -> None:
     async def conversation(one: Talk) -> None:
         one.hear("stream", "m1", name="stdout", text="before any cell")
