@@ -8,6 +8,7 @@ limits of time, nor what a reply means for the attempt.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,13 +46,14 @@ class Pending:
     """A cell that has been sent. Belongs to the running event loop.
 
     `running` is done when the kernel is at it, `interrupted` once it was interrupted, `settled` when its reply and all
-    its output are there, or it is hopeless.
+    its output are there, or it is hopeless. `sent` is the instant of sending, in monotonic seconds.
     """
 
     index: int
     running: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     interrupted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     settled: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    sent: float = field(default_factory=time.monotonic)
     reply: Mapping[str, Any] | None = None
     idle: bool = False
     cut: bool = False

@@ -30,8 +30,8 @@ from nbflow.worker.session import Ending, Limit, Session
 
 _TERMINATED = 2.0
 """Seconds that a kernel gets to end after SIGTERM, and after SIGKILL."""
-_SENT = 1.0
-"""Seconds for a cell that was sent to reach its kernel."""
+_FRESH = 1.0
+"""Seconds for a cell that was sent to reach its kernel, and its own first line."""
 _LIMIT_GRACE = 5.0
 """Seconds that a cell gets at most to end after it was interrupted at a limit of time."""
 _ORPHAN_GRACE = 2.0
@@ -233,10 +233,15 @@ class _Run:
         if not self.stops.forced.done():
             # A kernel that is not yet at the cell would not feel the interrupt.
             over: set[asyncio.Future[Any]] = {pending.settled, self.kernel.exited, self.stops.forced}
-            await self._any({pending.running, *over}, min(grace, _SENT))
+            await self._any({pending.running, *over}, min(grace, _FRESH))
+            is_fresh = time.monotonic() - pending.sent < _FRESH
             await self.kernel.interrupt()
             pending.interrupt()
-            await self._any(over, grace)
+            await self._any(over, min(_FRESH, grace / 2) if is_fresh else grace)
+            if is_fresh and not any(one.done() for one in over):
+                # In the first moments of a cell the interrupt may hit the kernel's own code, which shrugs it off.
+                await self.kernel.interrupt()
+                await self._any(over, grace)
         if not pending.settled.done():
             await self._kill()
         return pending.settled.done()

@@ -308,7 +308,22 @@ class TestLimits:
         monkeypatch.setattr(runner, "_TERMINATED", 0.05)
         played = play(hang, ok, limits=Limits(cell_timeout=0.05), ends_on={signal.SIGKILL})
         assert (played.kind, played.states) == (ErrorKind.TIMEOUT, ["killed"])
-        assert played.kernel.calls[:3] == ["interrupt", "SIGTERM", "SIGKILL"]
+        assert played.kernel.calls[:4] == ["interrupt", "interrupt", "SIGTERM", "SIGKILL"]
+
+    def test_a_cell_that_runs_for_some_time_is_interrupted_once(
+        self, play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "_FRESH", 0.01)
+        played = play(hang, limits=Limits(cell_timeout=0.05))
+        assert played.kernel.calls[:2] == ["interrupt", "SIGTERM"]
+
+    def test_an_interrupt_that_a_fresh_cell_did_not_feel_is_repeated(self, play: Callable[..., Played]) -> None:
+        def second(kernel: Kernel, pending: Pending) -> None:
+            if kernel.calls.count("interrupt") == 2:
+                error("KeyboardInterrupt")(kernel, pending)
+
+        played = play(hang, limits=Limits(cell_timeout=0.05), on_interrupt=second, grace=0.2)
+        assert played.states == ["failed"]
 
     def test_the_notebooks_own(self, play: Callable[..., Played]) -> None:
         played = play(hang, limits=Limits(timeout=0.1, cell_timeout=100))
