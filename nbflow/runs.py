@@ -93,13 +93,13 @@ class Runs:
 
     def resumed(self, row: RunRow, now: datetime) -> tuple[str, ...]:
         """The tasks that `resume` would give another chance, were it called now. Changes nothing."""
-        from nbflow.core.decide import step
+        from nbflow.core.decide import react
         from nbflow.core.events import RunResumed
         from nbflow.core.messages import Lost, Resume
 
         state = self.state(row)
         lost = [Lost(task=name, attempt=state.tasks[name].attempt, message="") for name in state.live]
-        events = step(state, [*lost, Resume()], now)
+        events = react(state, [*lost, Resume()], now)
         return next((one.event.tasks for one in events if isinstance(one.event, RunResumed)), ())
 
     def past(self, pipeline: str, task: str) -> Past | None:

@@ -1,6 +1,6 @@
 """The heart: what follows from a message, and what then follows from the state.
 
-`step(state, message, now)` is what the engine calls: `decide` answers the message, `advance` adds what has become
+`react(state, message, now)` is what the engine calls: `decide` answers the message, `advance` adds what has become
 possible, until nothing more follows. Both only read the state; `evolve` changes it between them. Pure: time comes
 with the message, chance is a hash of the attempt's name.
 """
@@ -19,7 +19,7 @@ from nbflow.core.dispatch import next_task
 from nbflow.core.ids import attempt_id
 from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.resolve import Refused, resolve_task
-from nbflow.core.spec import Backoff, RetryPolicy
+from nbflow.core.spec import Backoff, RetryPolicy, RunIf
 from nbflow.core.state import RunState, TaskRun, evolve
 from nbflow.core.status import TaskState
 from nbflow.core.trigger import stands_against
@@ -31,7 +31,17 @@ JITTER = 0.25
 """A retry comes up to this part of its delay later, never sooner."""
 
 
-def step(state: RunState, messages: Iterable[msg.Message], now: datetime) -> list[ev.Stamped]:
+FATES = {
+    TaskState.SUCCEEDED: "succeeded",
+    TaskState.FAILED: "failed",
+    TaskState.SKIPPED: "was skipped",
+    TaskState.UPSTREAM_FAILED: "could not run",
+    TaskState.CANCELLED: "was cancelled",
+}
+"""What reasons say of an upstream that has ended."""
+
+
+def react(state: RunState, messages: Iterable[msg.Message], now: datetime) -> list[ev.Stamped]:
     """All events that follow from some messages that came together; the state has evolved by them when it returns."""
     stamped: list[ev.Stamped] = []
 
@@ -312,12 +322,13 @@ def _because(state: RunState, task: TaskRun) -> str:
     """Why a task does not run, by its rule and the upstreams that stand against it."""
     rule = task.planned.run_if
     culprits = [
-        f"{name} {state.tasks[name].state.value}"
+        f"{name} {FATES[state.tasks[name].state]}"
         for name in task.planned.waits_for
         if stands_against(rule, state.tasks[name].state)
     ]
     more = f" and {len(culprits) - 3} more" if len(culprits) > 3 else ""
-    return f"{rule.value}: {', '.join(culprits[:3])}{more}"
+    condition = "" if rule is RunIf.ALL_SUCCESS else f" ({rule.value})"
+    return f"{', '.join(culprits[:3])}{more}{condition}"
 
 
 def _seconds(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The loop that carries out one run: inbox -> step -> append -> perform. Append first, act after.
+"""The loop that carries out one run: inbox -> react -> append -> perform. Append first, act after.
 
 The engine owns the run by a fencing number that the store checks at every append. It knows its ports only; which
 executor, store and archive they are is the composition root's matter. Nothing is decided here.
@@ -13,7 +13,7 @@ from datetime import datetime
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
-from nbflow.core.decide import next_wakeup, step
+from nbflow.core.decide import next_wakeup, react
 from nbflow.core.ports import Clock, Executor, Listener, Store
 from nbflow.core.state import RunState
 from nbflow.core.views import project
@@ -73,7 +73,7 @@ class Engine:
         return self._state
 
     def _handle(self, messages: Sequence[msg.Message]) -> None:
-        events = step(self._state, messages, self._ports.clock.now())
+        events = react(self._state, messages, self._ports.clock.now())
         if not events:
             return
         self._ports.store.append(events, project(self._state), self._fence)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nbflow.core import events as ev
-from nbflow.core.decide import step
+from nbflow.core.decide import react
 from nbflow.core.state import fold
 from simulation.oracle import Oracle
 from support.build import NOON, RUN, after
@@ -32,7 +32,7 @@ def test_scenario(path: Path) -> None:
     for one in scenario.steps:
         if one.crash:
             state = fold(map(through_json, history))
-        events = step(state, one.send, after(one.at))
+        events = react(state, one.send, after(one.at))
         history += events
         if one.expect is not None:
             assert [line(stamped) for stamped in events] == list(one.expect), f"at {one.at}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
-from nbflow.core.decide import step
+from nbflow.core.decide import react
 from nbflow.core.plan import Plan, PlannedTask
 from nbflow.core.spec import RunIf
 from nbflow.core.state import RunState, fold
@@ -66,7 +66,7 @@ class Story:
         if at is not None:
             self.now = after(at)
         parsed = [parse_message(one) if isinstance(one, str) else one for one in messages]
-        stamped = step(self.state, parsed, self.now)
+        stamped = react(self.state, parsed, self.now)
         self.history += stamped
         return [line(one) for one in stamped]
 

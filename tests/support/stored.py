@@ -10,7 +10,7 @@ from typing import Any
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
-from nbflow.core.decide import step
+from nbflow.core.decide import react
 from nbflow.core.plan import PlannedTask
 from nbflow.core.ports import Store
 from nbflow.core.rows import Projection
@@ -53,7 +53,7 @@ class Kept:
     def batch(self, *messages: msg.Message | str, at: datetime | None = None) -> tuple[list[ev.Stamped], Projection]:
         """What follows from some messages and is not yet kept."""
         parsed = [parse_message(one) if isinstance(one, str) else one for one in messages]
-        events = step(self.state, parsed, at or self.history[-1].at)
+        events = react(self.state, parsed, at or self.history[-1].at)
         return events, project(self.state)
 
     def send(self, *messages: msg.Message | str, at: datetime | None = None) -> list[ev.Stamped]:

@@ -67,7 +67,7 @@ def test_explain_tells_the_story_of_each_task(shell: Shell) -> None:
         "may run again",
         "attempt 2 succeeded after 1s",
     ]
-    assert story["train[gbm]"] == ["not run: all_success: clean failed"]
+    assert story["train[gbm]"] == ["not run: clean failed"]
     text = shell("explain", run).out
     assert text.startswith(f"run {run}  ✗ failed\n")
     assert text.endswith("resume would run 3 tasks: clean, train[ridge], train[gbm]\n")

@@ -48,7 +48,7 @@ def test_a_line_for_each_thing_that_happens() -> None:
         "✓ extract  succeeded in 12s, 0 cells",
         "● clean    running",
         "✗ clean    failed after 1s: timeout: it broke",
-        "⊘ report   upstream failed: all_success: clean failed",
+        "⊘ report   upstream failed: clean failed",
         "✗ run failed",
     ]
 

@@ -67,8 +67,8 @@ def test_what_has_ended_says_how_long_it_took_or_why_it_did_not_run() -> None:
     lines = frame(story)
     assert lines[1:4] == [
         "  ✗ a  1m 15s  timeout: it broke",
-        "  ⊘ b          all_success: a failed",
-        "  ⊘ c          one_success: b upstream_failed",
+        "  ⊘ b          a failed",
+        "  ⊘ c          b could not run (one_success)",
     ]
     assert lines[4].endswith("3/3 tasks · 1 failed")
 

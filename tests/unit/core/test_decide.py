@@ -45,8 +45,8 @@ class TestOrder:
         assert story.send("failed a/1") == [
             "attempt_ended a/1 failed exception",
             "task_failed a: failed: exception (it broke)",
-            "task_blocked b: all_success: a failed",
-            "task_blocked c: all_success: b upstream_failed",
+            "task_blocked b: a failed",
+            "task_blocked c: b could not run",
         ]
         assert story.send("succeeded d/1")[-1] == "run_finished failed"
 
@@ -63,7 +63,7 @@ class TestOrder:
         story = Story(*(planned(name) for name in "abcd"), planned("alarm", *"abcd", run_if="one_failed"), jobs=4)
         story.send("start")
         lines = story.send(*(f"succeeded {name}/1" for name in "abcd"))
-        assert "task_skipped alarm: one_failed: a succeeded, b succeeded, c succeeded and 1 more" in lines
+        assert "task_skipped alarm: a succeeded, b succeeded, c succeeded and 1 more (one_failed)" in lines
         assert lines[-1] == "run_finished succeeded"
 
     def test_a_message_after_the_end_says_nothing(self) -> None:
@@ -434,7 +434,7 @@ class TestResume:
             "run_resumed b c d",
             "run_started",
             "task_queued b",
-            "task_skipped d: one_failed: a succeeded",
+            "task_skipped d: a succeeded (one_failed)",
             "attempt_submitted b/2",
         ]
         assert story.send("succeeded b/2")[-2:] == ["task_queued c", "attempt_submitted c/1"]

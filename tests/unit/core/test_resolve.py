@@ -118,7 +118,7 @@ def test_a_refusal_fails_the_task_and_not_the_engine() -> None:
     lines = story.send("start")
     assert lines[1].startswith("task_failed a: it could not begin (params.n: ")
     assert lines[2].startswith("task_failed c: it could not begin (when: ")
-    assert lines[3:] == ["task_blocked b: all_success: a failed", "run_finished failed"]
+    assert lines[3:] == ["task_blocked b: a failed", "run_finished failed"]
     error = story.state.tasks["a"].error
     assert error is not None
     assert error.kind == "start_failed"

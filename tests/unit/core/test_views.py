@@ -102,7 +102,7 @@ def test_a_task_that_failed(story: Story) -> None:
 
 def test_a_task_that_never_began(story: Story) -> None:
     task = views.task_document(story.state, story.state.tasks["c"])
-    assert (task["state"], task["reason"], task["upstream"]) == ("upstream_failed", "all_success: b failed", ["b"])
+    assert (task["state"], task["reason"], task["upstream"]) == ("upstream_failed", "b failed", ["b"])
     assert (task["attempts"], task["started"], task["error"], task["notebook"]) == (0, None, None, None)
     assert task["ended"] == "2026-01-31T12:00:03.000Z"
 
