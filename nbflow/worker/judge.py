@@ -48,10 +48,7 @@ def judge(
     if refused is not None:
         return _failed(index, ErrorKind.EXCEPTION, refused, "OutputError")
     if reply.get("status") == "ok":
-        if _asks_to_exit(reply):
-            return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
-        warning = f"cell {index} is tagged raises-exception and did not raise" if may_raise else None
-        return Judged(state=CellState.OK, warning=warning)
+        return _judge_ok(index, reply, may_raise=may_raise, shown=shown)
     ename, evalue = str(reply.get("ename", "")), str(reply.get("evalue", ""))
     if may_raise:
         return Judged(state=CellState.OK)
@@ -61,8 +58,24 @@ def judge(
         return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with {_exit(evalue)}", ename)
     if ename in {"", "NoneType"} and shown is not None:
         ename, evalue = shown  # a reply to a failed display names no exception
-    message = f"{ename}: {evalue}" if evalue else ename or f"the kernel replied {reply.get('status')!r}"
+    message = _message(ename, evalue) or f"the kernel replied {reply.get('status')!r}"
     return _failed(index, ErrorKind.EXCEPTION, message, ename or None)
+
+
+def _judge_ok(index: int, reply: Mapping[str, Any], *, may_raise: bool, shown: tuple[str, str] | None) -> Judged:
+    """A cell may show an error and reply that all is well: one of a callback, or one that it caught and showed."""
+    if may_raise:
+        warning = None if shown else f"cell {index} is tagged raises-exception and did not raise"
+        return Judged(state=CellState.OK, warning=warning)
+    if shown is not None and not (shown[0] == "SystemExit" and shown[1] in _CLEAN_EXITS):
+        return _failed(index, ErrorKind.EXCEPTION, _message(*shown), shown[0])
+    if _asks_to_exit(reply):
+        return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
+    return Judged(state=CellState.OK)
+
+
+def _message(ename: str, evalue: str) -> str:
+    return f"{ename}: {evalue}" if evalue else ename
 
 
 def cut_off(index: int) -> Judged:

@@ -138,6 +138,7 @@ class Recorder:
         for key in [key for key in self._floods if key[0] == index]:
             del self._floods[key]
         self._previews.pop(index, None)
+        self._errors.pop(index, None)
         self._journal.append("clear", cell=index, wait=wait)
 
     def widget(self, comm: str, state: Mapping[str, Any], buffers: list[dict[str, Any]]) -> None:

@@ -212,6 +212,7 @@ class TestEnds:
             ("%nosuchmagic", "UsageError"),
             ("class A:\n    def __repr__(self): 1 / 0\nA()", "ZeroDivisionError"),
             ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+            ("try:\n    1 / 0\nexcept ZeroDivisionError:\n    get_ipython().showtraceback()", "ZeroDivisionError"),
         ],
     )
     def test_other_ways_to_fail(self, runs: Bench, tmp_path: Path, source: str, ename: str) -> None:

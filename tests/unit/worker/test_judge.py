@@ -69,6 +69,15 @@ def test_a_failed_display_is_named_by_what_it_showed() -> None:
     assert failure(judged)[1:] == ("ZeroDivisionError: division by zero", 3, "ZeroDivisionError")
 
 
+def test_a_cell_that_shows_an_error_has_failed_whatever_it_replied() -> None:
+    """As with papermill: the error of a callback, or one that was caught and shown, is an error."""
+    for reply in ({"status": "ok"}, EXIT):
+        judged = judge(3, reply, may_raise=False, shown=("ParseException", "Expected end of text"))
+        assert failure(judged) == (ErrorKind.EXCEPTION, "ParseException: Expected end of text", 3, "ParseException")
+    assert judge(3, {"status": "ok"}, may_raise=True, shown=("E", "")) == Judged(state=CellState.OK)
+    assert judge(3, {"status": "ok"}, may_raise=False, shown=("SystemExit", "0")) == Judged(state=CellState.OK)
+
+
 def test_a_value_that_was_refused_fails_the_cell_whatever_it_replied() -> None:
     for reply in ({"status": "ok"}, EXIT, error("ValueError")):
         assert failure(judge(3, reply, may_raise=True, refused="no")) == (ErrorKind.EXCEPTION, "no", 3, "OutputError")

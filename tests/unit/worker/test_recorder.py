@@ -132,6 +132,8 @@ class TestDisplays:
         recorder.output(0, "error", {"ename": "E", "evalue": "v", "traceback": ["t"]})
         assert recorder.faults(0).shown == ("E", "v")
         assert recorder.faults(1).shown is None
+        recorder.clear(0, wait=True)
+        assert recorder.faults(0).shown is None
 
     @pytest.mark.parametrize(
         ("kind", "content"),
