@@ -61,7 +61,7 @@ def through_papermill(session: Session) -> Ending:
     papermill_engines.register(NAME, NbflowEngine)
     execution = Execution(session)
     papermill.execute_notebook(
-        nbformat.from_dict(session.document),  # type: ignore[no-untyped-call]
+        nbformat.from_dict(_plainly(session)),  # type: ignore[no-untyped-call]
         None,
         engine_name=NAME,
         kernel_name=session.kernel.name,
@@ -72,3 +72,13 @@ def through_papermill(session: Session) -> Ending:
     if execution.ending is None:
         raise RuntimeError("papermill returned without having called the engine")
     return execution.ending
+
+
+def _plainly(session: Session) -> dict[str, Any]:
+    """The cells as papermill gets them: without metadata, which may be odd and which it would mark or choke on."""
+    cells = []
+    for number, cell in enumerate(session.document["cells"]):
+        plain = {"id": f"cell-{number}", "cell_type": cell["cell_type"], "metadata": {}, "source": cell["source"]}
+        cells.append(plain | ({"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}))
+    metadata = {"kernelspec": session.kernel.metadata}
+    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}

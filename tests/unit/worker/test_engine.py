@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -52,16 +53,17 @@ def session(document: dict[str, object]) -> Session:
 
 
 def test_papermill_passes_all_cells_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those that papermill marks as its own and would take away from a notebook that it reads."""
+    """Also those that it would take away from a notebook that it reads, and those that it would choke on."""
     seen: list[tuple[Session, list[str]]] = []
 
-    async def run(one: Session, found: object) -> Ending:
-        seen.append((one, [cell["source"] for cell in one.document["cells"]]))
+    async def run(one: Session, found: Any) -> Ending:
+        seen.append((one, [cell.source for cell in found.cells]))
         return Ending(verdict=Verdict.SUCCEEDED, stopped_at=1)
 
     monkeypatch.setattr(runner, "run", run)
     marked = {"cell_type": "markdown", "metadata": {"tags": ["papermill-error-cell-tag"]}, "source": "was red"}
-    one = session(notebook(marked, "{curly}", minor=4))
+    odd = {"cell_type": "code", "metadata": {"tags": None}, "source": "{curly}", "outputs": [], "execution_count": None}
+    one = session({**notebook(marked, odd, minor=4), "nbformat_minor": 99})
     assert through_papermill(one) == Ending(verdict=Verdict.SUCCEEDED, stopped_at=1)
     assert seen == [(one, ["was red", "{curly}"])]
 
