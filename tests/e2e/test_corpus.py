@@ -25,6 +25,9 @@ PACKAGES = ("nbclient==0.11.0", "papermill==2.7.0", "nbmake==1.5.5")
 CELL_SECONDS = 20
 """Limit of a cell: some notebooks never end."""
 
+CLOCKS = {"Sleep1s"}
+"""Notebooks that print the time of day: only their verdicts are compared."""
+
 BETTER = {
     "sysexit0": "sys.exit(0) is an early end: papermill calls the cell an exception and goes on to call it a success",
     "sysexit": "the same for sys.exit()",
@@ -77,8 +80,8 @@ def test_same_verdicts_and_texts(corpus: Path) -> None:
     different = []
     for task in run["tasks"]:
         if task["task"] not in BETTER:
-            expected = by_papermill(corpus, task["task"])
-            if (found := by_nbflow(corpus, task)) != expected:
+            expected, found = by_papermill(corpus, task["task"]), by_nbflow(corpus, task)
+            if found[0] != expected[0] or (found[1] != expected[1] and task["task"] not in CLOCKS):
                 different.append(f"{task['task']}: nbflow {found}\n    papermill {expected}")
     assert not different, "\n".join(different)
 
