@@ -1,13 +1,15 @@
 """The selection syntax of `--select` and `--exclude`, as in dbt: names, `+`, methods, unions, intersections.
 
 `train` one task · `+train` with everything upstream · `train+` with everything downstream · `2+train` two levels
-of it · `tag:nightly` · `status:failed` · `state:modified` · a space is a union, a comma an intersection. Pure: what
-happened before comes in as `Previous`.
+of it · `tag:nightly` · `status:failed` · `state:modified` · a space is a union, a comma an intersection, but for those
+inside `[...]`. What is selected are declared tasks, with all their copies. Pure: what happened before comes in as
+`Previous`.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,7 +20,10 @@ from nbflow.core.spec import EMPTY, Pipeline
 from nbflow.core.status import TaskState
 from nbflow.errors import NotFoundError, UsageError
 
-_TERM = re.compile(r"(?P<up>\d*\+)?(?P<body>[^+]+)(?P<down>\+\d*)?")
+_TERM = re.compile(r"(?P<up>\d*\+)?(?P<body>(?:\[[^\]]*\]|\[(?![^\]]*\])|[^+\[])+)(?P<down>\+\d*)?")
+_UNION = re.compile(r"\s+(?![^\[]*\])")
+_INTERSECTION = re.compile(r",(?![^\[]*\])")
+"""Separators, but for those inside of brackets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +61,8 @@ def select(pipeline: Pipeline, include: Iterable[str], exclude: Iterable[str], f
 
 def _union(pipeline: Pipeline, terms: Iterable[str], facts: Facts) -> frozenset[str]:
     found: set[str] = set()
-    for term in (part for text in terms for part in text.split()):
-        sets = [_term(pipeline, part, facts) for part in term.split(",")]
+    for term in (part for text in terms for part in _UNION.split(text.strip()) if part):
+        sets = [_term(pipeline, part, facts) for part in _INTERSECTION.split(term)]
         found |= frozenset.intersection(*sets)
     return frozenset(found)
 
@@ -79,7 +84,7 @@ def _term(pipeline: Pipeline, term: str, facts: Facts) -> frozenset[str]:
 
 def _matching(pipeline: Pipeline, body: str, facts: Facts) -> frozenset[str]:
     method, colon, value = body.partition(":")
-    if not colon:
+    if not colon or "[" in method:
         return _by_name(pipeline, body)
     match method:
         case "tag":
@@ -99,10 +104,23 @@ def _matching(pipeline: Pipeline, body: str, facts: Facts) -> frozenset[str]:
 def _by_name(pipeline: Pipeline, pattern: str) -> frozenset[str]:
     found = frozenset(name for name in pipeline.tasks if fnmatchcase(name, pattern))
     if not found:
+        _refuse_copy(pipeline, pattern)
         close = get_close_matches(pattern, pipeline.tasks, 1)
         hint = f"did you mean '{close[0]}'?" if close else f"its tasks are: {', '.join(list(pipeline.tasks)[:20])}"
         raise NotFoundError(f"pipeline '{pipeline.name}' has no task '{pattern}'", hint=hint)
     return found
+
+
+def _refuse_copy(pipeline: Pipeline, name: str) -> None:
+    """Raise UsageError, with what to do instead, for what looks like the name of a copy."""
+    declared, bracket, _ = name.partition("[")
+    task = pipeline.tasks.get(declared)
+    if task is not None and task.matrix is not None and bracket:
+        alone = shlex.quote(f"{pipeline.name}.{name}")
+        raise UsageError(
+            f"'{name}' is a copy: a selection takes all copies of a task or none",
+            hint=f"select its task '{declared}', or try it alone with: nbflow test {alone}",
+        )
 
 
 def _by_status(pipeline: Pipeline, value: str, facts: Facts) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nbflow.core.selection import Facts, Previous, select
-from nbflow.core.spec import Pipeline, Task
+from nbflow.core.spec import Matrix, Pipeline, Task
 from nbflow.errors import NotFoundError, UsageError
 
 #  a -> b -> d -> e
@@ -48,6 +48,10 @@ FACTS = Facts(
         (["tag:slow+1"], "abc"),
         (["tag:none-such", "f"], "f"),
         (["[ab]"], "ab"),
+        (["[ab]* f"], "abf"),
+        (["[a,b],tag:slow"], "a"),
+        (["1+[d]"], "bcd"),
+        (["a  f\tb"], "abf"),
         (["*"], "abcdef"),
         (["status:failed"], "bc"),
         (["state:modified"], "bf"),
@@ -94,3 +98,23 @@ def test_nothing_left() -> None:
 def test_a_wide_graph_is_walked_without_recursion() -> None:
     tasks = {f"t{i}": Task(name=f"t{i}", notebook="x.ipynb", needs=(f"t{i - 1}",) if i else ()) for i in range(20_000)}
     assert len(select(Pipeline(name="p", tasks=tasks), ["t0+"], [], Facts())) == 20_000
+
+
+@pytest.mark.parametrize(
+    "copy", ["train[ridge,eu]", "train[a model,eu]", "train[1+2,eu]", "train[at 6:00]", "+train[ridge,eu]+"]
+)
+def test_a_copy_is_refused_with_what_to_do(copy: str) -> None:
+    matrix = Matrix(axes={"model": ("ridge",), "region": ("eu",)})
+    tasks = {"train": Task(name="train", notebook="train.ipynb", matrix=matrix)}
+    with pytest.raises(UsageError, match="is a copy") as caught:
+        select(Pipeline(name="p", tasks=tasks), [copy], [], Facts())
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("select its task 'train'")
+    assert f"nbflow test 'p.{copy.strip('+')}'" in caught.value.hint
+
+
+def test_brackets_after_a_task_without_copies_are_a_pattern() -> None:
+    tasks = {"x1": Task(name="x1", notebook="x.ipynb"), "x": Task(name="x", notebook="x.ipynb")}
+    assert select(Pipeline(name="p", tasks=tasks), ["x[12]"], [], Facts()) == {"x1"}
+    with pytest.raises(NotFoundError):
+        select(Pipeline(name="p", tasks=tasks), ["x[3]"], [], Facts())
