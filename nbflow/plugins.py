@@ -22,12 +22,19 @@ def names(group: str) -> list[str]:
 
 
 def factory(group: str, name: str) -> Callable[..., Any]:
-    """The factory of a name. Raises UsageError for one that no installed package gives."""
+    """The factory of a name. Raises UsageError for one that no installed package gives, or whose module fails."""
     found: list[EntryPoint] = [point for point in entry_points(group=group) if point.name == name]
     if not found:
         known = names(group)
         close = get_close_matches(name, known, 1)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
         raise UsageError(f"'{name}' is no entry point of {group}", hint=hint)
-    made: Callable[..., Any] = found[0].load()
+    try:
+        made: Callable[..., Any] = found[0].load()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"entry point '{name}' of {group} ({found[0].value}) cannot be imported: {reason}",
+            hint="install the package that gives it again, or use another",
+        ) from error
     return made
