@@ -25,7 +25,10 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The end state of a cell. `ending` is None where the next cell may run."""
+    """The end state of a cell. `ending` is None where the next cell may run; `warning` says something of the cell.
+
+    No text has the number of the cell: an error has it beside its message, a warning gets it where it is written.
+    """
 
     state: CellState
     ending: Ending | None = None
@@ -65,7 +68,7 @@ def judge(
 def _judge_ok(index: int, reply: Mapping[str, Any], *, may_raise: bool, shown: tuple[str, str] | None) -> Judged:
     """A cell may show an error and reply that all is well: one of a callback, or one that it caught and showed."""
     if may_raise:
-        warning = None if shown else f"cell {index} is tagged raises-exception and did not raise"
+        warning = None if shown else "is tagged raises-exception and did not raise"
         return Judged(state=CellState.OK, warning=warning)
     if shown is not None and not (shown[0] == "SystemExit" and shown[1] in _CLEAN_EXITS):
         return _failed(index, ErrorKind.EXCEPTION, _message(*shown), shown[0])
@@ -80,7 +83,7 @@ def _message(ename: str, evalue: str) -> str:
 
 def cut_off(index: int) -> Judged:
     """Judge a cell whose reply came, and the end of whose output never did."""
-    message = f"the end of the output of cell {index} never arrived; some of it may be missing"
+    message = "the end of the output of the cell never arrived; some of it may be missing"
     return _failed(index, ErrorKind.EXCEPTION, message, "OutputLost")
 
 

@@ -177,7 +177,7 @@ class _Run:
         judged = await self._outcome(pending, limit, may_raise=snapshot.has_tag(cell, snapshot.RAISES))
         duration = round(time.monotonic() - began, 6)
         if judged.warning is not None:
-            self.recorder.warn(judged.warning)
+            self.recorder.warn(f"cell {number} {judged.warning}")
         self.recorder.cell_ended(index, judged.state, duration)
         self._report_done(index, number, judged.state, duration)
         return judged.ending
@@ -189,12 +189,12 @@ class _Run:
             case _Cause.DONE:
                 return self._judge(pending, may_raise=may_raise)
             case _Cause.DIED:
-                return judge.Judged(state=CellState.KILLED, ending=self._died(f"in cell {index}", index))
+                return judge.Judged(state=CellState.KILLED, ending=self._died("in a cell", index))
             case _Cause.LIMIT:
                 ended = await self._bring_down(pending, min(_LIMIT_GRACE, self.session.grace))
                 how = "it was interrupted" if ended else "it did not end when interrupted; its kernel was killed"
                 kind, text = (limit.kind, limit.text) if limit else (ErrorKind.TIMEOUT, "its limit")
-                ending = _failed(kind, f"cell {index} ran into {text}: {how}", cell=index)
+                ending = _failed(kind, f"the cell ran into {text}: {how}", cell=index)
                 return judge.Judged(state=CellState.FAILED if ended else CellState.KILLED, ending=ending)
             case _Cause.STOPPED:
                 orphaned = self.stops.asked.result().cause is StopCause.OWNER_GONE

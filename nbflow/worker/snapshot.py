@@ -61,7 +61,7 @@ def _parse(data: bytes, path: str) -> dict[str, Any]:
         raise SourceError(f"{path} has notebook format {document.get('nbformat')}; only format 4 can be run")
     for number, cell in enumerate(document["cells"]):
         if not _is_cell(cell):
-            raise SourceError(f"{path}: cell {number} is not a cell of notebook format 4")
+            raise SourceError(f"{path}: cells[{number}] is not a cell of notebook format 4")
     return document
 
 

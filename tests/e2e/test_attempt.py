@@ -432,7 +432,7 @@ class TestStart:
             (b"", "is not a notebook"),
             (b"version https://git-lfs.github.com/spec/v1\n", "is not a notebook"),
             (b'{"nbformat": 3, "worksheets": []}', "no list of cells"),
-            (b'{"nbformat": 4, "metadata": {}, "cells": [1]}', "cell 0 is not a cell"),
+            (b'{"nbformat": 4, "metadata": {}, "cells": [1]}', "cells[0] is not a cell"),
         ],
     )
     def test_a_source_that_is_no_notebook(self, runs: Bench, tmp_path: Path, data: bytes | None, said: str) -> None:

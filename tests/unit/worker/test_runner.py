@@ -230,6 +230,26 @@ def test_a_failure_ends_it_in_good_order(play: Callable[..., Played]) -> None:
     assert played.kernel.calls == ["ask", "SIGKILL", "drain", "close"]
 
 
+PROSE = {"cell_type": "markdown", "source": "prose", "metadata": {}}
+
+
+class TestNumbers:
+    """An error counts all cells from 0, people count code cells from 1: a text with either would contradict one."""
+
+    def test_messages_have_no_number(self, play: Callable[..., Played]) -> None:
+        cells = (PROSE, "a", PROSE, "b")
+        for last, limits in ((die, Limits()), (hang, Limits(cell_timeout=0.05))):
+            played = play(ok, last, cells=cells, limits=limits)
+            assert played.ending.error is not None
+            assert played.ending.error.cell == 3
+            assert "cell 3" not in played.ending.error.message
+            assert "cell 2" not in played.ending.error.message
+
+    def test_a_warning_counts_code_cells_from_one(self, play: Callable[..., Played]) -> None:
+        played = play(ok, ok, cells=(PROSE, "a", PROSE, code("b", "raises-exception")))
+        assert played.warnings[0] == "cell 2 is tagged raises-exception and did not raise"
+
+
 class TestDeath:
     def test_in_a_cell(self, play: Callable[..., Played]) -> None:
         played = play(ok, die, ok)

@@ -69,9 +69,9 @@ class TestRead:
             (b"[]", "no list of cells"),
             (b'{"nbformat": 4}', "no list of cells"),
             (b'{"nbformat": 99, "cells": []}', "format 99"),
-            (b'{"nbformat": 4, "cells": [{"cell_type": "heading"}]}', "cell 0"),
-            (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}', "cell 0"),
-            (b'{"nbformat": 4, "cells": [{"cell_type": "code", "metadata": []}]}', "cell 0"),
+            (b'{"nbformat": 4, "cells": [{"cell_type": "heading"}]}', r"cells\[0\] is not"),
+            (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}', r"cells\[0\] is not"),
+            (b'{"nbformat": 4, "cells": [{"cell_type": "code", "metadata": []}]}', r"cells\[0\] is not"),
         ],
     )
     def test_what_is_no_notebook_is_refused_by_name(self, tmp_path: Path, data: bytes, said: str) -> None:
