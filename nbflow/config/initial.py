@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from nbflow.config.check import installed_kernels
 from nbflow.config.keys import RESERVED_PIPELINES, RESERVED_TASKS
 from nbflow.config.notebooks import read_notebook
+from nbflow.config.search import find_notebooks
 from nbflow.config.toml import toml_text, toml_value
 from nbflow.core.contract import Contract, Declared, read_contract
 from nbflow.core.expr import is_template
@@ -24,6 +27,8 @@ from nbflow.core.spec import ParamType
 
 FOLDER = "notebooks"
 """The folder that paths of notebooks start from, where there is one."""
+PYTHON = "python3"
+"""The kernel for a Python notebook whose own one is not installed."""
 MAX_DEFAULT = 200
 """Characters of a default that is written into the file; a longer one stays in its notebook."""
 
@@ -31,6 +36,7 @@ _NUMBER = re.compile(r"(\d{1,9})[\s._-]*")
 _UNNUMBERED = (
     "# File names say no order, so the tasks run in that of the alphabet. Where that is wrong, change `needs`.\n"
 )
+_FOLDERS = "# Folders come one after another, in the order of the alphabet. Where that is wrong, change `needs`.\n"
 _STARTER = """\
 # `nbflow run {name}` runs these two notebooks; `nbflow run {name} -p count=20` gives them another value.
 
@@ -45,79 +51,111 @@ report = {{ notebook = "report.ipynb", needs = ["extract"] }}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Notebook:
-    """A notebook that can run. `number` is what its name begins with; `title` the rest of it."""
+    """A notebook that can run. `number` is what its name begins with; `title` the rest of it.
 
-    path: str
+    `path` starts from the project's folder, `shown` from where the file's paths start. `kernel` is the one to set.
+    """
+
+    path: Path
+    shown: str
     number: int | None
     title: str
     contract: Contract
     kernel: str | None
+    comment: str
 
 
-def initial_file(folder: Path) -> str:
-    """The text of a `pipelines.toml` that runs the notebooks of a folder, or else those of its folder "notebooks".
+def initial_file(folder: Path, *, kernels: Callable[[], Mapping[str, str]] = installed_kernels) -> str:
+    """The text of a `pipelines.toml` that runs the notebooks of a folder and of the folders in it.
 
     Where there are none, the text that goes with `starter_notebooks`. Raises OSError where the folder cannot be read.
     """
     folder = folder.resolve()
     name = _legal(folder.name, RESERVED_PIPELINES, "main")
-    top = sorted(folder.glob("*.ipynb"), key=_natural)
-    paths = top or sorted((folder / FOLDER).glob("*.ipynb"), key=_natural)
+    found = find_notebooks(folder)
+    is_plain = all(path.parts[0] == FOLDER for path in found.paths)
+    base = Path(FOLDER) if is_plain else Path()
+    installed = kernels() if found.paths else {}
     notebooks: list[_Notebook] = []
-    left_out: list[str] = []
-    for path in paths:
-        found = _read(path, folder)
-        if isinstance(found, str):
-            left_out.append(f"# {_printable(path.name)} is left out: {found}\n")
+    left_out = [f"# {_printable(text)}\n" for text in found.omitted]
+    for path in found.paths:
+        one = _read(path, folder, base, installed)
+        if isinstance(one, str):
+            left_out.append(f"# {_printable(str(path.relative_to(base)))} is left out: {_printable(one)}\n")
         else:
-            notebooks.append(found)
+            notebooks.append(one)
     if not notebooks:
         return "".join(left_out) + _STARTER.format(name=name)
     head = f"# `nbflow run {name}` runs these notebooks, each after those that it needs.\n"
-    base = '\n[nbflow]\nnotebooks = "."\n' if top and (folder / FOLDER).is_dir() else ""
-    return head + "".join(left_out) + base + _params(name, notebooks) + _tasks(name, notebooks)
+    setting = '\n[nbflow]\nnotebooks = "."\n' if not is_plain and (folder / FOLDER).is_dir() else ""
+    return head + "".join(left_out) + setting + _params(name, notebooks) + _tasks(name, notebooks)
 
 
-def _read(path: Path, folder: Path) -> _Notebook | str:
+def _read(path: Path, folder: Path, base: Path, kernels: Mapping[str, str]) -> _Notebook | str:
     """A notebook, or why it cannot be in the file."""
     try:
-        toml_text(path.name)
+        toml_text(str(path))
     except ValueError:
         return "its name is not UTF-8"
-    file = read_notebook(path)
+    file = read_notebook(folder / path)
     if file.document is None:
         return file.problems[0].message
-    if not path.resolve().is_relative_to(folder):
+    if not file.path.resolve().is_relative_to(folder):
         return "it is a link that leaves the folder"
+    contract = read_contract(file.document)
+    kernel, comment = None, ""
+    if (file.kernel or "").lower() not in kernels:
+        reason = f'its kernel "{file.kernel}" is not installed' if file.kernel else "it names no kernel"
+        if contract.language != "python" or PYTHON not in kernels:
+            return reason
+        kernel, comment = PYTHON, f"  # {_printable(reason)}"
     match = _NUMBER.match(path.stem)
     return _Notebook(
-        path=path.name,
+        path=path,
+        shown=path.relative_to(base).as_posix(),
         number=int(match[1]) if match else None,
         title=path.stem[match.end() :] if match else path.stem,
-        contract=read_contract(file.document),
-        kernel=file.kernel,
+        contract=contract,
+        kernel=kernel,
+        comment=comment,
     )
 
 
 def _tasks(pipeline: str, notebooks: Sequence[_Notebook]) -> str:
-    """Tasks in the order of their numbers; equal numbers side by side, names without a number last, one by one."""
+    """Tasks folder by folder, as `_groups`; what has one name in two folders has that of the folder before it."""
     lines = [f"\n[pipelines.{pipeline}.tasks]\n"]
-    if len(notebooks) > 1 and all(one.number is None for one in notebooks):
+    if len({one.path.parent for one in notebooks}) > 1:
+        lines.append(_FOLDERS)
+    elif len(notebooks) > 1 and all(one.number is None for one in notebooks):
         lines.append(_UNNUMBERED)
+    plain = Counter(_task_name(one, (), "").lower() for one in notebooks)
     taken: dict[str, str] = dict(RESERVED_TASKS)
     before: list[str] = []
-    numbered = sorted((one for one in notebooks if one.number is not None), key=lambda one: one.number or 0)
-    groups = [list(group) for _, group in groupby(numbered, lambda one: one.number)]
-    for group in [*groups, *([one] for one in notebooks if one.number is None)]:
+    for group in _groups(notebooks):
         names = []
         for one in group:
-            names.append(_legal(one.title, taken, "task" if one.number is None else f"task_{one.number}"))
-            taken[names[-1].lower()] = one.path
+            is_double = plain[_task_name(one, (), "").lower()] > 1
+            prefix = Path(one.shown).parent.as_posix() + "_" if is_double and "/" in one.shown else ""
+            names.append(_task_name(one, taken, prefix))
+            taken[names[-1].lower()] = one.shown
             needs = f", needs = {toml_value(before)}" if before else ""
-            kernel = "" if one.kernel else ', kernel = "python3"'
-            lines.append(f"{names[-1]} = {{ notebook = {toml_text(one.path)}{needs}{kernel} }}\n")
+            kernel = f", kernel = {toml_text(one.kernel)}" if one.kernel else ""
+            lines.append(f"{names[-1]} = {{ notebook = {toml_text(one.shown)}{needs}{kernel} }}{one.comment}\n")
         before = names
     return "".join(lines)
+
+
+def _groups(notebooks: Sequence[_Notebook]) -> Iterator[list[_Notebook]]:
+    """Notebooks that run side by side: in each folder those of one number, then those without a number one by one."""
+    for _, found in groupby(notebooks, lambda one: one.path.parent):
+        inside = list(found)
+        numbered = sorted((one for one in inside if one.number is not None), key=lambda one: one.number or 0)
+        yield from (list(group) for _, group in groupby(numbered, lambda one: one.number))
+        yield from ([one] for one in inside if one.number is None)
+
+
+def _task_name(one: _Notebook, taken: Collection[str], prefix: str) -> str:
+    return _legal(prefix + one.title, taken, "task" if one.number is None else f"task_{one.number}")
 
 
 def _params(pipeline: str, notebooks: Sequence[_Notebook]) -> str:
@@ -125,7 +163,7 @@ def _params(pipeline: str, notebooks: Sequence[_Notebook]) -> str:
     users: dict[str, list[tuple[str, Declared]]] = {}
     for one in notebooks:
         for declared in one.contract.declared.values():
-            users.setdefault(declared.name, []).append((one.path, declared))
+            users.setdefault(declared.name, []).append((one.shown, declared))
     lines = [_param(name, uses) for name, uses in users.items()]
     return "".join([f"\n[pipelines.{pipeline}.params]\n", *lines]) if lines else ""
 
@@ -183,12 +221,6 @@ def _legal(text: str, taken: Collection[str], fallback: str) -> str:
     stem = plain[:50]
     candidates = (stem if count == 1 else f"{stem}_{count}" for count in range(1, 100_000))
     return next(name for name in candidates if name.lower() not in taken and not name_fault(name))
-
-
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """Sorts 2 before 10, as people do."""
-    parts = re.split(r"(\d{1,9})", path.name.casefold())
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _printable(text: str) -> str:

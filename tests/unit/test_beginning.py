@@ -38,6 +38,16 @@ def test_notebooks_that_are_there_are_taken_and_left_as_they_are(tmp_path: Path)
     assert check(tmp_path / "pipelines.toml").ok
 
 
+def test_notebooks_in_a_sub_folder_are_taken_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.notebook("analysis/extract.ipynb")
+    folder.notebook("notebooks/a b.ipynb", kernel="not-installed-anywhere")
+    assert names(begin_project(tmp_path), tmp_path) == ["pipelines.toml", SCHEMA]
+    checked = check(tmp_path / "pipelines.toml")
+    assert checked.ok
+    assert list(checked.notebooks) == ["analysis/extract.ipynb", "notebooks/a b.ipynb"]
+
+
 def test_where_no_notebook_can_be_read_the_project_works_all_the_same(tmp_path: Path) -> None:
     Folder(tmp_path).write("broken.ipynb", "{")
     written = names(begin_project(tmp_path), tmp_path)

@@ -13,7 +13,7 @@ from nbflow.config.check import check
 from nbflow.config.initial import initial_file
 from nbflow.config.starter import starter_notebooks
 from nbflow.core.spec import Param, ParamType
-from support.folders import KERNELS, Folder, brief
+from support.folders import KERNELS, Folder, brief, document
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Folder:
 
 def initial(folder: Folder) -> dict[str, Any]:
     """What the text says, once it was checked that the project has no problem."""
-    text = initial_file(folder.root)
+    text = initial_file(folder.root, kernels=lambda: KERNELS)
     folder.write("pipelines.toml", text)
     checked = check(folder.file, kernels=lambda: KERNELS)
     assert checked.spec is not None, brief(checked.problems)
@@ -140,17 +140,56 @@ def test_a_notebook_that_names_no_kernel_gets_one(folder: Folder) -> None:
     assert (tasks["a"].kernel, tasks["b"].kernel) == ("python3", None)
 
 
+def test_a_kernel_that_is_not_installed_is_replaced_for_python_and_else_leaves_the_notebook_out(folder: Folder) -> None:
+    folder.notebook("a.ipynb", kernel="my-env")
+    folder.notebook("b.ipynb", kernel="julia-1.9", language="julia")
+    folder.notebook("c.ipynb", kernel=None, language="R")
+    folder.notebook("d.ipynb", kernel="IR", language="R")
+    (folder.root / "c.ipynb").write_text(
+        json.dumps(document() | {"metadata": {"language_info": {"name": "R"}}}), "utf-8"
+    )
+    found = initial(folder)
+    assert {name: task.kernel for name, task in found["pipeline"].tasks.items()} == {"a": "python3", "d": None}
+    assert 'kernel = "python3" }  # its kernel "my-env" is not installed\n' in found["text"]
+    assert '# b.ipynb is left out: its kernel "julia-1.9" is not installed\n' in found["text"]
+    assert "# c.ipynb is left out: it names no kernel\n" in found["text"]
+    text = initial_file(folder.root, kernels=lambda: {"ir": "R"})
+    assert '# a.ipynb is left out: its kernel "my-env" is not installed\n' in text
+
+
 def test_notebooks_of_the_notebooks_folder_are_found(folder: Folder) -> None:
     folder.notebook("notebooks/a.ipynb")
     assert initial(folder)["paths"] == ["notebooks/a.ipynb"]
+    folder.notebook("notebooks/deep/b c.ipynb")
+    assert initial(folder)["paths"] == ["notebooks/a.ipynb", "notebooks/deep/b c.ipynb"]
     folder.notebook("b.ipynb")
-    assert initial(folder)["paths"] == ["b.ipynb"]
+    found = initial(folder)
+    assert found["needs"] == {"b": [], "a": ["b"], "b_c": ["a"]}
+    assert found["paths"] == ["b.ipynb", "notebooks/a.ipynb", "notebooks/deep/b c.ipynb"]
+
+
+def test_notebooks_in_other_folders_are_found(folder: Folder) -> None:
+    folder.notebook("analysis/2 fit.ipynb")
+    folder.notebook("analysis/1 load.ipynb")
+    folder.notebook("report/1 load.ipynb")
+    folder.notebook("report/1 plot.ipynb")
+    folder.write("report/odd [x]/bad.ipynb", "{")
+    found = initial(folder)
+    assert found["needs"] == {
+        "analysis_load": [],
+        "fit": ["analysis_load"],
+        "report_load": ["fit"],
+        "plot": ["fit"],
+    }
+    assert found["paths"][0] == "analysis/1 load.ipynb"
+    assert "# Folders come one after another" in found["text"]
+    assert "# report/odd [x]/bad.ipynb is left out: not a notebook" in found["text"]
 
 
 def test_an_empty_folder_gets_a_start_that_works(folder: Folder) -> None:
     text = initial_file(folder.root)
-    for path, document in starter_notebooks().items():
-        folder.write(path, json.dumps(document))
+    for path, notebook in starter_notebooks().items():
+        folder.write(path, json.dumps(notebook))
     checked = folder.check(text)
     assert checked.spec is not None
     assert not brief(checked.problems)
