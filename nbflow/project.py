@@ -6,8 +6,7 @@ Heavy imports are inside methods, so that looking at a project costs little.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -15,28 +14,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nbflow.core.spec import Pipeline, ProjectSpec
-from nbflow.errors import ConfigError, ConflictError, NbflowError, NotFoundError, Problem
+from nbflow.core.status import RunStatus, TaskState
+from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem
 
 if TYPE_CHECKING:
     from nbflow.archive.files import FileArchive
     from nbflow.config.check import Checked
     from nbflow.core.events import RunCreated
-    from nbflow.core.messages import Message
+    from nbflow.core.messages import Cancel, Message
     from nbflow.core.plan import Plan
     from nbflow.core.ports import Executor, Listener, Store
     from nbflow.core.state import RunState
-    from nbflow.engine.loop import Engine, Ports, Seal
+    from nbflow.engine.loop import Ports, Seal
+    from nbflow.execution import Attach
     from nbflow.request import Request
     from nbflow.results import RunResult
     from nbflow.runs import Runs
 
 FILE = "pipelines.toml"
 
+TEST = "test"
+"""The trigger of what is not recorded as a run."""
+
 TESTS_FOLDER = ".nbflow/tests"
 """Below the archive root: what `nbflow test` leaves."""
-
-Attach = Callable[["Engine"], None]
-"""Given the engine before it begins, so that a caller can post to it: from a signal handler, say."""
 
 
 class Project:
@@ -105,9 +106,11 @@ class Project:
 
         Raises as `run` does.
         """
+        from nbflow.execution import record
+
         created = self._make(self.pipeline(pipeline), request)
         self._archive.check()
-        _record(created, self._store)
+        record(created, self._store)
         return created.run
 
     def run(
@@ -152,6 +155,7 @@ class Project:
         from nbflow.core.status import RunStatus
         from nbflow.engine.owner import describe, is_alive, this_process
         from nbflow.engine.recovery import recover
+        from nbflow.execution import carry_out, released
 
         self._archive.check()
         store, owner = self._store, this_process()
@@ -164,13 +168,13 @@ class Project:
         if resume and row.state == RunStatus.SUCCEEDED:
             return self.runs.document(row)
         fence = store.claim(row.run, owner, is_alive)
-        with _released(store, row.run, fence):
+        with released(store, row.run, fence):
             state = self.runs.state(row)
-            if state.ended_at is not None:
-                store.take(row.run)  # what was asked of the run as it ended is not meant for its new life
+            if resume:
+                store.take(row.run)  # what was asked of the run before is not meant for its new life
             again: list[Message] = [Resume()] if resume else []
             first = [*recover(state, ports.executor), *again, Start(owner=owner)]
-            return _carry_out(state, fence, first, ports, attach)
+            return carry_out(state, fence, first, ports, attach)
 
     def test(
         self,
@@ -189,42 +193,75 @@ class Project:
         from nbflow.archive.files import FileArchive
         from nbflow.core.messages import Start
         from nbflow.core.state import fold
+        from nbflow.execution import carry_out, drop_journals, record
         from nbflow.request import Request, once, only
         from nbflow.store.memory import MemoryStore
 
         declared = _task(self.pipeline(pipeline), task)
-        asked = replace(request or Request(), select=[declared], trigger="test")
+        asked = replace(request or Request(), select=[declared], trigger=TEST)
         created = self._make(self.pipeline(pipeline), asked)
         plan = once(created.plan if task == declared else only(created.plan, task))
         place = f"{created.settings.outputs}/{TESTS_FOLDER}"
         created = replace(created, plan=plan, settings=replace(created.settings, outputs=place, folder=pipeline))
         FileArchive(Path(self.spec.outputs, TESTS_FOLDER)).check()
         store = MemoryStore()
-        _record(created, store)
+        record(created, store)
         state = fold(store.events(created.run))
         fence = store.claim(created.run, "test", lambda _: False)
-        ports = self._ports(store, asked.executor, listeners, _leave)
-        return _carry_out(state, fence, [Start(owner="test")], ports, attach)
+        ports = self._ports(store, asked.executor, listeners, drop_journals)
+        return carry_out(state, fence, [Start(owner="test")], ports, attach)
 
     def cancel(self, run: str, *, by: str, force: bool = False) -> str:
-        """Ask the engine that has a run to stop it, and return the run's id. Raises ConflictError where none has."""
+        """Ask the engine that has a run to stop it, and return the run's id.
+
+        A run that nobody carries out is ended here. Raises ConflictError for one that has ended.
+        """
         from nbflow.core.messages import Cancel, StopMode
+        from nbflow.engine.owner import is_alive
 
         row = self.runs.find(run)
-        state = self.runs.state_of(row)
-        if state not in ("queued", "running"):
-            raise ConflictError(f"run {row.run} is not going on: it is {state}")
-        self._store.post(row.run, Cancel(mode=StopMode.CANCEL, by=by, force=force))
+        if row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
+            raise ConflictError(f"run {row.run} is not going on: it is {row.state}")
+        request = Cancel(mode=StopMode.CANCEL, by=by, force=force)
+        if row.owner is not None and is_alive(row.owner):
+            self._store.post(row.run, request)
+        else:
+            self._end(row.run, request)
         return row.run
 
     def seal(self, run: str) -> Path:
-        """Complete the archive of a run that has ended, where that has not happened, and return its page."""
-        from nbflow.archive.seal import seal
+        """The page of a run that has ended; what is missing of its archive is completed.
+
+        A run whose process has died is ended here as interrupted, with the notebooks as far as they came. Raises
+        ConflictError for one that is going on.
+        """
+        from nbflow.archive import layout
+        from nbflow.core.messages import Cancel, StopMode
+
+        row, page = self.runs.find(run), self.page(run)
+        if self.runs.state_of(row) == RunStatus.INTERRUPTED and row.state == RunStatus.RUNNING:
+            self._end(row.run, Cancel(mode=StopMode.INTERRUPT, by="the end of its process"))
+            row = self.runs.find(row.run)
+        if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
+            raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
+        manifest = layout.manifest_path(layout.run_folder(row.pipeline, row.run))
+        if not page.exists() or not self._archive.exists(manifest):
+            self._seal(self.runs.state(row))
+        return page
+
+    def changed(self, run: str) -> list[str]:
+        """Notebooks that are not what they were when a run was planned, and that it may still run, in its order."""
+        from nbflow.core.plan import Action
+        from nbflow.execution import file_hash
 
         state = self.runs.state(self.runs.find(run))
-        if state.ended_at is None:
-            raise ConflictError(f"run {state.run} has not ended: there is no report of it yet")
-        return self._archive.resolve(seal(state, self._archive))
+        planned = {
+            task.planned.notebook: task.planned.sha256
+            for task in state.tasks.values()
+            if task.state is not TaskState.SUCCEEDED and task.planned.action is Action.RUN
+        }
+        now = {name: file_hash(self.spec.root, name) for name in planned}
+        return [name for name in planned if planned[name] not in (None, now[name])]
 
     def page(self, run: str) -> Path:
         """Where the page of a run lies, or will lie. Raises as `Runs.find`."""
@@ -232,6 +269,20 @@ class Project:
 
         row = self.runs.find(run)
         return self._archive.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
+
+    def _end(self, run: str, request: Cancel) -> None:
+        """End a run that nobody carries out."""
+        from nbflow.core.messages import Start
+        from nbflow.engine.owner import is_alive, this_process
+        from nbflow.engine.recovery import recover
+        from nbflow.execution import carry_out, released
+
+        owner = this_process()
+        ports = self._ports(self._store, "local", (), self._seal)
+        fence = self._store.claim(run, owner, is_alive)
+        with released(self._store, run, fence):
+            state = self.runs.state(self.runs.find(run))
+            carry_out(state, fence, [*recover(state, ports.executor), request, Start(owner=owner)], ports, None)
 
     def _check(self) -> Checked:
         """The project as it is now: the notebooks may have been edited since the last look."""
@@ -259,22 +310,24 @@ class Project:
         from nbflow.core.plan import Source
         from nbflow.engine.clock import SystemClock
         from nbflow.engine.facts import gather
-        from nbflow.request import History, Request, make_run, plan_run
+        from nbflow.request import History, Request, likeness, make_basis, make_run, plan_run
 
         checked = self._check()
         faults = [problem for problem in checked.problems if not problem.warning and _concerns(problem, pipeline)]
         if faults:
             raise ConfigError(faults)
         runs, asked = self.runs, request or Request()
+        basis = make_basis(self.spec, pipeline, asked, SystemClock().now())
+        like = None if asked.trigger == TEST else likeness(self.spec, pipeline, asked, basis)
         history = History(
-            past=lambda task: runs.past(pipeline.name, task), previous=lambda: runs.previous(pipeline.name)
+            past=lambda task: runs.past(pipeline.name, task, like), previous=lambda: runs.previous(pipeline.name)
         )
         sources = {
             name: Source(accepts=tuple(contract.declared), sha256=checked.notebooks[name].sha256)
             for name, contract in checked.contracts.items()
         }
         plan = plan_run(pipeline, asked, sources, history)
-        return make_run(self.spec, pipeline, asked, plan, now=SystemClock().now(), facts=gather(self.spec.root))
+        return make_run(self.spec, pipeline, asked, basis, plan, facts=gather(self.spec.root))
 
     def _ports(self, store: Store, executor: str, listeners: Sequence[Listener], seal: Seal) -> Ports:
         from nbflow import plugins
@@ -286,38 +339,10 @@ class Project:
 
     def _seal(self, state: RunState) -> None:
         from nbflow.archive.seal import seal
-        from nbflow.engine.effects import spent_journals
+        from nbflow.execution import drop_journals
 
         seal(state, self._archive)
-        for journal in spent_journals(state):
-            Path(journal).unlink(missing_ok=True)
-        with suppress(OSError):  # what is left in it belongs to notebooks that could not be archived
-            Path(state.created.settings.journals).rmdir()
-
-
-@contextmanager
-def _released(store: Store, run: str, fence: int) -> Iterator[None]:
-    """Give a run back at the end; a store that fails then as well does not hide what went wrong first."""
-    try:
-        yield
-    except BaseException:
-        with suppress(NbflowError):
-            store.release(run, fence)
-        raise
-    store.release(run, fence)
-
-
-def _carry_out(
-    state: RunState, fence: int, messages: Sequence[Message], ports: Ports, attach: Attach | None
-) -> RunResult:
-    from nbflow.core.views import run_document
-    from nbflow.engine.loop import Engine
-    from nbflow.results import RunResult
-
-    engine = Engine(state, fence, ports)
-    if attach is not None:
-        attach(engine)
-    return RunResult(run_document(engine.run(messages)))
+        drop_journals(state)
 
 
 def _concerns(problem: Problem, pipeline: Pipeline) -> bool:
@@ -336,20 +361,3 @@ def _task(pipeline: Pipeline, text: str) -> str:
             hint=f"did you mean '{close[0]}'?" if close else f"its tasks: {known}",
         )
     return name
-
-
-def _leave(_: RunState) -> None:
-    """A test leaves no manifest and no page."""
-
-
-def _record(created: RunCreated, store: Store) -> None:
-    """Keep the first event of a run."""
-    from nbflow.core.events import Stamped
-    from nbflow.core.state import RunState
-    from nbflow.core.views import project
-    from nbflow.engine.clock import SystemClock
-
-    stamped = Stamped(run=created.run, seq=1, at=SystemClock().now(), event=created)
-    state = RunState(created, stamped.at)
-    state.seq = 1
-    store.create([stamped], project(state))

@@ -20,8 +20,9 @@ from nbflow.core.resolve import run_scope
 from nbflow.core.rows import Past
 from nbflow.core.selection import Facts, Previous, select
 from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
-from nbflow.core.values import encode
+from nbflow.core.values import encode, plain
 from nbflow.errors import NotFoundError, UsageError
+from nbflow.runs import Likeness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,34 +63,69 @@ def plan_run(pipeline: Pipeline, request: Request, sources: Mapping[str, Source]
     return make_plan(pipeline, selected=chosen, sources=sources, past=history.past)
 
 
-def make_run(
-    spec: ProjectSpec, pipeline: Pipeline, request: Request, plan: Plan, *, now: datetime, facts: Mapping[str, Any]
-) -> RunCreated:
-    """The first event of a run. Raises UsageError for parameters that do not fit."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What a run rests on before it is planned. `env` holds the variables that its expressions read."""
+
+    run: str
+    logical_date: datetime
+    params: Mapping[str, Any]
+    env: Mapping[str, str]
+
+
+def make_basis(spec: ProjectSpec, pipeline: Pipeline, request: Request, now: datetime) -> Basis:
+    """Name, date and parameters of a run that is made now. Raises UsageError for what does not fit."""
+    if request.jobs is not None and request.jobs < 1:
+        raise UsageError(f"jobs is {request.jobs}: at least one task has to run at a time")
     name = run_id(pipeline.name, now, spec.timezone, uuid4().hex)
-    logical_date = to_instant(request.logical_date, spec.timezone) or now
+    logical_date = (to_instant(request.logical_date, spec.timezone) or now).replace(microsecond=0)
     env = _environment(pipeline)
     scope = {"run": run_scope(name, logical_date, spec.timezone), "env": env}
     params = resolve(pipeline.params, _typed(pipeline.params, request), scope)
+    return Basis(run=name, logical_date=logical_date, params=params, env=env)
+
+
+def likeness(spec: ProjectSpec, pipeline: Pipeline, request: Request, basis: Basis) -> Likeness:
+    """What an earlier run must have in common with this one, so that its results may be taken.
+
+    Parameters that are named after the run itself differ by their nature and do not count.
+    """
+    given = {**request.params, **request.texts}
+    own = {name for name, param in pipeline.params.items() if name not in given and _names_its_run(param)}
+    return Likeness(
+        date=run_scope(basis.run, basis.logical_date, spec.timezone)["date"],
+        timezone=spec.timezone,
+        params={name: plain(value) for name, value in basis.params.items() if name not in own},
+    )
+
+
+def _names_its_run(param: Param) -> bool:
+    return not {("run", "id"), ("run", "logical_date")}.isdisjoint(references([param.default]))
+
+
+def make_run(
+    spec: ProjectSpec, pipeline: Pipeline, request: Request, basis: Basis, plan: Plan, *, facts: Mapping[str, Any]
+) -> RunCreated:
+    """The first event of a run."""
     return RunCreated(
-        run=name,
+        run=basis.run,
         pipeline=pipeline.name,
-        logical_date=logical_date,
+        logical_date=basis.logical_date,
         plan=plan,
-        params={key: encode(value) for key, value in params.items()},
+        params={key: encode(value) for key, value in basis.params.items()},
         trigger=request.trigger,
         settings=Settings(
             root=spec.root,
             outputs=os.path.relpath(spec.outputs, spec.root).replace(os.sep, "/"),
-            folder=layout.run_folder(pipeline.name, name),
-            journals=f"{spec.outputs}/{layout.journal_folder(name)}",
+            folder=layout.run_folder(pipeline.name, basis.run),
+            journals=f"{spec.outputs}/{layout.journal_folder(basis.run)}",
             timezone=spec.timezone,
             jobs=request.jobs or _cores(),
             fail_fast=request.fail_fast,
             max_parallel=pipeline.max_parallel,
             timeout=pipeline.timeout,
             pools=dict(spec.pools),
-            env=env,
+            env=basis.env,
             facts=facts,
         ),
     )

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+from nbflow.core.rows import Past
 from nbflow.core.status import RunStatus, TaskState
 from nbflow.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
     from nbflow.core.ports import Store
-    from nbflow.core.rows import Past, RunRow
+    from nbflow.core.rows import RunRow
     from nbflow.core.selection import Previous
     from nbflow.core.state import RunState
     from nbflow.results import RunResult
 
 MANY = 10_000
 """Runs that a look-up by suffix goes through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """What two runs have in common if one may take results of the other: the date that they are for, in the project's
+    zone, and the values of parameters, as documents show them.
+    """
+
+    date: date
+    timezone: str
+    params: Mapping[str, Any]
+
+    def fits(self, row: RunRow) -> bool:
+        """Whether a run is alike."""
+        instant = datetime.fromisoformat(row.document["logical_date"])
+        there = row.document["params"]
+        same_date = instant.astimezone(ZoneInfo(self.timezone)).date() == self.date
+        return same_date and all(name in there and there[name] == value for name, value in self.params.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +122,17 @@ class Runs:
         events = react(state, [*lost, Resume()], now)
         return next((one.event.tasks for one in events if isinstance(one.event, RunResumed)), ())
 
-    def past(self, pipeline: str, task: str) -> Past | None:
-        """The newest success of a task."""
-        return self.store.last_success(pipeline, task)
+    def past(self, pipeline: str, task: str, like: Likeness | None = None) -> Past | None:
+        """The newest success of a task; with `like`, in a run of that date and with those parameters."""
+        if like is None:
+            return self.store.last_success(pipeline, task)
+        for row in self.store.runs(pipeline=pipeline, limit=MANY):
+            if like.fits(row):
+                state = self.state(row)
+                if task in state.tasks and state.tasks[task].state == TaskState.SUCCEEDED:
+                    found = state.tasks[task]
+                    return Past(run=found.reused_from or row.run, outputs=found.outputs)
+        return None
 
     def previous(self, pipeline: str) -> Previous | None:
         """The newest run of a pipeline, by declared task."""

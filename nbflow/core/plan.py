@@ -163,13 +163,14 @@ def _read_outputs(pipeline: Pipeline, selected: Collection[str]) -> dict[str, st
 def _reuse(one: PlannedTask, reader: str, past: Past | None) -> PlannedTask:
     if past is None:
         raise UsageError(
-            f"task '{reader}' reads outputs of '{one.name}', which is not selected and has never succeeded",
+            f"task '{reader}' reads outputs of '{one.name}', which is not selected and has not succeeded before "
+            "with this date and these parameters",
             hint=f"select it too: --select +{reader}",
         )
     return replace(
         one,
         action=Action.REUSE,
-        reason=f"not selected; '{reader}' reads its outputs",
+        reason=f"not selected; '{reader}' reads its outputs: those of {past.run}",
         reused_from=past.run,
         outputs=past.outputs,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 import nbflow
 from nbflow import plugins
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.decide import react
 from nbflow.core.events import Stamped, type_of
-from nbflow.core.messages import Cancel, Finished, Report, Started, StopMode
+from nbflow.core.messages import Cancel, Finished, Report, Start, Started, StopMode
+from nbflow.core.views import project as project_of
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
 from nbflow.project import Project
 from nbflow.request import Request
@@ -205,9 +208,6 @@ def test_cancel_asks_only_those_that_run(project: Project) -> None:
     done = project.run("sales")
     with pytest.raises(ConflictError, match="it is succeeded"):
         project.cancel(done.run, by="me")
-    waiting = project.create("sales")
-    assert project.cancel(waiting, by="me") == waiting
-    assert project.runs.find(waiting).state == "queued"
 
 
 def test_a_request_to_stop_that_came_too_late_does_not_stop_the_resumed_run(
@@ -235,6 +235,68 @@ def test_a_store_that_fails_twice_tells_the_first_fault(
     monkeypatch.setattr(project._store, "release", broken("the store is closed"))
     with pytest.raises(UnreachableError, match="the disk is full"):
         project.execute(run)
+
+
+def test_results_are_reused_for_the_same_date_and_parameters_only(project: Project, executor: type[Answering]) -> None:
+    day = date(2026, 1, 31)
+    first = project.run("sales", request=Request(logical_date=day))
+    again = project.run("sales", request=Request(logical_date=day, select=["report"]))
+    assert again.task("extract")["reused_from"] == first.run
+    assert again.ok
+    third = project.run("sales", request=Request(logical_date=day, select=["report"]))
+    assert third.task("extract")["reused_from"] == first.run, "the run that made it, not the one that took it over"
+    for other in (
+        Request(logical_date=date(2026, 2, 1), select=["report"]),
+        Request(logical_date=day, select=["report"], params={"region": "us"}),
+    ):
+        with pytest.raises(UsageError, match="with this date and these parameters"):
+            project.run("sales", request=other)
+
+
+def test_a_run_that_nobody_carries_out_is_ended_by_cancel(project: Project, file: Path) -> None:
+    run = project.create("sales")
+    assert project.cancel(run, by="me") == run
+    document = project.runs.document(project.runs.find(run))
+    assert document.state == "cancelled"
+    assert {task["state"] for task in document["tasks"]} == {"cancelled"}
+    assert (file.parent / "outputs" / "sales" / run / "index.html").exists()
+    assert project.execute(run, resume=True).state == "succeeded"
+
+
+def test_a_run_whose_process_died_gets_its_report_and_can_be_resumed(
+    project: Project, executor: type[Answering]
+) -> None:
+    run = project.create("sales")
+    state = project.runs.state(project.runs.find(run))
+    fence = project._store.claim(run, "gone:1:1", lambda _: False)
+    events = react(state, [Start(owner="gone:1:1")], state.created_at)
+    project._store.append(events, project_of(state), fence)
+    project._store.release(run, fence)
+    assert project.runs.state_of(project.runs.find(run)) == "interrupted"
+    assert project.seal(run).exists()
+    document = project.runs.document(project.runs.find(run))
+    assert (document.state, document.task("extract")["state"]) == ("interrupted", "failed")
+    error = document.task("extract")["error"]
+    assert error["kind"] == "lost"
+    assert project.execute(run, resume=True).state == "succeeded"
+
+
+def test_a_sealed_archive_is_not_written_again(project: Project) -> None:
+    page = project.seal(project.run("sales").run)
+    before = page.stat().st_mtime_ns
+    assert project.seal("@last") == page
+    assert page.stat().st_mtime_ns == before
+
+
+def test_notebooks_that_changed_since_a_run_was_planned(
+    project: Project, executor: type[Answering], file: Path
+) -> None:
+    executor.failing = {"report"}
+    run = project.run("sales").run
+    assert project.changed(run) == []
+    for name in ("extract", "report"):
+        (file.parent / f"{name}.ipynb").write_text(notebook("region", "rows", "more"))
+    assert project.changed(run) == ["report.ipynb"], "what succeeded will not run again"
 
 
 def test_a_report_of_a_run_that_ended(project: Project, file: Path) -> None:

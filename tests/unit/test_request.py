@@ -15,7 +15,8 @@ from nbflow.core.rows import Past
 from nbflow.core.spec import Matrix, Param, ParamType, Pipeline, ProjectSpec, Task
 from nbflow.core.values import decode
 from nbflow.errors import UsageError
-from nbflow.request import History, Request, make_run, only, plan_run, to_instant
+from nbflow.request import History, Request, likeness, make_basis, make_run, only, plan_run, to_instant
+from nbflow.runs import Likeness
 
 NOW = datetime(2026, 1, 31, 5, 0, tzinfo=UTC)
 NO_HISTORY = History(past=lambda _: None, previous=lambda: None)
@@ -46,7 +47,7 @@ def made(pipeline: Pipeline, request: Request, history: History = NO_HISTORY) ->
         pools={"db": 2},
     )
     plan = plan_run(pipeline, request, {"clean.ipynb": Source(accepts=("day",), sha256="1")}, history)
-    return make_run(spec, pipeline, request, plan, now=NOW, facts={"host": "h"})
+    return make_run(spec, pipeline, request, make_basis(spec, pipeline, request, NOW), plan, facts={"host": "h"})
 
 
 def params_of(run: RunCreated) -> Mapping[str, Any]:
@@ -133,7 +134,7 @@ def test_outputs_of_what_is_not_selected_come_from_history() -> None:
         ("train[ridge]", Action.RUN),
         ("train[gbm]", Action.RUN),
     ]
-    with pytest.raises(UsageError, match="has never succeeded"):
+    with pytest.raises(UsageError, match="has not succeeded before"):
         made(a_pipeline(), Request(select=["train"]))
 
 
@@ -146,4 +147,25 @@ def test_the_archive_may_lie_outside_of_the_project(tmp_path: Path) -> None:
     spec = ProjectSpec(root=str(tmp_path / "p"), file="f", pipelines={}, outputs=str(tmp_path / "o"), state="s")
     pipeline = a_pipeline()
     plan = plan_run(pipeline, Request(), {}, NO_HISTORY)
-    assert make_run(spec, pipeline, Request(), plan, now=NOW, facts={}).settings.outputs == "../o"
+    basis = make_basis(spec, pipeline, Request(), NOW)
+    assert make_run(spec, pipeline, Request(), basis, plan, facts={}).settings.outputs == "../o"
+
+
+def test_a_run_may_take_results_of_those_that_are_alike() -> None:
+    named = Param(name="version", type=ParamType.STR, default="{{ run.id }}")
+    limit = Param(name="limit", type=ParamType.INT, default=1)
+    pipeline = a_pipeline(version=named, limit=limit)
+    spec = ProjectSpec(root="/p", file="f", pipelines={}, outputs="/p/o", state="s", timezone="Europe/Prague")
+
+    def of(request: Request) -> Likeness:
+        return likeness(spec, pipeline, request, make_basis(spec, pipeline, request, NOW))
+
+    assert of(Request()) == of(Request(params={"limit": 1})), "what is named after its run does not count"
+    assert of(Request()) != of(Request(params={"limit": 2}))
+    assert of(Request()) != of(Request(params={"version": "1"}))
+    assert of(Request()) != of(Request(logical_date=date(2026, 1, 30)))
+
+
+def test_no_jobs_is_no_request() -> None:
+    with pytest.raises(UsageError, match="jobs is 0"):
+        made(a_pipeline(), Request(jobs=0))

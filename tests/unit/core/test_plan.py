@@ -110,7 +110,7 @@ class TestSelection:
         plan = by_name(plan_of(*tasks, selected={"b"}, past={"a": Past(run="old", outputs={"rows": 3})}))
         one = plan["a"]
         assert (one.action, one.reused_from, one.outputs) == (Action.REUSE, "old", {"rows": 3})
-        assert one.reason == "not selected; 'b' reads its outputs"
+        assert one.reason == "not selected; 'b' reads its outputs: those of old"
         assert plan["b"].waits_for == ("a",)
 
     def test_when_reads_outputs_too(self) -> None:

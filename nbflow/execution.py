@@ -1,0 +1,68 @@
+"""Carrying a run out: its first record, an engine to its end, and what is cleared away after it. Knows no project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+
+from nbflow.core.events import RunCreated, Stamped
+from nbflow.core.messages import Message
+from nbflow.core.ports import Store
+from nbflow.core.state import RunState
+from nbflow.core.views import project, run_document
+from nbflow.engine.clock import SystemClock
+from nbflow.engine.effects import spent_journals
+from nbflow.engine.loop import Engine, Ports
+from nbflow.errors import NbflowError
+from nbflow.results import RunResult
+
+Attach = Callable[[Engine], None]
+"""Given the engine before it begins, so that a caller can post to it: from a signal handler, say."""
+
+
+def record(created: RunCreated, store: Store) -> None:
+    """Keep the first event of a run."""
+    stamped = Stamped(run=created.run, seq=1, at=SystemClock().now(), event=created)
+    state = RunState(created, stamped.at)
+    state.seq = 1
+    store.create([stamped], project(state))
+
+
+def carry_out(
+    state: RunState, fence: int, messages: Sequence[Message], ports: Ports, attach: Attach | None
+) -> RunResult:
+    """Carry a run out to its end, beginning with some messages, and give its document."""
+    engine = Engine(state, fence, ports)
+    if attach is not None:
+        attach(engine)
+    return RunResult(run_document(engine.run(messages)))
+
+
+@contextmanager
+def released(store: Store, run: str, fence: int) -> Iterator[None]:
+    """Give a run back at the end; a store that fails then as well does not hide what went wrong first."""
+    try:
+        yield
+    except BaseException:
+        with suppress(NbflowError):
+            store.release(run, fence)
+        raise
+    store.release(run, fence)
+
+
+def drop_journals(state: RunState) -> None:
+    """Remove the journals of attempts whose notebooks are archived."""
+    for journal in spent_journals(state):
+        Path(journal).unlink(missing_ok=True)
+    with suppress(OSError):  # what is left in it belongs to notebooks that could not be archived
+        Path(state.created.settings.journals).rmdir()
+
+
+def file_hash(root: str, name: str) -> str | None:
+    """The SHA-256 of a file of the project; None where it cannot be read."""
+    try:
+        return sha256(Path(root, name).read_bytes()).hexdigest()
+    except OSError:
+        return None

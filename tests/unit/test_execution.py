@@ -1,0 +1,57 @@
+"""Carrying a run out: the small parts; the whole is tested with the project."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from nbflow.core.attempt import ArchivedFile, Outcome, Verdict
+from nbflow.core.messages import Finished
+from nbflow.errors import ConflictError, UnreachableError
+from nbflow.execution import drop_journals, file_hash, record, released
+from nbflow.store.memory import MemoryStore
+from support.build import Story, created, planned
+
+
+def test_a_run_is_recorded_once() -> None:
+    store, first = MemoryStore(), created([planned("a")])
+    record(first, store)
+    row = store.run(first.run)
+    assert row is not None
+    assert (row.state, row.seq) == ("queued", 1)
+    with pytest.raises(ConflictError):
+        record(first, store)
+
+
+def test_a_run_is_given_back_whatever_happened() -> None:
+    store, first = MemoryStore(), created([planned("a")])
+    record(first, store)
+    fence = store.claim(first.run, "me", lambda _: False)
+    with pytest.raises(UnreachableError, match="no room"), released(store, first.run, fence):
+        raise UnreachableError("no room")
+    row = store.run(first.run)
+    assert row is not None
+    assert row.owner is None
+
+
+def test_journals_of_archived_notebooks_are_dropped_and_others_kept(tmp_path: Path) -> None:
+    story = Story(planned("a"), planned("b"), journals=str(tmp_path / "journals"))
+    (tmp_path / "journals").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "journals" / f"{name}.1.jsonl").write_text("{}\n")
+    file = ArchivedFile(path="sales/x/a.ipynb", size=1, sha256="f")
+    story.send("start")
+    story.send(Finished(task="a", attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, files=(file,))))
+    drop_journals(story.state)
+    assert [one.name for one in (tmp_path / "journals").iterdir()] == ["b.1.jsonl"]
+    story.send(Finished(task="b", attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, files=(file,))))
+    drop_journals(story.state)
+    assert not (tmp_path / "journals").exists()
+
+
+def test_the_hash_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    assert file_hash(str(tmp_path), "a") == sha256(b"1").hexdigest()
+    assert file_hash(str(tmp_path), "b") is None
