@@ -149,7 +149,7 @@ _SECTIONS: Mapping[str, Key] = {
     "defaults": Key(kind=DEFAULTS, doc="What every task inherits."),
     "pools": Key(
         kind=TableOf(kind=Whole(least=1), what="pool", fallback=_UNREADABLE_POOL),
-        doc="Name -> slots: limits across all runs of the project.",
+        doc="Name -> slots: limits by name; in this version within each run.",
     ),
     "pipelines": Key(
         kind=TableOf(kind=PIPELINE, what="pipeline", reserved=RESERVED_PIPELINES, fallback={}),
