@@ -16,9 +16,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from nbflow.core.cells import code_cells
+
 MAX_BYTES = 200_000_000
 
 _CONFLICT = re.compile(rb"^(?:<{7} |={7}\r?$|>{7} )", re.MULTILINE)
+_MARKS = ("<<<<<<< ", "=======", ">>>>>>> ")
+_MERGE = "finish the merge (nbdime can: nbdime mergetool)"
 _LFS = b"version https://git-lfs.github.com/spec/"
 _UPGRADE = "open and save it in JupyterLab, or: jupyter nbconvert --to notebook --nbformat 4 --inplace FILE"
 _CELL_TYPES = ("code", "markdown", "raw")
@@ -111,7 +115,7 @@ def _parse(data: bytes) -> dict[str, Any] | NotebookFault:
         if _CONFLICT.search(data):
             return NotebookFault(
                 message="the notebook holds merge conflict markers",
-                hint="finish the merge (nbdime can: nbdime mergetool)",
+                hint=_MERGE,
             )
         return NotebookFault(message=f"not a notebook: {_json_fault(error)}", hint="the file may be cut off or damaged")
     if not isinstance(document, dict) or not {"nbformat", "cells", "worksheets"} & document.keys():
@@ -146,6 +150,7 @@ def _check(document: dict[str, Any]) -> Iterator[NotebookFault]:
         faults = [f"cells[{index}]: {fault}" for index, cell in enumerate(cells) if (fault := _cell_fault(cell))]
         yield from (NotebookFault(message=f"not a notebook: {fault}") for fault in faults[:3])
         if not faults:
+            yield from _conflicts(document)
             yield from _double_ids(cells)
 
 
@@ -169,6 +174,14 @@ def _cell_fault(cell: Any) -> str | None:
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         return "`outputs` is no list of objects"
     return None
+
+
+def _conflicts(document: dict[str, Any]) -> Iterator[NotebookFault]:
+    """Code cells that a merge has left with both versions in them."""
+    for cell in code_cells(document):
+        lines = cell.source.splitlines()
+        if all(any(line.startswith(mark) for line in lines) for mark in _MARKS):
+            yield NotebookFault(message=f"code cell {cell.number} holds merge conflict markers", hint=_MERGE)
 
 
 def _double_ids(cells: list[dict[str, Any]]) -> Iterator[NotebookFault]:

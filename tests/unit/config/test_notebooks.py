@@ -38,6 +38,17 @@ def test_a_notebook_is_read_once_with_its_hash(tmp_path: Path) -> None:
     assert not found.problems
 
 
+def test_a_merge_that_was_not_finished_inside_a_cell_names_the_code_cell(tmp_path: Path) -> None:
+    merged = "<<<<<<< local\nx = 1\n=======\nx = 2\n>>>>>>> remote\n"
+    found = document(None, "y = 1", merged, "print('=======')\n# <<<<<<< no\n=======\n")
+    found["cells"].insert(0, {"cell_type": "markdown", "metadata": {}, "source": merged})
+    assert refused(tmp_path, found) == (
+        "code cell 2 holds merge conflict markers (finish the merge (nbdime can: nbdime mergetool))"
+    )
+    found["cells"][2]["source"] = merged.splitlines(keepends=True)
+    assert refused(tmp_path, found).startswith("code cell 2 holds merge conflict markers")
+
+
 def test_what_people_and_tools_leave_out_is_no_fault(tmp_path: Path) -> None:
     bare = {"nbformat": 4, "cells": [{"cell_type": "code", "source": ["a\n", "b"]}, {"cell_type": "raw", "source": ""}]}
     assert read(tmp_path, bare).document == bare
