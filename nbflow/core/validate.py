@@ -25,6 +25,7 @@ MAX_NAMES = 8
 """Names that are shown of one cycle."""
 
 _NUMBERS = (ParamType.INT, ParamType.FLOAT)
+_UNQUOTED = (*_NUMBERS, ParamType.BOOL, ParamType.DATE, ParamType.DATETIME)
 _RETRY_ON = re.compile(r"exception:[A-Za-z_][\w.]*", re.ASCII)
 
 Edges = Mapping[str, Sequence[str]]
@@ -222,11 +223,15 @@ def _default_faults(param: Param, options: Sequence[Any], at: KeyPath) -> Iterat
     try:
         check_value(param.default, param.type, options=options, min=param.min, max=param.max)
     except ValueError as error:
-        yield Fault(key=(*at, "default"), message=str(error), hint=_unquoted(param))
+        yield Fault(key=(*at, "default"), message=str(error), hint=_default_hint(param, options))
 
 
-def _unquoted(param: Param) -> str | None:
-    """A hint for a number, date or flag that stands in quotes."""
-    if isinstance(param.default, str) and param.type not in (ParamType.LIST, ParamType.DICT):
-        return f"a value of type {param.type.value} stands without quotes"
-    return None
+def _default_hint(param: Param, options: Sequence[Any]) -> str | None:
+    """What to write in place of a text that is none of the options, or of a number, date or flag in quotes."""
+    if not isinstance(param.default, str):
+        return None
+    try:
+        check_value(param.default, param.type, min=param.min, max=param.max)
+    except ValueError:
+        return f"a value of type {param.type.value} stands without quotes" if param.type in _UNQUOTED else None
+    return did_you_mean(param.default, [one for one in options if isinstance(one, str)], what="options are")

@@ -204,6 +204,8 @@ def test_defaults_options_and_bounds_fit_the_type() -> None:
     assert param(ParamType.INT, "3") == [
         "params.x.default: '3', of type str, is no int (a value of type int stands without quotes)"
     ]
+    none = "params.x.default: 'q' is none of the options: 'a', 'b'"
+    assert param(ParamType.STR, "q", options=("a", "b")) == [f"{none} (options are: a, b)"]
     assert param(ParamType.INT, 3, options=(1, 2)) == ["params.x.default: 3 is none of the options: 1, 2"]
     assert param(ParamType.INT, 3, min=4) == ["params.x.default: 3 is below the minimum of 4"]
     assert param(ParamType.STR, "a", max=4) == ["params.x.max: `max` is for numbers, and the type is str"]
