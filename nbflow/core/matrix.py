@@ -17,7 +17,8 @@ from typing import Any
 
 from nbflow.core.faults import did_you_mean
 from nbflow.core.spec import EMPTY, Matrix
-from nbflow.core.values import canonical, text
+from nbflow.core.values import canonical
+from nbflow.core.values import text as value_text
 
 MAX_COPIES = 1_000
 MAX_PRODUCT = 100_000
@@ -106,9 +107,14 @@ def _name(task: str, row: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     """A value inside a name: one short line; one that is not all there is told apart by a hash."""
-    whole = text(value)
+    whole = _text(value)
     shown = "".join(char if char.isprintable() else " " for char in whole[:_MAX_PART]).strip()
     return whole if shown == whole else f"{shown}~{_digest(value)}"
+
+
+def _text(value: Any) -> str:
+    """The text of a value, of a bool as the file has it: `true`."""
+    return str(value).lower() if isinstance(value, bool) else value_text(value)
 
 
 def _slugs(task: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -117,7 +123,7 @@ def _slugs(task: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     plain = [_plain_slug(task, row) for row in rows]
     hashed = [f"{slug[:_MAX_SLUG]}-{_digest(dict(row))}" for slug, row in zip(plain, rows, strict=True)]
     exact = [
-        len(slug) <= _MAX_SLUG and all(map(_is_exact, map(text, row.values())))
+        len(slug) <= _MAX_SLUG and all(map(_is_exact, map(_text, row.values())))
         for slug, row in zip(plain, rows, strict=True)
     ]
     taken = Counter(slug.casefold() for slug in plain) + Counter(slug.casefold() for slug in hashed)
@@ -130,7 +136,7 @@ def _slugs(task: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _plain_slug(task: str, row: Mapping[str, Any]) -> str:
     parts = [
         one if _is_exact(one) else re.sub(r"[^A-Za-z0-9_-]+", "_", one[:_MAX_PART]).strip("_") or "_"
-        for one in map(text, row.values())
+        for one in map(_text, row.values())
     ]
     return f"{task}.{'-'.join(parts)}" if parts else task
 

@@ -51,6 +51,10 @@ def test_exclude_tells_true_from_one() -> None:
     assert names(Matrix(axes={"x": (1, True, 2)}, exclude=({"x": True},))) == ["train[1]", "train[2]"]
 
 
+def test_a_bool_is_written_as_in_the_file() -> None:
+    assert names(Matrix(axes={"x": (True, False)})) == ["train[true]", "train[false]"]
+
+
 def test_include_alone_is_a_matrix() -> None:
     matrix = Matrix(axes={}, include=({"a": 1, "b": 2}, {"b": 4, "a": 3}))
     assert names(matrix) == ["train[1,2]", "train[3,4]"]
@@ -96,7 +100,7 @@ def test_exclude_may_bring_the_number_below_the_limit() -> None:
         (5, "t.5"),
         (-1, "t.-1"),
         (0.1, "t.0.1"),
-        (True, "t.True"),
+        (True, "t.true"),
         (None, "t.None"),
         (date(2026, 1, 31), "t.2026-01-31"),
     ],
