@@ -182,7 +182,8 @@ def _encode_tagged(value: Any, path: str) -> Any:
         return {"$decimal": str(value)}
     if isinstance(value, PurePosixPath):
         return {"$path": _text(str(value), path)}
-    raise TypeError(f"{path}: a {_type_name(value)} cannot be passed on; write it to a file and pass the file's path")
+    shown = f"an object of type {_type_name(value)}"
+    raise TypeError(f"{path}: {shown} cannot be passed on; write it to a file and pass the file's path")
 
 
 def _encode_zone(value: datetime | time, path: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class TestEncoding:
             notebook.output("x", value)
 
     def test_the_place_of_the_fault_is_named(self) -> None:
-        with pytest.raises(TypeError, match=r"rows\['a'\]\[1\]: a object cannot be passed on"):
+        with pytest.raises(TypeError, match=r"rows\['a'\]\[1\]: an object of type object cannot be passed on"):
             notebook.output("rows", {"a": [1, object()]})
 
     def test_a_megabyte_at_most(self) -> None:
