@@ -207,13 +207,17 @@ def _project(path: Path, profile: str | None) -> Iterator[Check]:
 
 
 def _archive(spec: ProjectSpec) -> Iterator[Check]:
-    """Whether the archive can be written, judged without making it."""
+    """Whether the archive can be written, judged as a run judges it, in the nearest folder that is there already."""
+    from nbflow.archive.files import FileArchive
+
     root = Path(spec.outputs)
-    there = next(place for place in (root, *root.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    there = next(place for place in (root, *root.parents) if os.path.lexists(place))
+    try:
+        FileArchive(there).check()
+    except UnreachableError as error:
         hint = "make it writable, or set [nbflow] outputs to another folder"
-        code = UnreachableError.exit_code
-        yield _check("archive", Finding.FAIL, f"{root} cannot be written", hint, code=code)
+        message = f"{root} cannot be written: {error.message}"
+        yield _check("archive", Finding.FAIL, message, hint, code=error.exit_code)
         return
     yield _check("archive", Finding.OK, str(root))
     free = shutil.disk_usage(there).free

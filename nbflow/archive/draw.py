@@ -7,12 +7,13 @@ their order. Every text is escaped here. Must not know runs or files; links are 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nbflow.archive import palette
 from nbflow.archive.layered import Placed, Point, Spacing, layers, place
 from nbflow.archive.svg import FONT, TIMES, escape, fit, num, text_width
+from nbflow.archive.words import count
 
 MANY_TASKS = 200
 """Above this, all copies that `matrix` or `for_each` made share one box; below, only those of a large group."""
@@ -122,9 +123,12 @@ def base_name(name: str) -> str:
 
 
 def _describe(tasks: Sequence[DrawnTask]) -> str:
-    counts = Counter(palette.word(task.state).lower() for task in tasks if task.state)
-    states = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
-    return f"Graph of {len(tasks)} tasks" + (f": {states}" if states else "")
+    states = ", ".join(_counted(task.state for task in tasks))
+    return f"Graph of {count(len(tasks), 'task')}" + (f": {states}" if states else "")
+
+
+def _counted(states: Iterable[str | None]) -> list[str]:
+    return [f"{number} {palette.word(state).lower()}" for state, number in palette.told(states)]
 
 
 def share_boxes(tasks: Sequence[DrawnTask]) -> list[Box]:
@@ -153,13 +157,12 @@ def _box(name: str, members: list[DrawnTask]) -> Box:
     if len(members) == 1:
         return Box(task=members[0], states=states)
     worst = palette.worst(states)
-    words = sorted((count, palette.word(state).lower()) for state, count in states.items() if state)
     shown = next((task for task in members if task.state == worst), members[0])
     task = DrawnTask(
         name=name,
         state=worst,
         href=shown.href,
-        detail=" · ".join(f"{count} {word}" for count, word in reversed(words)) or None,
+        detail=" · ".join(_counted(states.elements())) or None,
         copies=sum(task.copies for task in members),
     )
     return Box(task=task, states=states)

@@ -29,6 +29,8 @@ FIRST_FAILURES = 5
 MOST_AFFECTED = 8
 OPEN_ROWS = 60
 """Up to this many tasks, small groups of copies are unfolded."""
+LONG_TABLE = 300
+"""Above this many tasks, rows out of sight are laid out only when they come into it; a picture of it all lacks them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,9 @@ def run_page(page: RunPage) -> str:
         state=run["state"],
         verdict=_verdict(run["state"], counts, len(views)),
         facts=_facts(page, started, ended),
-        counts=[(state, counts[state]) for state in palette.STATES if counts[state]],
+        counts=palette.told(view.state for view in views),
         total=len(views),
+        long=LONG_TABLE,
         failures=failures[:FIRST_FAILURES],
         further=failures[FIRST_FAILURES:],
         further_tasks=sum(len(failure.tasks) for failure in failures[FIRST_FAILURES:]),

@@ -218,9 +218,8 @@ def _facts(about: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
 
 
 def _counts(cells: list[CellView]) -> list[tuple[str, int]]:
-    """Code cells by state, what asks for attention first."""
-    states = [cell.state for cell in cells if cell.kind == "code" and cell.state]
-    return [(state, states.count(state)) for state in palette.STATES if state in states]
+    """Code cells by state, what failed first."""
+    return palette.told(cell.state for cell in cells if cell.kind == "code")
 
 
 def _language(document: Mapping[str, Any]) -> str:

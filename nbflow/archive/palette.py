@@ -7,6 +7,7 @@ contrast of 4.5 on every ground they stand on (a test computes it). Must not kno
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 COLOURS: dict[str, tuple[str, str]] = {
@@ -61,6 +62,12 @@ STATES: dict[str, tuple[str, str]] = {
 }
 """State of a run, task or cell -> (tone, word), what asks for most attention first."""
 
+_TOLD = (
+    *("failed", "killed", "succeeded", "ok", "running", "retrying", "queued", "pending"),
+    *("upstream_failed", "cancelled", "interrupted", "skipped", "not_run"),
+)
+"""The order of counts: what went wrong, is done, goes on, waits, and what was left."""
+
 _RANK = {state: rank for rank, state in enumerate(STATES)}
 
 _ROUND = '<circle class="full" cx="8" cy="8" r="7"/>'
@@ -105,6 +112,13 @@ def worst(states: Iterable[str | None]) -> str | None:
     """The state that asks for most attention; None where no state is known."""
     known = [state for state in states if state in _RANK]
     return min(known, key=_RANK.__getitem__) if known else None
+
+
+def told(states: Iterable[str | None]) -> list[tuple[str, int]]:
+    """How many there are of each state, in the order in which people are told; None is not counted."""
+    counts = Counter(state for state in states if state)
+    known = [state for state in _TOLD if counts[state]]
+    return [(state, counts[state]) for state in [*known, *sorted(set(counts) - set(known))]]
 
 
 def glyph(state: str | None) -> str:

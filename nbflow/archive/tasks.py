@@ -6,7 +6,6 @@ Made from task documents alone. Links are relative to the run's folder. Must not
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,7 @@ from nbflow.archive.svg import clean
 from nbflow.archive.timeline import DrawnSpan
 from nbflow.archive.words import duration, moment
 
-CELLS = (("ok", "ok"), ("failed", "failed"), ("skipped", "skipped"), ("not_run", "not run"))
+CELLS = (("failed", "failed"), ("ok", "ok"), ("skipped", "skipped"), ("not_run", "not run"))
 LONGEST_VALUE = 80
 LONGEST_MESSAGE = 160
 SMALL_GROUP = 6
@@ -30,7 +29,10 @@ SMALL_GROUP = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
-    """One row. `page` and `notebook` are None where nothing was archived; `cells` are (state, number, words)."""
+    """One row. `page` and `notebook` are None where nothing was archived; `cells` are (state, number, words).
+
+    `broke`: the task failed in one of its cells.
+    """
 
     name: str
     anchor: str
@@ -48,6 +50,7 @@ class TaskView:
     earlier: tuple[Link, ...]
     spans: tuple[DrawnSpan, ...]
     description: str = ""
+    broke: bool = False
 
     @property
     def cells_words(self) -> str:
@@ -99,6 +102,7 @@ def task_view(task: Mapping[str, Any], folder: str, now: datetime) -> TaskView:
         earlier=_earlier(task, slug),
         spans=_spans(task, name, page or notebook),
         description=clean(str(task.get("description") or "")),
+        broke=bool(error) and isinstance(error.get("cell"), int),
     )
 
 
@@ -131,11 +135,10 @@ def reached(task: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _group(name: str, rows: tuple[TaskView, ...], unfold: bool) -> Group:
-    counts = Counter(view.state for view in rows)
     return Group(
         name=name,
         rows=rows,
-        counts=tuple((state, counts[state]) for state in palette.STATES if counts[state]),
+        counts=tuple(palette.told(view.state for view in rows)),
         took=duration(sum(view.seconds for view in rows)) if any(view.took for view in rows) else "",
         open=unfold and len(rows) <= SMALL_GROUP,
     )
@@ -145,6 +148,9 @@ def _reason(task: Mapping[str, Any]) -> str:
     reason = str(task.get("reason") or "")
     if task.get("reused_from"):
         reason = f"result of {task['reused_from']}" + (f": {reason}" if reason else "")
+    elif task["state"] == "succeeded" and int(task.get("attempts") or 0) > 1:
+        # The reason of a task run tells why it was tried again, which is over.
+        reason = f"succeeded at attempt {task['attempts']}"
     if isinstance(task.get("stopped_at"), int):
         ended = "ended on purpose at cell {} of {}".format(*reached(task))
         reason = f"{reason}; {ended}" if reason else ended

@@ -14,7 +14,7 @@ from nbflow.archive import palette
 from nbflow.archive.draw import frame, linked
 from nbflow.archive.layered import Point
 from nbflow.archive.svg import FONT, escape, fit, num, text_width
-from nbflow.archive.words import duration
+from nbflow.archive.words import count, duration
 
 MAX_ROWS = 250
 WIDTH = 1122.0
@@ -25,6 +25,8 @@ TEXT = 11.5
 LONGEST_LABEL = 210.0
 HEAD = 24.0
 SHORTEST_BAR = 3.0
+GAP = 1.5
+"""Pixels between an attempt and the next one that follows at once."""
 PROFILE = 140.0
 TICKS = 8
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -96,7 +98,7 @@ def timeline_svg(
         scale = _Scale(start=start, seconds=seconds, left=MARGIN + longest + 12, right=width - MARGIN - 64)
         body, height = _gantt(list(tasks.values()), scale, end)
     size: Point = (width, height)
-    description = f"Timeline of {len(tasks)} tasks over {duration(seconds)}"
+    description = f"Timeline of {count(len(tasks), 'task')} over {duration(seconds)}"
     return frame("timeline", body, size, TIMELINE_CSS, description, standalone=standalone)
 
 
@@ -112,7 +114,10 @@ def _gantt(tasks: list[list[DrawnSpan]], scale: _Scale, end: datetime) -> tuple[
         if number % 2 == 0:
             parts.append(f'<rect class="stripe" y="{num(middle - row / 2)}" width="{wide}" height="{num(row)}"/>')
         parts.append(linked(text, spans[-1].href))
-        parts += [_bar(span, scale, end, middle, min(14.0, row - 4)) for span in spans]
+        thick = min(14.0, row - 4)
+        parts += [
+            _bar(span, scale, end, middle, thick, after) for span, after in zip(spans, [*spans[1:], None], strict=True)
+        ]
         parts.append(_took(spans, scale, end, middle))
     return "".join(parts), foot + MARGIN
 
@@ -136,9 +141,14 @@ def _axis(scale: _Scale, foot: float) -> list[str]:
     return parts
 
 
-def _bar(span: DrawnSpan, scale: _Scale, end: datetime, middle: float, thick: float) -> str:
+def _bar(
+    span: DrawnSpan, scale: _Scale, end: datetime, middle: float, thick: float, after: DrawnSpan | None
+) -> str:
+    """The bar of an attempt; it makes room for the one `after` it."""
     left, right = scale.at(span.started), scale.at(span.ended or end)
     wide = max(SHORTEST_BAR, right - left)
+    if after is not None:
+        wide = max(1.0, min(wide, scale.at(after.started) - GAP - left))
     look = "open" if span.ended is None else "bar"
     box = f'x="{num(left)}" y="{num(middle - thick / 2)}" width="{num(wide)}" height="{num(thick)}" rx="3"'
     took = duration(((span.ended or end) - span.started).total_seconds())

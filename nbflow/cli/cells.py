@@ -14,6 +14,7 @@ from nbflow.archive.words import duration
 from nbflow.cli.output import Output
 from nbflow.cli.states import look
 from nbflow.cli.text import clean, coloured_output, one_line, plain_output
+from nbflow.core.values import decode, plain
 from nbflow.errors import NotFoundError, UnreachableError
 
 OURS = "application/vnd.nbflow."
@@ -100,12 +101,24 @@ def _printed(output: Mapping[str, Any]) -> str:
 
 
 def _displayed(data: Mapping[str, Any]) -> str:
-    ours = [f"[{kind.removeprefix(OURS)}] {json.dumps(value)}" for kind, value in data.items() if kind.startswith(OURS)]
+    ours = [_marker(kind.removeprefix(OURS), value) for kind, value in data.items() if kind.startswith(OURS)]
     if ours:
         return "\n".join(ours)
     if "text/plain" in data:
         return _text(data["text/plain"])
     return f"[{', '.join(data)}]"
+
+
+def _marker(kind: str, value: Any) -> str:
+    """What a notebook told nbflow; an output as people write it where it is one."""
+    if kind == "output.v1+json" and isinstance(value, Mapping) and {"name", "value"} <= value.keys():
+        try:
+            shown = json.dumps(plain(decode(value["value"])), ensure_ascii=False)
+        except ValueError:
+            pass
+        else:
+            return f"output {value['name']} = {shown}"
+    return f"[{kind}] {json.dumps(value)}"
 
 
 def _text(value: Any) -> str:

@@ -9,9 +9,10 @@ from nbflow.archive.words import count, duration
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress, TaskProgress
 from nbflow.cli.states import Look, look
+from nbflow.cli.stop import CTRL_C
 from nbflow.cli.text import clip, one_line, plain_output, width
 from nbflow.core import events as ev
-from nbflow.core.attempt import CellState
+from nbflow.core.attempt import CellCounts, CellState
 
 WIDEST_NAME = 32
 """Columns that names of tasks are aligned in; a longer one pushes its line to the right."""
@@ -94,7 +95,7 @@ class Lines:
             case ev.AttemptSubmitted():
                 return seen, "running" if event.attempt == 1 else f"running, attempt {event.attempt}"
             case ev.TaskSucceeded():
-                return seen, f"succeeded in {duration(task.seconds or 0)}, {count(task.counts.total, 'cell')}"
+                return seen, f"succeeded in {duration(task.seconds or 0)}, {_ran(task.counts)}"
             case ev.TaskFailed():
                 took = f" after {duration(task.seconds)}" if task.seconds is not None else ""
                 return seen, f"failed{took}: {task.error_text()}"
@@ -116,7 +117,12 @@ def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
     """What to tell when a run is asked to stop."""
     if event.force:
         return KILLING
-    return f"{STOPPING}; Ctrl-C again kills them" if ours else f"{STOPPING} (asked by {one_line(event.by)})"
+    return f"{STOPPING}; {CTRL_C} again kills them" if ours and event.by == CTRL_C else f"{STOPPING} (asked by {one_line(event.by)})"
+
+
+def _ran(cells: CellCounts) -> str:
+    ran = cells.ok + cells.failed
+    return count(cells.total, "cell") if ran == cells.total else f"{ran:,} of {count(cells.total, 'cell')}"
 
 
 def _cell(event: ev.CellStarted | ev.CellEnded, task: TaskProgress) -> tuple[Look, str] | None:

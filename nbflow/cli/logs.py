@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ POLL = 0.25
     "--attempt", type=click.IntRange(min=1), metavar="N", help="The notebook of an earlier attempt of the task."
 )
 @click.option("-v", "--verbose", is_flag=True, help="One line for each cell too.")
-@json_option("Print each event as a JSON line.")
+@json_option("Print the events as one JSON document; with --follow, each as a JSON line.")
 @pass_session
 def logs_command(session: Session, what: str, follow: bool, attempt: int | None, verbose: bool) -> None:
     """Show what happened in a run, or in one task of it.
@@ -89,18 +89,27 @@ def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> 
 
 
 def _write_events(session: Session, runs: Runs, row: RunRow, task: str | None, *, follow: bool, verbose: bool) -> None:
-    show = _json_lines(session) if session.outputs.json else None
-    for stamped in _events(runs, row, follow=follow):
+    events = _events(runs, row, follow=follow)
+    if session.outputs.json:
+        _write_json(session, row, (one for one in events if task in (None, getattr(one.event, "task", None))), follow)
+        return
+    show: Callable[[Stamped], None] | None = None
+    for stamped in events:
         if show is None:
             show = _plain_lines(session, stamped, task, verbose=verbose)
-        elif not session.outputs.json or task is None or getattr(stamped.event, "task", None) == task:
+        else:
             show(stamped)
 
 
-def _json_lines(session: Session) -> Callable[[Stamped], None]:
+def _write_json(session: Session, row: RunRow, events: Iterable[Stamped], follow: bool) -> None:
+    """One document, as it is known where it ends; of what is followed, a line for each event as it comes."""
     from nbflow.core.views import event_document
 
-    return lambda stamped: session.out.document(event_document(stamped), indent=None)
+    if not follow:
+        session.out.document({"run": row.run, "events": [event_document(one) for one in events]})
+        return
+    for stamped in events:
+        session.out.document(event_document(stamped), indent=None)
 
 
 def _plain_lines(session: Session, first: Stamped, task: str | None, *, verbose: bool) -> Callable[[Stamped], None]:

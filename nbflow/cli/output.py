@@ -50,8 +50,11 @@ class Output:
 
     @property
     def is_live(self) -> bool:
-        """Whether lines can be written again in place."""
-        return self.is_terminal and os.environ.get("TERM") != "dumb"
+        """Whether lines can be written again in place.
+
+        What a notebook starts with `!` is given a terminal that cannot: its kernel has JPY_PARENT_PID.
+        """
+        return self.is_terminal and os.environ.get("TERM") != "dumb" and not os.environ.get("JPY_PARENT_PID")
 
     @property
     def width(self) -> int:

@@ -12,7 +12,8 @@ from nbflow.core.messages import Cancel, StopMode
 if TYPE_CHECKING:
     from nbflow.engine.loop import Engine
 
-SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+CTRL_C = "Ctrl-C"
+SIGNALS = {signal.SIGINT: CTRL_C, signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 """What asks a run to stop, and under which name."""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None

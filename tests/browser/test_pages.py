@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import os
 import re
 import shutil
@@ -280,6 +281,23 @@ def test_nothing_sticks_out(browser: Any, pages: dict[str, Path], kind: str, siz
         visit.page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true })")
         assert visit.overflow() == []
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_picture_of_a_whole_page_has_all_its_rows(browser: Any, tmp_path: Path, size: str, scheme: str) -> None:
+    """As they are cut from one picture of it all, from top to bottom, without having been scrolled to."""
+    run = {**RUN, "tasks": [task(f"task_{n}", "succeeded", n, n + 5) for n in range(13)]}
+    file = write(tmp_path, "index.html", run_page(RunPage(run=run, folder=FOLDER, written=START)))
+    with Visit(browser, file, width=SIZES[size], scheme=scheme) as visit:
+        picture = Image.open(io.BytesIO(visit.page.screenshot(full_page=True))).convert("L")
+        rows = [row.bounding_box() for row in visit.page.locator(".tasks > .row").all()]
+    assert len(rows) == 13
+    for row in rows:
+        left, top = round(row["x"]), round(row["y"])
+        row_picture = picture.crop((left, top + 2, left + round(row["width"]), top + round(row["height"]) - 2))
+        darkest, lightest = row_picture.getextrema()
+        assert lightest - darkest > 90, row
 
 
 @pytest.mark.parametrize("kind", ["notebook", "run"])

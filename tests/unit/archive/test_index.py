@@ -92,6 +92,23 @@ def test_what_failed_and_why_stands_before_all_else() -> None:
     assert text.index('class="failure"') < text.index("<svg xmlns") < text.index('id="tasks"')
 
 
+def test_only_a_failure_in_a_cell_leads_to_a_failed_cell() -> None:
+    lost = task("clean", "failed", error={**ERROR, "kind": "start_failed", "ename": None, "cell": None})
+    (failure,) = by_class(tree(page(run(lost))), "failure")
+    assert "failed cell" not in words(failure)
+    assert [link.get("href") for link in failure.iter("a")] == ["clean.html#failed", "clean.ipynb"]
+
+
+def test_states_are_counted_what_failed_first() -> None:
+    assert words(by_class(tree(page(FAILED)), "legend")[0]) == "1 failed 2 succeeded 2 upstream failed 1 skipped"
+
+
+@pytest.mark.parametrize(("number", "is_long"), [(300, False), (301, True)])
+def test_only_a_long_table_leaves_out_what_is_out_of_sight(number: int, is_long: bool) -> None:
+    root = tree(page(run(*(task(f"t{n}") for n in range(number)))))
+    assert bool(by_class(root, "long")) is is_long
+
+
 @pytest.mark.parametrize(
     ("found", "words_of_it"),
     [

@@ -95,7 +95,7 @@ def test_the_head_tells_what_the_notebook_knows_of_itself() -> None:
     assert words(facts) == (
         "Run sales-20260131T060000-k3fa Attempt 3 Logical date Sat 31 Jan 2026, 06:00 "
         "Started Sat 31 Jan 2026, 06:00:12 CET Duration 26s Kernel ipython 9.18.1 Pool warehouse "
-        "Code cells 1 failed, 2 not run, 2 ok"
+        "Code cells 1 failed, 2 ok, 2 not run"
     )
     assert words(by_class(root, "badge")[0]) == "Failed"
     tables = [words(table) for table in by_class(root, "values")]

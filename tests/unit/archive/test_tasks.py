@@ -92,6 +92,18 @@ def test_a_result_of_another_run_leads_to_it() -> None:
     assert found.reason == "result of sales-0: unchanged"
 
 
+def test_a_task_that_was_tried_again_says_at_which_attempt_it_succeeded() -> None:
+    reason = "attempt 2 failed (exception); retry 2 of 3"
+    assert view(attempts=3, reason=reason).reason == "succeeded at attempt 3"
+    assert view(attempts=3, reason=reason, state="retrying", ended=None).reason == reason
+    assert view(attempts=3, reason="same", reused_from="sales-0").reason == "result of sales-0: same"
+
+
+def test_what_failed_is_counted_first() -> None:
+    cells = {"total": 6, "ok": 3, "failed": 1, "skipped": 1, "not_run": 1}
+    assert view(state="failed", cells=cells).cells_words == "1 failed, 3 ok, 1 skipped, 1 not run"
+
+
 def test_an_end_on_purpose_is_told() -> None:
     cells = {"total": 5, "ok": 3, "failed": 0, "skipped": 0, "not_run": 2}
     assert view(stopped_at=7, cells=cells).reason == "after extract; ended on purpose at cell 3 of 5"

@@ -26,9 +26,10 @@ def test_the_events_of_a_run(shell: Shell) -> None:
 def test_events_as_json_are_those_of_the_run_itself(shell: Shell) -> None:
     live = shell("run", "sales", "--json").lines
     run = live[-1]["run"]
-    assert shell("logs", run, "--json").lines == live[:-1]
-    of_clean = shell("logs", f"{run}/clean", "--json").lines
-    assert of_clean == [event for event in live[:-1] if event["task"] == "clean"]
+    assert shell("logs", run, "--json").json == {"run": run, "events": live[:-1]}
+    of_clean = [event for event in live[:-1] if event["task"] == "clean"]
+    assert shell("logs", f"{run}/clean", "--json").json == {"run": run, "events": of_clean}
+    assert shell("logs", "-f", f"{run}/clean", "--json").lines == of_clean
 
 
 def test_of_a_task_its_notebook(shell: Shell) -> None:
@@ -72,7 +73,7 @@ def test_an_earlier_attempt(shell: Shell) -> None:
 def test_following_a_run_that_has_ended_ends(shell: Shell) -> None:
     run = shell.run()
     assert shell("logs", "-f", run).out == shell("logs", run).out
-    assert shell("logs", "-f", run, "--json").lines == shell("logs", run, "--json").lines
+    assert shell("logs", "-f", run, "--json").lines == shell("logs", run, "--json").json["events"]
 
 
 def test_following_gives_each_event_once_until_the_run_ends(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,14 +60,14 @@ def test_a_failure_exits_with_1_and_resume_goes_on(shell: Shell) -> None:
 
 def test_a_run_that_succeeded_has_nothing_to_resume(shell: Shell) -> None:
     run = shell.run()
-    before = shell("logs", run, "--json").lines
+    before = shell("logs", run, "--json").json
     shell.executor.calls.clear()
     said = shell("resume", run)
     assert said.code == 0
     assert said.out.startswith("nothing to resume")
     assert shell("resume", run, "--json").lines == [shell("show", run, "--json").json]
     assert shell.executor.calls == []
-    assert shell("logs", run, "--json").lines == before
+    assert shell("logs", run, "--json").json == before
 
 
 def test_the_flags_of_a_run(shell: Shell) -> None:

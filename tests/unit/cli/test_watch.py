@@ -40,6 +40,12 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(viewer(outputs(Terminal()), lambda _: {}, verbose=False)) is PlainLines
 
 
+def test_a_notebook_that_calls_nbflow_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("JPY_PARENT_PID", "4321")
+    assert type(viewer(outputs(Terminal()), lambda _: {}, verbose=False)) is PlainLines
+
+
 def test_json_lines_begin_with_the_creation_of_a_new_run() -> None:
     story = Story(planned("a"))
     stream = TextFile()
