@@ -77,7 +77,20 @@ def test_displays_are_shown_as_text_or_named(tmp_path: Path) -> None:
     ]
     text = shown(executed(("x", "ok", outputs)), tmp_path)
     assert "a frame\n[image/png]\n" in text
-    assert '[output.v1+json] {"name": "rows", "value": 10}' in text
+    assert "output rows = 10\n" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"name": "v", "value": {"$date": "2026-01-31"}}, 'output v = "2026-01-31"'),
+        ({"name": "v", "value": [1, "ž"]}, 'output v = [1, "ž"]'),
+        ({"name": "v", "value": {"$date": "never"}}, '[output.v1+json] {"name": "v", "value": {"$date": "never"}}'),
+        ("odd", '[output.v1+json] "odd"'),
+    ],
+)
+def test_an_output_is_shown_as_people_write_it(value: Any, line: str, tmp_path: Path) -> None:
+    assert line in shown(executed(("x", "ok", [display(**{OUTPUT: value})])), tmp_path).splitlines()
 
 
 def test_colours_are_kept_on_a_terminal_and_control_characters_never(
