@@ -144,6 +144,23 @@ def test_an_archive_that_is_no_folder(folder: Folder) -> None:
     assert (check.finding, check.exit_code) == (Finding.FAIL, 6)
 
 
+@pytest.mark.parametrize("outputs", ["/proc/nbflow/outputs", "pipelines.toml/outputs", "lost"])
+def test_an_archive_that_cannot_be_made(folder: Folder, outputs: str) -> None:
+    (folder.root / "lost").symlink_to(folder.root / "nowhere")
+    text = folder.file.read_text()
+    folder.file.write_text(f'[nbflow]\noutputs = "{outputs}"\n{text}')
+    check = one(folder, "archive")
+    assert (check.finding, check.exit_code) == (Finding.FAIL, 6)
+    assert "cannot be written" in check.message
+    assert check.hint
+
+
+def test_an_archive_that_is_not_there_yet_is_not_made(folder: Folder) -> None:
+    before = sorted(folder.root.rglob("*"))
+    assert one(folder, "archive").finding is Finding.OK
+    assert sorted(folder.root.rglob("*")) == before
+
+
 @pytest.mark.parametrize(("free", "finding"), [(10**12, Finding.OK), (10**8, Finding.WARN), (10**6, Finding.FAIL)])
 def test_room_on_the_disk(free: int, finding: Finding, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
