@@ -28,9 +28,6 @@ def run_detached(session: Session, project: Project, pipeline: str, request: Req
 
     Raises UnreachableError where the process ends before, with what it said.
     """
-    from nbflow import plugins
-
-    plugins.factory(plugins.EXECUTORS, request.executor)
     run = project.create(pipeline, request)
     log = _log_file(project, run)
     process = _start(_command(session, run, request.executor), log)

@@ -12,6 +12,7 @@ from nbflow.archive.words import count, duration
 from nbflow.cli.output import Output
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
+from nbflow.cli.summary import warn_changed
 from nbflow.cli.text import Cell, between, moment, one_line
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def runs_command(session: Session, pipeline: str | None, states: tuple[str, ...]
     """
     from nbflow.core.views import RUNS_SCHEMA
 
-    with session.project() as project:
-        if pipeline is not None and pipeline not in project.spec.pipelines:
+    with session.records() as project:
+        if pipeline is not None and session.broken is None and pipeline not in project.spec.pipelines:
             _require_runs_of(project, pipeline)
         documents = [project.runs.summary(row) for row in project.runs.rows(pipeline, states, limit)]
         if session.outputs.json:
@@ -67,7 +68,7 @@ def explain_command(session: Session, what: str) -> None:
     from nbflow.runs import copies_named
 
     run, slash, name = what.partition("/")
-    with session.project() as project:
+    with session.records() as project:
         row = project.runs.find(run)
         state = project.runs.state(row)
         wanted = copies_named(state, name) if slash else list(state.tasks)
@@ -88,6 +89,7 @@ def explain_command(session: Session, what: str) -> None:
             ],
             "resume": list(project.runs.resumed(row, datetime.now(UTC))),
         }
+        warn_changed(session, project, row.run)
         if session.outputs.json:
             session.out.document(document)
         else:

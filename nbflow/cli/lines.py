@@ -117,7 +117,11 @@ def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
     """What to tell when a run is asked to stop."""
     if event.force:
         return KILLING
-    return f"{STOPPING}; {CTRL_C} again kills them" if ours and event.by == CTRL_C else f"{STOPPING} (asked by {one_line(event.by)})"
+    return (
+        f"{STOPPING}; {CTRL_C} again kills them"
+        if ours and event.by == CTRL_C
+        else f"{STOPPING} (asked by {one_line(event.by)})"
+    )
 
 
 def _ran(cells: CellCounts) -> str:

@@ -47,7 +47,7 @@ def logs_command(session: Session, what: str, follow: bool, attempt: int | None,
     run, slash, name = what.partition("/")
     if attempt is not None and (not slash or follow):
         raise UsageError("--attempt goes with one task: RUN/TASK, and not with --follow")
-    with session.project() as project:
+    with session.records() as project:
         row = project.runs.find(run)
         task = one_task(project.runs.state(row), name) if slash else None
         notebook = None

@@ -33,7 +33,7 @@ def open_command(session: Session, what: str, print_only: bool) -> None:
     nbflow open @last/report
     """
     run, slash, name = what.partition("/")
-    with session.project() as project:
+    with session.records() as project:
         page = _task_page(project, run, name) if slash else project.seal(run)
     opened = not print_only and _has_display() and _open(page)
     if session.outputs.json:
@@ -54,7 +54,7 @@ def report_command(session: Session, run: str, output: Path | None) -> None:
     nbflow report @last
     nbflow report @last -o report.html
     """
-    with session.project() as project:
+    with session.records() as project:
         page = project.seal(run)
     if output is not None:
         write_file(output, page.read_bytes())

@@ -20,7 +20,7 @@ from nbflow.cli.options import (
 )
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
-from nbflow.cli.summary import print_plan, show_outcome
+from nbflow.cli.summary import print_plan, show_outcome, warn_changed
 from nbflow.cli.text import clean, one_line
 from nbflow.errors import UsageError
 
@@ -68,8 +68,11 @@ def run_command(
     """
     if dry_run and detach:
         raise UsageError("--dry-run and --detach exclude each other")
+    from nbflow import plugins
+
     request = request_of(asked, asked, parallel=parallel, fail_fast=fail_fast, executor=executor)
     with session.project() as project:
+        plugins.factory(plugins.EXECUTORS, executor)
         if dry_run:
             print_plan(session, project.plan(pipeline, request))
             return 0
@@ -100,11 +103,15 @@ def resume_command(session: Session, run: str, executor: str, verbose: bool) -> 
     nbflow resume @last-failed
     """
     from nbflow.cli.watch import viewer, watching
+    from nbflow.core.status import RunStatus
 
     with session.project() as project:
+        row = project.runs.find(run)
+        warn_changed(session, project, row.run)
+        begun = row.state != RunStatus.QUEUED
         shown = viewer(session.outputs, project.runs.durations, verbose=verbose)
         with watching(shown, session.outputs) as watch:
-            result = project.execute(run, resume=True, executor=executor, listeners=[watch], attach=watch.attach)
+            result = project.execute(row.run, resume=begun, executor=executor, listeners=[watch], attach=watch.attach)
         if not watch.is_attached and not session.outputs.json:
             session.out.line("nothing to resume: the run has succeeded")
         return _finish(session, project, result)
@@ -157,7 +164,7 @@ def cancel_command(session: Session, run: str, force: bool, wait: bool) -> int:
     \b
     nbflow cancel @last --wait
     """
-    with session.project() as project:
+    with session.records() as project:
         asked = project.cancel(run, by="nbflow cancel", force=force)
         if wait:
             _wait(project, asked)
@@ -165,8 +172,10 @@ def cancel_command(session: Session, run: str, force: bool, wait: bool) -> int:
         if session.outputs.json:
             session.out.document(summary)
         else:
-            went = look(str(summary["state"])).word
-            session.out.line(f"run {asked} is {went}" if wait else f"run {asked} is asked to stop; it is {went}")
+            went, is_over = look(str(summary["state"])).word, summary["ended"] is not None
+            session.out.line(
+                f"run {asked} is {went}" if wait or is_over else f"run {asked} is asked to stop; it is {went}"
+            )
         return 0
 
 

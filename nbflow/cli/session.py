@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from nbflow.cli.output import Output, Outputs
-from nbflow.errors import UsageError
+from nbflow.cli.text import one_line
+from nbflow.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.project import Project
@@ -32,6 +33,7 @@ class Session:
     start: Path = field(default_factory=Path.cwd)
     file: Path = Path(FILE)
     profile: str | None = None
+    broken: ConfigError | None = None
 
     @property
     def out(self) -> Output:
@@ -51,6 +53,40 @@ class Session:
         self.require_file()
         with Project.open(self.file, profile=self.profile) as project:
             yield project
+
+    @contextmanager
+    def records(self) -> Iterator[Project]:
+        """The project for what has to do with its runs alone: a file that is wrong is no reason to be locked out.
+
+        Then `broken` is what is wrong, and the project has no pipelines.
+        """
+        from nbflow.project import Project
+
+        self.require_file()
+        try:
+            opened = Project.open(self.file, profile=self.profile)
+        except ConfigError as error:
+            self.broken = error
+            opened = self._salvaged()
+            where = one_line(self.shown_path(Path(opened.spec.state)))
+            self.err.line(f"warning: {self.file} has mistakes, see `nbflow validate`; the runs are those of {where}")
+        with opened as project:
+            yield project
+
+    def _salvaged(self) -> Project:
+        """The project without pipelines: its places as far as the file can be read, else those of the defaults."""
+        from nbflow.config.load import load
+        from nbflow.core.spec import ProjectSpec
+        from nbflow.project import Project
+
+        draft = load(self.file, profile=self.profile).draft
+        if draft is not None:
+            return Project(replace(draft, pipelines={}), self.file)
+        root = self.file.absolute().parent
+        outputs = str(root / "outputs")
+        state = f"{outputs}/.nbflow/state.db"
+        spec = ProjectSpec(root=str(root), file=self.file.name, pipelines={}, outputs=outputs, state=state)
+        return Project(spec, self.file)
 
     def require_file(self) -> None:
         """Raise UsageError, with what to do, where there is no project file."""

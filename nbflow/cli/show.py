@@ -46,7 +46,7 @@ def show_command(session: Session, what: str) -> None:
     if what.endswith(".ipynb") and Path(what).is_file():
         _show_contract(session, Path(what))
         return
-    with session.project() as project:
+    with session.records() as project:
         pipeline, dot, task = what.partition(".")
         if what in project.spec.pipelines:
             _show_settings(session, project, what, None)
@@ -65,6 +65,8 @@ def _show_run(session: Session, project: Project, what: str) -> None:
     except NotFoundError as error:
         if run.startswith("@"):
             raise
+        if session.broken is not None:
+            raise session.broken from error
         hint = "`nbflow list` and `nbflow runs` say what there is; a notebook is named by its path"
         raise NotFoundError(f"there is no pipeline, run or notebook '{what}'", hint=hint) from error
     document = project.runs.document(row)

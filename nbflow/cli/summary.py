@@ -18,6 +18,7 @@ from nbflow.results import RunResult
 
 if TYPE_CHECKING:
     from nbflow.core.plan import Plan
+    from nbflow.project import Project
 
 MOST_FAILURES = 5
 MOST_ERROR = 300
@@ -47,6 +48,12 @@ def show_outcome(session: Session, result: RunResult, page: Path) -> None:
         _pointer(out, "logs", f"nbflow logs {shlex.quote(clean(result.run + '/' + failures[0]['task']))}")
     if not result.ok:
         _pointer(out, "resume", f"nbflow resume {result.run}")
+
+
+def warn_changed(session: Session, project: Project, run: str) -> None:
+    """Say on standard error which notebooks have changed since the run was planned."""
+    for name in project.changed(run):
+        session.err.line(f"changed since the run was planned: {one_line(name)}; it runs as it is now")
 
 
 def _prose(out: Output, text: str, mark: str = "") -> None:

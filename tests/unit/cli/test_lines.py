@@ -9,7 +9,8 @@ from nbflow.cli.lines import Lines
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress
 from nbflow.core import events as ev
-from nbflow.core.attempt import CellState
+from nbflow.core.attempt import CellCounts, CellState, Outcome, Verdict
+from nbflow.core.messages import Cancel, Finished, StopMode
 from nbflow.core.plan import Action
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
@@ -89,12 +90,28 @@ def test_what_the_plan_leaves_out_has_no_line() -> None:
 def test_a_stop_names_who_asked_or_what_to_do_next() -> None:
     story = Story(planned("a"))
     story.send("start")
-    story.send("interrupt")
+    story.send(Cancel(mode=StopMode.INTERRUPT, by="Ctrl-C"))
     stopping = "stopping: the kernels are interrupted and the notebooks saved"
-    assert lines(story)[-1] == f"{stopping} (asked by somebody)"
+    assert lines(story)[-1] == f"{stopping} (asked by Ctrl-C)"
     assert lines(story, ours=True)[-1] == f"{stopping}; Ctrl-C again kills them"
     story.send("interrupt force")
     assert lines(story)[-1] == "stopping now: the kernels are killed"
+
+
+def test_ctrl_c_again_is_told_to_whom_pressed_it_alone() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send(Cancel(mode=StopMode.TIMEOUT, by="the run's time limit"))
+    assert lines(story, ours=True)[-1].endswith("notebooks saved (asked by the run's time limit)")
+
+
+def test_cells_that_did_not_run_are_not_counted_as_run() -> None:
+    story = Story(planned("exit0"))
+    story.send("start")
+    cells = CellCounts(total=3, ok=2, not_run=1)
+    outcome = Outcome(verdict=Verdict.SUCCEEDED, duration=1, cells=cells)
+    story.send("started exit0/1", Finished(task="exit0", attempt=1, outcome=outcome), at=1)
+    assert lines(story)[-2] == "✓ exit0  succeeded in 1s, 2 of 3 cells"
 
 
 def test_a_preview_is_shown_below_its_cell() -> None:

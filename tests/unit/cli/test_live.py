@@ -9,6 +9,7 @@ import pytest
 from nbflow.cli.live import LiveTable
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress
+from nbflow.core.messages import Cancel, StopMode
 from nbflow.core.plan import Action
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
@@ -77,7 +78,7 @@ def test_a_queued_task_waits_for_a_slot_and_a_stop_is_told() -> None:
     story = Story(planned("a"), planned("b"), jobs=1)
     story.send("start")
     assert frame(story)[2] == "  ○ b         waits for a slot"
-    story.send("interrupt")
+    story.send(Cancel(mode=StopMode.INTERRUPT, by="Ctrl-C"))
     assert frame(story)[-2].startswith("stopping: the kernels are interrupted")
     assert frame(story)[-1].endswith("kills them")
 

@@ -149,7 +149,8 @@ def test_a_signal_stops_the_run_in_good_order(number: signal.Signals, shell: She
     signalled(shell, number)
     said = shell("run", "sales")
     assert said.code == 130
-    assert "stopping: the kernels are interrupted and the notebooks saved; Ctrl-C again kills them" in said.out
+    again = "; Ctrl-C again kills them" if number == signal.SIGINT else f" (asked by {number.name})"
+    assert f"stopping: the kernels are interrupted and the notebooks saved{again}\n" in said.out
     assert "■ interrupted" in said.out
     assert "cancel extract/1" in shell.executor.calls
     assert "cancel extract/1 force" not in shell.executor.calls
@@ -187,10 +188,18 @@ def test_a_run_that_was_cancelled_exits_with_5(shell: Shell) -> None:
 def test_cancel_posts_a_request(shell: Shell) -> None:
     with Project.open(shell.folder.file) as project:
         run = project.create("sales")
+        project.runs.store.claim(run, this_process(), lambda _: True)
         said = shell("cancel", run, "--force")
-        assert said.out == f"run {run} is asked to stop; it is queued\n"
+        assert said.out == f"run {run} is asked to stop; it is {project.runs.find(run).state}\n"
         [request] = project.runs.store.take(run)
     assert (request.by, request.force) == ("nbflow cancel", True)
+
+
+def test_cancel_ends_a_run_that_nobody_carries_out(shell: Shell) -> None:
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+    said = shell("cancel", run)
+    assert (said.code, said.out) == (0, f"run {run} is cancelled\n")
 
 
 def test_cancel_of_what_has_ended_is_a_conflict(shell: Shell) -> None:
@@ -204,7 +213,6 @@ def test_cancel_of_what_has_ended_is_a_conflict(shell: Shell) -> None:
 def test_cancel_waits_for_the_owner_only(shell: Shell) -> None:
     with Project.open(shell.folder.file) as project:
         run = project.create("sales")
-        assert shell("cancel", run, "--wait").code == 0
         fence = project.runs.store.claim(run, this_process(), lambda _: True)
         timer = threading.Timer(0.6, project.runs.store.release, (run, fence))
         timer.start()
@@ -271,3 +279,34 @@ def test_an_archive_that_cannot_be_written_is_found_before_anything_runs(shell: 
     assert said.code == 6
     assert said.json["error"]["exit_code"] == 6
     assert shell.executor.calls == []
+
+
+def test_a_run_that_waits_to_be_begun_is_not_resumed(shell: Shell) -> None:
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+    said = shell("resume", run)
+    assert said.code == 0
+    assert f"run {run}: 4 tasks" in said.out
+    assert "resumed" not in said.out
+    types = [event["type"] for event in shell("logs", run, "--json").json["events"]]
+    assert "run_resumed" not in types
+
+
+def test_resume_and_explain_say_which_notebooks_have_changed(shell: Shell) -> None:
+    shell.script["clean/1"] = ["failed clean/1"]
+    run = shell.run()
+    for name in ("extract", "clean"):
+        shell.folder.notebook(f"{name}.ipynb", "region = 'us'")
+    told = "changed since the run was planned: clean.ipynb; it runs as it is now"
+    assert shell("explain", run, "--json").err.splitlines() == [told]
+    said = shell("resume", run, "--json")
+    assert said.err.splitlines() == [told]
+    assert said.lines[-1]["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("how", [["-n"], [], ["--detach"]])
+def test_the_executor_is_looked_for_before_anything(shell: Shell, how: list[str]) -> None:
+    said = shell("run", "sales", "--executor", "hpc", *how)
+    assert said.code == 2
+    assert "'hpc'" in said.err
+    assert shell("runs", "--json").json["runs"] == []

@@ -60,3 +60,43 @@ def test_paths_are_shown_from_where_the_shell_is(shell: Shell, tmp_path: Path, m
     assert f"page    {tmp_path}/outputs/sales/" in outside.out
     monkeypatch.chdir(tmp_path)
     assert "page    outputs/sales/" in shell("run", "sales").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["runs"], ["show", "@last"], ["explain", "@last"], ["logs", "@last"], ["logs", "@last/clean"]),
+        *(["open", "@last"], ["report", "@last"], ["runs", "--pipeline", "sales"]),
+    ],
+)
+@pytest.mark.parametrize("broken", ["[pipelines.sales", "[pipelines.sales]\ntaks = 1\n"])
+def test_a_broken_file_does_not_hide_the_runs(shell: Shell, arguments: list[str], broken: str) -> None:
+    shell.run()
+    before = shell(*arguments)
+    shell.folder.file.write_text('[nbflow]\ntimezone = "Europe/Prague"\n' + broken)
+    said = shell(*arguments, "--json")
+    assert said.code == 0
+    assert said.json
+    [warning] = said.err.splitlines()
+    assert warning.startswith("warning: pipelines.toml has mistakes")
+    assert "outputs/.nbflow/state.db" in warning
+    if "taks" in broken:
+        assert shell(*arguments).out == before.out
+
+
+def test_a_broken_file_still_says_where_the_runs_are(shell: Shell) -> None:
+    text = '[nbflow]\noutputs = "elsewhere"\n' + shell.folder.file.read_text().replace("[nbflow]\n", "")
+    shell.folder.file.write_text(text)
+    run = shell.run()
+    shell.folder.file.write_text(text + "[pools]\np = 0\n")
+    assert [row["run"] for row in shell("runs", "--json").json["runs"]] == [run]
+    assert shell("cancel", run).code == 4, "it has ended; a run that goes on can be stopped"
+
+
+def test_what_needs_the_pipelines_tells_what_is_wrong(shell: Shell) -> None:
+    shell.run()
+    shell.folder.file.write_text("[pipelines.sales")
+    for arguments in (["run", "sales"], ["list"], ["show", "other"], ["resume", "@last"]):
+        said = shell(*arguments)
+        assert said.code == 2
+        assert "pipelines.toml:1:" in said.err
