@@ -102,7 +102,7 @@ def task_view(task: Mapping[str, Any], folder: str, now: datetime) -> TaskView:
         earlier=_earlier(task, slug),
         spans=_spans(task, name, page or notebook),
         description=clean(str(task.get("description") or "")),
-        broke=bool(error) and isinstance(error.get("cell"), int),
+        broke=isinstance((error or {}).get("cell"), int),
     )
 
 

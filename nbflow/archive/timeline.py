@@ -116,7 +116,8 @@ def _gantt(tasks: list[list[DrawnSpan]], scale: _Scale, end: datetime) -> tuple[
         parts.append(linked(text, spans[-1].href))
         thick = min(14.0, row - 4)
         parts += [
-            _bar(span, scale, end, middle, thick, after) for span, after in zip(spans, [*spans[1:], None], strict=True)
+            _bar(span, scale, end, middle, thick, after=after)
+            for span, after in zip(spans, [*spans[1:], None], strict=True)
         ]
         parts.append(_took(spans, scale, end, middle))
     return "".join(parts), foot + MARGIN
@@ -141,9 +142,7 @@ def _axis(scale: _Scale, foot: float) -> list[str]:
     return parts
 
 
-def _bar(
-    span: DrawnSpan, scale: _Scale, end: datetime, middle: float, thick: float, after: DrawnSpan | None
-) -> str:
+def _bar(span: DrawnSpan, scale: _Scale, end: datetime, middle: float, thick: float, *, after: DrawnSpan | None) -> str:
     """The bar of an attempt; it makes room for the one `after` it."""
     left, right = scale.at(span.started), scale.at(span.ended or end)
     wide = max(SHORTEST_BAR, right - left)

@@ -156,7 +156,7 @@ def test_every_task_has_a_row_with_links_outputs_and_cells() -> None:
     assert list(rows) == ["extract", "clean", "load", "report", "audit", "cleanup"]
     assert [link.get("href") for link in rows["extract"].iter("a")] == ["extract.html", "extract.html", "extract.ipynb"]
     assert "rows = 10" in words(rows["extract"])
-    assert "4 ok, 1 failed" in words(rows["extract"])
+    assert "1 failed, 4 ok" in words(rows["extract"])
     assert "Upstream failed: upstream done" in words(rows["load"])
     assert not list(rows["load"].iter("a"))
     assert "clean.html#failed" in [link.get("href") for link in rows["clean"].iter("a")]
