@@ -14,7 +14,7 @@ from nbflow.core.expr import ExprError, Expression, is_template, parse_expressio
 from nbflow.core.expr_syntax import DaysAgo, Ref
 from nbflow.core.faults import Fault, KeyPath, also_for, did_you_mean
 from nbflow.core.literals import unsupported
-from nbflow.core.params import check_value
+from nbflow.core.params import check_value, is_name
 from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, Task
 
 _RUN_TYPES: Mapping[str, ParamType] = {
@@ -112,7 +112,8 @@ class _Pipeline:
             hint = "tag the cell that sets the parameters with `parameters`"
             yield Fault(key=key, message=f"{task.notebook} has no `parameters` cell", hint=hint, on_key=True)
             return
-        for name, value in task.params.items():
+        legal = {name: value for name, value in task.params.items() if not is_name(name)}
+        for name, value in legal.items():
             for place, one in self._values((*key, name), value, task):
                 yield from self._given(place, name, one, task, contract)
                 yield from _literal_faults(place, name, one, language)
@@ -164,7 +165,7 @@ class _Pipeline:
                 for index, one in enumerate(values):
                     yield from _value_faults((*key, str(index)), one, declared, task.notebook)
                     yield from _literal_faults((*key, str(index)), axis, one, language)
-            elif axis not in read:
+            elif axis not in read and not is_name(axis):
                 message = "neither the notebook nor an expression of the task reads this axis: its copies do the same"
                 hint = (
                     f"declare `{axis}` in the notebook's parameters cell, or read {{{{ matrix.{axis} }}}} in `params`"
@@ -208,7 +209,7 @@ class _Pipeline:
         readers: list[Task | Param] = [*self.pipeline.tasks.values(), *self.pipeline.params.values()]
         read |= {name for reader in readers for name in _names_read(reader, "params")}
         for name in self.pipeline.params:
-            if name not in read:
+            if name not in read and not is_name(name):
                 message = "no notebook of the pipeline declares this parameter, and no expression reads it"
                 yield Fault(key=(*self.at, "params", name), message=message, warning=True, on_key=True)
 

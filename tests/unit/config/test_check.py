@@ -45,6 +45,21 @@ def test_a_project_without_faults(folder: Folder) -> None:
     assert list(checked.contracts["a.ipynb"].declared) == ["region"]
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('a = { notebook = "a.ipynb", params = { my-y = 2 } }', "pipelines.p.tasks.a.params.my-y"),
+        ('a = { notebook = "a.ipynb", params = { class = 2 } }', "pipelines.p.tasks.a.params.class"),
+        ('a = { notebook = "a.ipynb", matrix = { my-y = [2, 3] } }', "pipelines.p.tasks.a.matrix.my-y"),
+        ('a = { notebook = "a.ipynb" }\n[pipelines.p.params]\nmy-y = 1', "pipelines.p.params.my-y"),
+    ],
+)
+def test_an_illegal_name_of_a_parameter_is_one_problem(folder: Folder, text: str, key: str) -> None:
+    folder.notebook("a.ipynb", "x = 1")
+    found = folder.check(f"[pipelines.p.tasks]\n{text}\n").problems
+    assert [(problem.key, problem.message.split(":")[0][:15]) for problem in found] == [(key, "illegal name of")]
+
+
 def test_all_faults_at_once_each_at_its_place(folder: Folder) -> None:
     folder.notebook("a.ipynb", "region = 1")
     folder.notebook("b.ipynb", "limt = 1", kernel="julia-1.11")
