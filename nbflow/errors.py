@@ -14,7 +14,8 @@ class Problem:
     """One fault of a file: where it is, what is wrong, what to do.
 
     `line` and `col` count from 1; None where a fault has no place. `key` is the dotted path of the key.
-    `source` is the line of the file, for the caret; it is not part of the JSON document.
+    `source` is the line of the file, for the caret, or the part of it that begins `offset` characters further on;
+    neither is part of the JSON document.
     """
 
     file: str
@@ -25,12 +26,13 @@ class Problem:
     hint: str | None = None
     source: str | None = None
     warning: bool = False
+    offset: int = 0
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.col) if part is not None)
         text = f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
         if self.source is not None and self.col is not None:
-            text += f"\n  {self.source}\n  {' ' * (self.col - 1)}^"
+            text += f"\n  {self.source}\n  {' ' * (self.col - 1 - self.offset)}^"
         return text + (f"\n  hint: {self.hint}" if self.hint else "")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbflow.config.keys import INHERITED
-from nbflow.core.faults import Fault, KeyPath
+from nbflow.core.faults import NOT_YET, Fault, KeyPath
 from nbflow.core.spec import Limits, Pipeline, RetryPolicy, Task
 
 _RETRY = {"retries": "retries", "retry_delay": "delay", "retry_backoff": "backoff", "retry_on": "on"}
@@ -60,7 +60,7 @@ class Builder:
 def inside(folder: str, path: str) -> str:
     """`path` below `folder`, relative to the project, POSIX style. Raises ValueError where it leaves the project."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
-        raise ValueError("not supported yet: a URL; give a path inside the project")
+        raise ValueError(f"{NOT_YET}a URL (give a path inside the project)")
     if "\0" in path:
         raise ValueError("a path cannot hold a NUL character")
     if path.startswith("/") or re.match(r"[A-Za-z]:[\\/]", path):

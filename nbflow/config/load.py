@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from nbflow.config.layers import Document
 from nbflow.config.origins import Origins
 from nbflow.config.shape import Reading, described
 from nbflow.config.table import Table
-from nbflow.core.faults import Fault, KeyPath, did_you_mean
+from nbflow.core.faults import MAX_LENGTH, Fault, KeyPath
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.errors import Problem
 
@@ -168,9 +168,22 @@ def timezone_fault(name: str) -> Fault | None:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(name, zoneinfo.available_timezones(), what="names are such as Europe/Prague; there are")
+        close = _close_zones(name, sorted(zoneinfo.available_timezones()))
+        hint = f"did you mean {' or '.join(close)}?" if close else 'a name is such as "Europe/Prague"'
         return Fault(key=key, message=f"{described(name)} is no name of a time zone", hint=hint)
     return None
+
+
+def _close_zones(name: str, zones: Sequence[str]) -> list[str]:
+    """At most three zones in quotes that are spelt like a name, in whole or by their cities; the likeliest first."""
+    from difflib import get_close_matches
+
+    wanted = name.casefold().replace(" ", "_")[:MAX_LENGTH]
+    spelt = {zone.casefold(): zone for zone in zones}
+    cities = {zone.casefold().rpartition("/")[2]: zone for zone in zones}
+    found = [spelt[one] for one in get_close_matches(wanted, spelt, cutoff=0.85)]
+    found += [cities[one] for one in get_close_matches(wanted, cities, cutoff=0.85)]
+    return [f'"{zone}"' for zone in dict.fromkeys(found)][:3]
 
 
 def _folder(root: Path, folder: str) -> str:

@@ -14,7 +14,7 @@ from enum import Enum, StrEnum
 from typing import Any, Protocol
 
 from nbflow.config.quantities import DURATION_PATTERN, parse_duration
-from nbflow.core.faults import Fault, KeyPath, did_you_mean, name_fault
+from nbflow.core.faults import NOT_YET, Fault, KeyPath, did_you_mean, name_fault
 from nbflow.core.spec import EMPTY, NAME_PATTERN
 
 Schema = dict[str, Any]
@@ -200,7 +200,7 @@ class LocalPath:
         if match := _URL.match(value):
             if reading.partial:
                 return value
-            return reading.fault(at, f"not supported yet: {at[-1]} = {match[1]}://...", "give a path on this machine")
+            return reading.fault(at, f"{NOT_YET}{at[-1]} = {match[1]}://...", "give a path on this machine")
         if "\0" in value:
             return reading.fault(at, "a path cannot hold a NUL character")
         if value.startswith("~"):

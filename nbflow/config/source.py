@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.config.locate import Place, locate
-from nbflow.core.faults import Fault, KeyPath
+from nbflow.core.faults import NOT_YET, Fault, KeyPath
 from nbflow.errors import Problem
 
 MAX_BYTES = 5_000_000
@@ -24,7 +24,7 @@ MAX_DEPTH = 64
 """Levels of arrays, inline tables and dotted keys; tomllib recurses on the former and is quadratic in the latter."""
 MAX_DIGITS = 4_000
 MAX_SHOWN = 200
-"""A source line is shown for the caret up to this many characters."""
+"""Characters of a source line that are shown for the caret: the first, or those around it."""
 
 _TOKEN = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)'
@@ -78,7 +78,10 @@ class Source:
         line, col = (None, None) if place is None else (place.line, place.col)
         if place is not None and not fault.on_key and at in self.places and not self._is_table(at):
             line, col = place.value_line, place.value_col
-        return problem(self, line, col, fault.message, fault.hint, key=fault.key, warning=fault.warning)
+        message = fault.message
+        if line is not None and message.startswith(NOT_YET):
+            message += f", line {line}"
+        return problem(self, line, col, message, fault.hint, key=fault.key, warning=fault.warning)
 
     def _is_table(self, at: KeyPath) -> bool:
         value: Any = self.data
@@ -98,9 +101,10 @@ def problem(
     warning: bool = False,
 ) -> Problem:
     """A problem at a place of a file; the key in it is the one that the user knows, not where a profile has it."""
-    shown = None
-    if line is not None and col is not None and col <= MAX_SHOWN:
-        text = source.lines[line - 1][:MAX_SHOWN]
+    shown, offset = None, 0
+    if line is not None and col is not None:
+        offset = 0 if col <= MAX_SHOWN else col - MAX_SHOWN // 2
+        text = source.lines[line - 1][offset : offset + MAX_SHOWN]
         shown = "".join(
             char if char.isprintable() else " " if char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in text
         )
@@ -113,6 +117,7 @@ def problem(
         hint=hint,
         source=shown,
         warning=warning,
+        offset=offset,
     )
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from nbflow.config.shape import MISSING, Kind, Reading, Schema
-from nbflow.core.faults import KeyPath, did_you_mean, nearest
+from nbflow.core.faults import NOT_YET, KeyPath, did_you_mean, nearest
 
 ALIASES: Mapping[str, str] = {
     alias: key
@@ -87,7 +87,7 @@ class Table:
                 reading.fault((*at, name), message, self._hint(name, item, at), on_key=True)
             elif key.later:
                 if not reading.partial:
-                    reading.fault((*at, name), f"not supported yet: {name}", on_key=True)
+                    reading.fault((*at, name), f"{NOT_YET}{name}", on_key=True)
                     reading.unclear.update((*at, other) for other in (name, *self.unclear_with_later))
             elif (got := key.kind.read(item, (*at, name), reading)) is not MISSING:
                 found[name] = got

@@ -18,6 +18,8 @@ KeyPath = tuple[str, ...]
 MANY = 300
 """Among more names than these only some are compared with a wrong one: a comparison takes microseconds."""
 MAX_LENGTH = 64
+NOT_YET = "not supported yet: "
+"""What a message begins with whose key is known and not supported in this version."""
 
 _NAME = re.compile(NAME_PATTERN)
 _DEVICE = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)

@@ -54,7 +54,7 @@ defaults = { timeout = "2h" }
 ALL_AT_ONCE = """
 2:12 nbflow.timezone: the text "Europe/Pragu" is no name of a time zone (did you mean "Europe/Prague"?)
 3:13 nbflow.notebooks: there is no such folder
-4:9 nbflow.state: not supported yet: state = postgresql://... (give a path on this machine)
+4:9 nbflow.state: not supported yet: state = postgresql://..., line 4 (give a path on this machine)
 6:1 defaults.retires: unknown key (did you mean "retries"?)
 7:11 defaults.timeout: expected a duration, not the text "soon" (durations are written like "30s", "1h30m" or "7d", \
 or as a number of seconds)
@@ -122,7 +122,7 @@ def test_the_complete_example_is_known_and_only_not_supported_yet(folder: Folder
     assert len(loaded.problems) == 15
     assert all(problem.message.startswith("not supported yet: ") for problem in loaded.problems)
     assert all(problem.line and problem.source for problem in loaded.problems)
-    assert brief(loaded.problems)[0] == "18:2 kernels: not supported yet: kernels"
+    assert brief(loaded.problems)[0] == "18:2 kernels: not supported yet: kernels, line 18"
 
 
 def test_all_faults_at_once_in_the_order_of_the_file(folder: Folder) -> None:
@@ -169,9 +169,9 @@ def test_profiles_that_are_not_chosen_are_judged_by_shape_alone(folder: Folder) 
     text = FIRST_STAGE + '[profiles.later]\nnbflow.outputs = "s3://bucket"\npipelines.new.schedule = "@daily"\n'
     assert not folder.load(text).problems
     assert brief(folder.load(text, "later").problems) == [
-        "31:18 nbflow.outputs: not supported yet: outputs = s3://... (give a path on this machine)",
+        "31:18 nbflow.outputs: not supported yet: outputs = s3://..., line 31 (give a path on this machine)",
         "32:11 pipelines.new.tasks: `tasks` is missing",
-        "32:15 pipelines.new.schedule: not supported yet: schedule",
+        "32:15 pipelines.new.schedule: not supported yet: schedule, line 32",
     ]
     wrong = FIRST_STAGE + "[profiles.x]\ndefaults.retries = -1\n"
     for profile, key in ((None, "profiles.x.defaults.retries"), ("x", "defaults.retries")):
@@ -368,3 +368,24 @@ def test_ten_thousand_faults_have_places_in_linear_time(folder: Folder) -> None:
     assert len(problems) == 9_999
     assert problems[-1].line == 10_001
     assert nearest("parms", ["params", "pool"]) == "params"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Prague", 'did you mean "Europe/Prague"?'),
+        ("america/new york", 'did you mean "America/New_York"?'),
+        ("Mars/Base", 'a name is such as "Europe/Prague"'),
+    ],
+)
+def test_zones_that_were_meant_are_named_and_no_others(name: str, hint: str) -> None:
+    fault = timezone_fault(name)
+    assert fault is not None
+    assert fault.hint == hint
+
+
+def test_never_more_than_three_zones_are_named() -> None:
+    fault = timezone_fault("America/Indiana")
+    assert fault is not None
+    assert fault.hint is not None
+    assert fault.hint.count('"America/') <= 3
