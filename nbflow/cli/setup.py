@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def init_command(session: Session, directory: Path | None) -> None:
     """Write pipelines.toml from the notebooks of a folder.
 
-    The folder is DIR, or this one; folders in it count too. An empty one gets two notebooks to start from as well. Overwrites nothing.
+    The folder is DIR, or this one; folders in it count too. An empty one gets two notebooks to start from as well.
+    Overwrites nothing.
 
     \b
     nbflow init
