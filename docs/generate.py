@@ -124,8 +124,9 @@ def event_types() -> str:
     parts = [
         "# Events\n",
         "What `run --json`, `resume --json` and `logs -f --json` print, one object a line; `logs --json` has them",
-        "in a list. Every event has `seq` (from 1, without gaps), `at`, `type`, `run` and `task` (null where it is of the",
-        "run), and the keys below. Keys that do not apply are null. The last line of `run --json` and `resume --json` is the run document.\n",
+        "in a list. Every event has `seq` (from 1, without gaps), `at`, `type`, `run` and `task` (null where it is of",
+        "the run), and the keys below. Keys that do not apply are null. The last line of `run --json` and",
+        "`resume --json` is the run document.\n",
     ]
     for name, cls in events.TYPES.items():
         parts += [
