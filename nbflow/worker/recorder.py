@@ -37,7 +37,10 @@ class _Flood:
         room = max(0, HEAD - self.written)
         self.written += min(room, len(text))
         if len(text) > room:
-            self._keep(text[room:])
+            # A text that comes at once may be large: what is left out is not even copied.
+            first = max(room, len(text) - TAIL)
+            self.omitted += first - room
+            self._keep(text[first:])
         return text[:room]
 
     def _keep(self, text: str) -> None:

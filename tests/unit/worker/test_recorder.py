@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ class TestText:
             say(recorder, "x" * 10_000)
         (flood,) = recorder._floods.values()
         assert sum(map(len, flood.tail)) == rec.TAIL
+
+    def test_a_text_that_comes_at_once_is_not_copied(self, recorder: Recorder) -> None:
+        text = "x" * 5_000_000
+        tracemalloc.start()
+        try:
+            recorder.output(0, "stream", {"name": "stdout", "text": text})
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        finally:
+            tracemalloc.stop()
 
 
 class TestDisplays:
