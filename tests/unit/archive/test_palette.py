@@ -100,3 +100,12 @@ def test_variables_hold_every_colour_in_both_schemes() -> None:
     for name, (bright, dim) in palette.COLOURS.items():
         assert re.search(rf"--{name}:{bright};", light)
         assert re.search(rf"--{name}:{dim};", dark)
+
+
+def test_counts_are_told_in_one_order_and_none_is_lost() -> None:
+    states = ["novel", None, "not_run", "ok", "failed", "ok", "another"]
+    assert palette.told(states) == [("failed", 1), ("ok", 2), ("not_run", 1), ("another", 1), ("novel", 1)]
+    everything = [state for state, _ in palette.told(palette.STATES)]
+    assert sorted(everything) == sorted(palette.STATES)
+    assert everything[:3] == ["failed", "killed", "succeeded"]
+    assert set(palette._TOLD) == set(palette.STATES)
