@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nbflow.core.messages import Cancel, Message
     from nbflow.core.plan import Plan
     from nbflow.core.ports import Executor, Listener, Store
+    from nbflow.core.rows import RunRow
     from nbflow.core.state import RunState
     from nbflow.engine.loop import Ports, Seal
     from nbflow.execution import Attach
@@ -151,15 +152,11 @@ class Project:
         A run that has succeeded has nothing to resume and is left as it is. Raises ConflictError where another
         process is at it.
         """
-        from nbflow.core.messages import Resume, Start
-        from nbflow.core.status import RunStatus
-        from nbflow.engine.owner import describe, is_alive, this_process
-        from nbflow.engine.recovery import recover
-        from nbflow.execution import carry_out, released
+        from nbflow.core.messages import Resume
+        from nbflow.engine.owner import describe, is_alive
 
         self._archive.check()
-        store, owner = self._store, this_process()
-        ports = self._ports(store, executor, listeners, self._seal)
+        ports = self._ports(self._store, executor, listeners, self._seal)
         row = self.runs.find(run)
         if row.owner is not None and is_alive(row.owner):
             raise ConflictError(
@@ -167,14 +164,7 @@ class Project:
             )
         if resume and row.state == RunStatus.SUCCEEDED:
             return self.runs.document(row)
-        fence = store.claim(row.run, owner, is_alive)
-        with released(store, row.run, fence):
-            state = self.runs.state(row)
-            if resume:
-                store.take(row.run)  # what was asked of the run before is not meant for its new life
-            again: list[Message] = [Resume()] if resume else []
-            first = [*recover(state, ports.executor), *again, Start(owner=owner)]
-            return carry_out(state, fence, first, ports, attach)
+        return self._go_on(row, [Resume()] if resume else [], ports, attach)
 
     def test(
         self,
@@ -226,7 +216,7 @@ class Project:
         if row.owner is not None and is_alive(row.owner):
             self._store.post(row.run, request)
         else:
-            self._end(row.run, request)
+            self._end(row, request)
         return row.run
 
     def seal(self, run: str) -> Path:
@@ -240,7 +230,7 @@ class Project:
 
         row, page = self.runs.find(run), self.page(run)
         if self.runs.state_of(row) == RunStatus.INTERRUPTED and row.state == RunStatus.RUNNING:
-            self._end(row.run, Cancel(mode=StopMode.INTERRUPT, by="the end of its process"))
+            self._end(row, Cancel(mode=StopMode.INTERRUPT, by="the end of its process"))
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
@@ -270,19 +260,25 @@ class Project:
         row = self.runs.find(run)
         return self._archive.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
 
-    def _end(self, run: str, request: Cancel) -> None:
+    def _end(self, row: RunRow, request: Cancel) -> None:
         """End a run that nobody carries out."""
-        from nbflow.core.messages import Start
+        self._go_on(row, [request], self._ports(self._store, "local", (), self._seal), None)
+
+    def _go_on(self, row: RunRow, messages: Sequence[Message], ports: Ports, attach: Attach | None) -> RunResult:
+        """Own a run, settle what an earlier owner left behind, and carry it out from some messages to its end."""
+        from nbflow.core.messages import Resume, Start
         from nbflow.engine.owner import is_alive, this_process
         from nbflow.engine.recovery import recover
         from nbflow.execution import carry_out, released
 
-        owner = this_process()
-        ports = self._ports(self._store, "local", (), self._seal)
-        fence = self._store.claim(run, owner, is_alive)
-        with released(self._store, run, fence):
-            state = self.runs.state(self.runs.find(run))
-            carry_out(state, fence, [*recover(state, ports.executor), request, Start(owner=owner)], ports, None)
+        store, owner = ports.store, this_process()
+        fence = store.claim(row.run, owner, is_alive)
+        with released(store, row.run, fence):
+            state = self.runs.state(row)
+            if any(isinstance(message, Resume) for message in messages):
+                store.take(row.run)  # what was asked of the run before is not meant for its new life
+            first = [*recover(state, ports.executor), *messages, Start(owner=owner)]
+            return carry_out(state, fence, first, ports, attach)
 
     def _check(self) -> Checked:
         """The project as it is now: the notebooks may have been edited since the last look."""
