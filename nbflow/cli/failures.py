@@ -15,7 +15,6 @@ from nbflow.cli.text import clean
 from nbflow.errors import ConfigError, NbflowError, Problem
 
 USAGE = 2
-UNREACHABLE = 6
 BUG = 70
 """A fault of nbflow itself: none of the contract's codes, so that no script takes it for one (EX_SOFTWARE)."""
 INTERRUPTED = 130
