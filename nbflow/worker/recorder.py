@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,8 +73,10 @@ class Faults:
 class Recorder:
     """Writes what happens in an attempt to its journal. Raises JournalError where that fails."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, heard: Callable[[int, str], None] | None = None) -> None:
+        """`heard` is called with a cell's index and each piece of its text as it comes."""
         self._journal = journal
+        self._heard = heard
         self._floods: dict[tuple[int, str], _Flood] = {}
         self._previews: dict[int, str] = {}
         self._displays: set[str] = set()
@@ -181,6 +183,8 @@ class Recorder:
 
     def _preview(self, index: int, text: str) -> None:
         self._previews[index] = (self._previews.get(index, "") + text[-PREVIEW:])[-PREVIEW:]
+        if self._heard is not None and text:
+            self._heard(index, text)
 
     def _hand_on(self, index: int, data: Mapping[str, Any]) -> None:
         if outputs.MIME not in data:
