@@ -20,6 +20,7 @@ from nbflow.core.contract import read_contract
 from nbflow.core.literals import LiteralError, injected_source
 from nbflow.core.messages import Report
 from nbflow.core.params import check_value
+from nbflow.core.spec import EMPTY
 from nbflow.core.values import decode, plain
 from nbflow.errors import NbflowError, UnreachableError
 from nbflow.kernels.environ import OWNER_MARK
@@ -30,7 +31,7 @@ from nbflow.worker import snapshot
 from nbflow.worker.control import Control
 from nbflow.worker.fold import Folded, fold
 from nbflow.worker.publish import publish
-from nbflow.worker.session import Ending, Session
+from nbflow.worker.session import Ending, KernelSource, Session
 from nbflow.worker.snapshot import Source, SourceError
 
 
@@ -45,8 +46,19 @@ class Prepared:
     refused: str | None = None
 
 
-def execute(order: WorkOrder, control: Control, report: Callable[[Report], None], *, grace: float = 10.0) -> Outcome:
-    """Carry out an order and publish what came of it. `grace`: seconds that an interrupted cell gets to end."""
+def execute(
+    order: WorkOrder,
+    control: Control,
+    report: Callable[[Report], None],
+    *,
+    grace: float = 10.0,
+    zygotes: Mapping[str, str] = EMPTY,
+    reasons: Mapping[str, str] = EMPTY,
+) -> Outcome:
+    """Carry out an order and publish what came of it. `grace`: seconds that an interrupted cell gets to end.
+
+    `zygotes` are the sockets of kernel zygotes by kernel name; `reasons` say why a kernel has none.
+    """
     began = time.monotonic()
     try:
         journal = jr.Journal.create(order.journal)
@@ -55,7 +67,8 @@ def execute(order: WorkOrder, control: Control, report: Callable[[Report], None]
     try:
         prepared = prepare(order)
         write_header(journal, order, prepared)
-        ending = _run(order, prepared, journal, control, report, grace=grace, began=began)
+        source = _kernel_source(prepared, zygotes, reasons)
+        ending = _run(order, prepared, journal, control, report, source, grace=grace, began=began)
         write_ending(journal, ending, time.monotonic() - began)
         return settle(order, journal)
     except jr.JournalError as error:
@@ -156,6 +169,7 @@ def _run(
     journal: jr.Journal,
     control: Control,
     report: Callable[[Report], None],
+    source: KernelSource,
     *,
     grace: float,
     began: float,
@@ -171,6 +185,7 @@ def _run(
             attempt=order.attempt,
             document=prepared.document,
             kernel=prepared.kernel,
+            source=source,
             root=order.root,
             limits=order.limits,
             grace=grace,
@@ -181,6 +196,11 @@ def _run(
             report=report,
         )
     )
+
+
+def _kernel_source(prepared: Prepared, zygotes: Mapping[str, str], reasons: Mapping[str, str]) -> KernelSource:
+    name = prepared.kernel.name if prepared.kernel is not None else ""
+    return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name))
 
 
 def variables(order: WorkOrder) -> dict[str, str]:

@@ -27,6 +27,14 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSource:
+    """Where a kernel comes from: the socket of a zygote that forks it, else an ordinary start, with the reason."""
+
+    zygote: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One document to run. `began` is the monotonic instant from which the limit of the whole notebook counts.
 
@@ -37,6 +45,7 @@ class Session:
     attempt: int
     document: Mapping[str, Any]
     kernel: KernelSpec
+    source: KernelSource = KernelSource()
     root: str
     limits: Limits
     grace: float
