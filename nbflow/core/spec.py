@@ -78,6 +78,25 @@ class Limits:
     start_timeout: float | None = 60.0
 
 
+class PreloadMode(StrEnum):
+    """Who says what a kernel's zygote loads."""
+
+    AUTO = "auto"
+    GIVEN = "given"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preload:
+    """What the zygote of a kernel loads before it forks; with `off` the kernel has none and takes the ordinary start.
+
+    `modules` are dotted names, sorted; with `auto` those that the notebooks import, as far as that can be read.
+    """
+
+    mode: PreloadMode = PreloadMode.AUTO
+    modules: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Param:
     """One typed parameter of a pipeline's run. `default` may be a template; `required` where there is none."""
@@ -148,7 +167,8 @@ class Origin:
 class ProjectSpec:
     """All that the files of a project say.
 
-    `root` is the absolute folder of `pipelines.toml`; `outputs` and `state` are absolute paths or URLs.
+    `root` is the absolute folder of `pipelines.toml`; `outputs` and `state` are absolute paths or URLs. `preloads` are
+    what the file sets for kernels; others load what the notebooks import.
     `origins` maps the dotted path of a key (`pipelines.sales.tasks.clean.retries`) to its origin.
     """
 
@@ -160,5 +180,6 @@ class ProjectSpec:
     outputs: str
     state: str
     pools: Mapping[str, int] = field(default_factory=lambda: EMPTY)
+    preloads: Mapping[str, Preload] = field(default_factory=lambda: EMPTY)
     profile: str | None = None
     origins: Mapping[str, Origin] = field(default_factory=lambda: EMPTY)
