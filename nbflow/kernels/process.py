@@ -22,6 +22,8 @@ _WORDS_KEPT = 16_384
 """Bytes of the process's own output (not of its cells) that are kept, the last ones."""
 _RECONNECT_MS = 10
 """The kernel binds its sockets some time after we connect; ZMQ would look for them every 100 ms only."""
+_READ_AHEAD = 128
+"""Messages that are read before anybody asks for them."""
 _LAST_WAIT = 10.0
 """Seconds for a killed process to be gone; longer only where the system itself hangs."""
 
@@ -45,7 +47,7 @@ class Kernel:
             ip=str(runtime.socket_prefix),
             connection_file=str(runtime.connection_file),
         )
-        self._tune(self._manager.context)
+        self._tune(self._manager.context, waits=spec.runs_ipykernel)
 
     async def start(self) -> None:
         """Start the process; it is not ready yet. Raises UnreachableError where it cannot be started."""
@@ -122,12 +124,12 @@ class Kernel:
             self._words = (self._words + part)[-_WORDS_KEPT:]
 
     @staticmethod
-    def _tune(context: Any) -> None:
+    def _tune(context: Any, *, waits: bool) -> None:
+        """`waits`: the kernel waits for a slow reader. Any other drops in silence what is beyond the mark."""
         import zmq
 
         context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
-        # Messages beyond the high-water mark would be dropped in silence, the end of a cell among them.
-        context.setsockopt(zmq.RCVHWM, 0)
+        context.setsockopt(zmq.RCVHWM, _READ_AHEAD if waits else 0)
 
 
 def _channel_class() -> Any:

@@ -11,6 +11,8 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -18,6 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat import from_dict
 
+from nbflow.kernels import prelude
 from nbflow.kernels.process import Kernel
 from nbflow.worker.journal import JournalError
 from nbflow.worker.recorder import Recorder
@@ -33,11 +36,6 @@ _INTERRUPTED = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
 _NO_REPLY = {"status": "error", "ename": "NoReply", "evalue": "the kernel ended the cell without a reply"}
 _HANG_UP = 0.5
 """Seconds for the sockets of a dead kernel to be closed; longer only where a process it forked still holds them."""
-_FLUSH_AT_EXIT = (
-    "__import__('atexit').register(lambda: [getattr(__import__('sys'), name).flush() for name in ('stdout', 'stderr')])"
-)
-"""Run in an IPython kernel before the first cell, leaving no name behind: exit handlers run last in, first out, so this
-one comes after all of the notebook's and sends what they printed, before the kernel closes its sockets."""
 _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
 
 
@@ -98,6 +96,8 @@ class JournalClient(NotebookClient):
         self._pending: dict[str, Pending] = {}
         self._info: asyncio.Future[Mapping[str, Any]] = loop.create_future()
         self._listening = asyncio.Event()
+        self._preluded: str | None = None
+        self._prepared: asyncio.Future[Mapping[str, Any]] = loop.create_future()
         self._pumps: list[asyncio.Task[None]] = []
         self._drained = False
         self.kc: Any = None
@@ -127,7 +127,14 @@ class JournalClient(NotebookClient):
                 continue
         self.recorder.kernel_ready(self._info.result())
         if self.kernel.spec.runs_ipykernel:
-            self.kc.execute(_FLUSH_AT_EXIT, silent=True, store_history=False, allow_stdin=False)
+            await self._prepare_kernel()
+
+    async def _prepare_kernel(self) -> None:
+        """Have an IPython kernel run the prelude, which leaves no trace in it."""
+        self._preluded = self.kc.execute(_prelude(), silent=True, store_history=False, allow_stdin=False)
+        reply = await asyncio.shield(self._prepared)
+        if reply.get("status") != "ok":
+            self.recorder.warn(f"the kernel could not be prepared for long output: {reply.get('evalue')}"[:500])
 
     def begin(self, index: int, cell: Mapping[str, Any]) -> Pending:
         """Send a cell. Its outcome is in the returned object once that is settled."""
@@ -221,7 +228,10 @@ class JournalClient(NotebookClient):
         kind = message["header"]["msg_type"]
         if kind == "kernel_info_reply" and not self._info.done():
             self._info.set_result(message["content"])
-        pending = self._pending.get(message["parent_header"].get("msg_id", ""))
+        parent = message["parent_header"].get("msg_id", "")
+        if kind == "execute_reply" and parent == self._preluded and not self._prepared.done():
+            self._prepared.set_result(message["content"])
+        pending = self._pending.get(parent)
         if kind == "execute_reply" and pending is not None:
             pending.reply = message["content"]
             if pending.idle:
@@ -320,6 +330,13 @@ class JournalClient(NotebookClient):
 
     def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
         self.recorder.update(display_id, msg["content"])
+
+
+@cache
+def _prelude() -> str:
+    """The source of the prelude as one line of code that leaves no name behind."""
+    source = Path(prelude.__file__).read_text("utf-8") + "\nprepare()\n"
+    return f"exec(compile({source!r}, '<nbflow>', 'exec'), {{'__name__': 'nbflow_prelude'}})"
 
 
 async def _receive(channel: Any) -> dict[str, Any] | None:

@@ -1,0 +1,135 @@
+"""What runs in an IPython kernel before its first cell, so that nothing it says is lost and no buffer grows without end.
+
+Complete in itself, for any Python from 3.8 on: it is sent to kernels whose Python has ipykernel only. It must import
+nothing of nbflow, leave no name in the notebook's namespace, and show in no output and no count.
+"""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import os
+import sys
+import threading
+from typing import Any
+
+PIECE = 65536
+"""Characters that are printed at once, and after which a thread waits until they are on their way."""
+UNSENT = 1048576
+"""Bytes of other messages after which a thread waits until they are on their way."""
+QUEUE = 128
+"""Messages that wait for a slow reader within ZMQ."""
+LOOK_AGAIN = 1.0
+"""Seconds after which a thread that waits makes sure that there is still somebody to wait for."""
+LINGER_MS = 60000
+"""Milliseconds that a process the kernel has forked waits for the kernel to take what it printed."""
+
+_local = threading.local()
+
+
+def prepare() -> None:
+    """Make the running ipykernel wait for its reader, flush at its exit, and tell where it crashed. Once per process."""
+    from ipykernel import iostream
+    from ipykernel.kernelapp import IPKernelApp
+
+    app = IPKernelApp.instance()
+    thread = app.iopub_thread
+    thread.schedule(lambda: _never_drop(thread.socket))
+    if not getattr(iostream.OutStream.write, "waits", False):
+        _bound_text(iostream.OutStream)
+        _bound_messages(iostream.IOPubThread)
+    # Handlers run last in, first out: this one comes after all of the notebook's and sends what they printed, before
+    # the kernel closes its sockets.
+    atexit.register(_flush_streams)
+    # The process's own stderr: fd 2 leads into the notebook, by a thread that does not survive a crash.
+    own = getattr(sys.stderr, "_original_stdstream_copy", None)
+    if own is not None:
+        faulthandler.enable(file=own)
+
+
+def _never_drop(socket: Any) -> None:
+    """A full queue makes the sender wait; as it is, what does not fit is dropped. In the thread of the socket."""
+    import zmq
+
+    socket.setsockopt(zmq.XPUB_NODROP, 1)
+    socket.setsockopt(zmq.SNDHWM, QUEUE)
+
+
+def _bound_text(stream_class: Any) -> None:
+    """Print in pieces, and wait for each as long as it takes. Classes are changed, not streams: tools copy those."""
+    write_at_once, flush_for_a_while = stream_class.write, stream_class.flush
+
+    def write(self: Any, string: str) -> Any:
+        """Write to the stream; waits where what reads it is slower."""
+        if not isinstance(string, str):
+            return write_at_once(self, string)
+        if len(string) <= PIECE:
+            written = write_at_once(self, string)
+            _wrote(self, len(string))
+            return written
+        for start in range(0, len(string), PIECE):
+            write_at_once(self, string[start : start + PIECE])
+            _wrote(self, PIECE)
+        return len(string)
+
+    def flush(self: Any) -> Any:
+        """Send what was written; returns when it is on its way."""
+        if self.pub_thread is None or not _must_wait(self.pub_thread):
+            return flush_for_a_while(self)
+        self.pub_thread.schedule(self._flush)
+        return _wait(self.pub_thread)
+
+    def _wrote(stream: Any, size: int) -> None:
+        pending = getattr(stream, "_unflushed", 0) + size
+        if pending >= PIECE:
+            pending = 0
+            stream.flush()
+        stream._unflushed = pending
+
+    write.waits = True  # type: ignore[attr-defined]
+    stream_class.write, stream_class.flush = write, flush
+
+
+def _bound_messages(thread_class: Any) -> None:
+    """The same for displays and all other messages; a process that was forked gets time to hand over its text."""
+    send_at_once, connect_to_kernel = thread_class.send_multipart, thread_class._setup_pipe_out
+
+    def send_multipart(self: Any, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Schedule the sending; waits where what reads it is slower."""
+        send_at_once(self, msg, *args, **kwargs)
+        if _must_wait(self):
+            _local.unsent = getattr(_local, "unsent", 0) + sum(len(memoryview(frame)) for frame in msg)
+            if _local.unsent >= UNSENT:
+                _local.unsent = 0
+                _wait(self)
+
+    def _setup_pipe_out(self: Any) -> Any:
+        context, socket = connect_to_kernel(self)
+        socket.linger = LINGER_MS
+        return context, socket
+
+    thread_class.send_multipart, thread_class._setup_pipe_out = send_multipart, _setup_pipe_out
+
+
+def _must_wait(thread: Any) -> bool:
+    """False where waiting would be for ever: in the sending thread itself, in a forked process, after the end."""
+    return bool(
+        thread.thread.is_alive()
+        and thread.thread is not threading.current_thread()
+        and thread._master_pid == os.getpid()
+        and not thread._stopped
+    )
+
+
+def _wait(thread: Any) -> None:
+    """Wait until all that was scheduled before has been done. An interrupt ends the wait, as it ends any."""
+    done = threading.Event()
+    thread.schedule(done.set)
+    while not done.wait(LOOK_AGAIN):
+        if not _must_wait(thread):
+            return
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
