@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from nbflow.archive import outputs, palette, prose
+from nbflow.archive import outputs, palette, prose, widgets
 from nbflow.archive.outputs import Budget, joined_text, value_text
 from nbflow.archive.prose import Heading
 from nbflow.archive.render import render
@@ -99,7 +99,7 @@ def notebook_page(
         facts=[*_facts(about, zone), *facts.items()],
         parameters=values(about.get("parameters")),
         results=values(about.get("outputs")),
-        environment=values(about.get("environment")),
+        environment=values(environment_rows(_mapping(about.get("environment")))),
         warnings=[clean(str(warning)) for warning in about.get("warnings") or ()],
         cells=cells,
         headings=headings if len(headings) >= FEWEST_HEADINGS else [],
@@ -129,6 +129,21 @@ def values(found: object) -> list[tuple[str, str]]:
     return [(clean(str(name)), clean(prose.shorten(text))) for name, text in shown]
 
 
+def environment_rows(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment of a notebook as people read it: packages as one line of names and versions."""
+    found = dict(environment)
+    packages, changed = _mapping(found.pop("packages", None)), _mapping(found.pop("packages_changed", None))
+    if packages:
+        found["packages"] = ", ".join(f"{name} {version}" for name, version in packages.items())
+    if changed:
+        found["packages changed"] = ", ".join(f"{name} {_versions(pair)}" for name, pair in changed.items())
+    return found
+
+
+def _versions(pair: object) -> str:
+    return " -> ".join(str(one or "none") for one in pair) if isinstance(pair, list | tuple) else str(pair)
+
+
 def _cells(
     document: Mapping[str, Any], error: Mapping[str, Any], stopped_at: object
 ) -> tuple[list[CellView], list[Heading]]:
@@ -137,12 +152,14 @@ def _cells(
     taken: set[str] = set()
     views = []
     budget = Budget()
+    models = widgets.states(document)
     failed = error.get("cell")
     for index, cell in enumerate(document.get("cells") or ()):
         source = joined_text(cell.get("source", ""))
         match cell.get("cell_type"):
             case "code":
-                views.append(_code_cell(cell, source, index, language, budget))
+                shown = outputs.show(widgets.unfold(cell.get("outputs") or (), models), budget)
+                views.append(_code_cell(cell, source, index, language, shown))
             case "markdown":
                 body, found = prose.markdown(source, _mapping(cell.get("attachments")), taken)
                 headings += found
@@ -164,7 +181,7 @@ def _broke(view: CellView) -> bool:
     return view.state in {"failed", "killed"}
 
 
-def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str, budget: Budget) -> CellView:
+def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str, shown: list[Markup]) -> CellView:
     metadata = _mapping(cell.get("metadata"))
     about = _mapping(metadata.get("nbflow"))
     number = cell.get("execution_count")
@@ -172,7 +189,7 @@ def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str, 
         kind="code",
         anchor=f"cell-{index + 1}",
         body=prose.code(source, language),
-        outputs=outputs.show(cell.get("outputs") or (), budget),
+        outputs=shown,
         state=about.get("state") if about.get("state") in palette.STATES else None,
         count=str(number) if isinstance(number, int) else " ",
         took=_took(about),

@@ -13,6 +13,7 @@ from nbflow.config.load import Loaded, in_order, load
 from nbflow.config.notebooks import NotebookFile, read_notebook
 from nbflow.core.contract import Contract, read_contract
 from nbflow.core.faults import Fault, also_for, did_you_mean
+from nbflow.core.habits import habit_warnings
 from nbflow.core.spec import ProjectSpec
 from nbflow.core.validate import validate
 from nbflow.core.validate_notebooks import NotebookFacts, validate_notebooks
@@ -56,7 +57,9 @@ def check(
     spec = loaded.draft
     notebooks = {name: read_notebook(Path(spec.root) / name) for name in _users(spec)}
     facts = {
-        name: NotebookFacts(contract=read_contract(file.document), kernel=file.kernel)
+        name: NotebookFacts(
+            contract=read_contract(file.document), kernel=file.kernel, warnings=habit_warnings(file.document)
+        )
         for name, file in notebooks.items()
         if file.document is not None
     }

@@ -29,10 +29,11 @@ _WIDER = {(ParamType.INT, ParamType.FLOAT), (ParamType.STR, ParamType.PATH)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookFacts:
-    """A notebook that could be read: its contract, and the kernel that its metadata name."""
+    """A notebook that could be read: its contract, the kernel that its metadata name, warnings about its code."""
 
     contract: Contract
     kernel: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def validate_notebooks(
@@ -61,7 +62,8 @@ def _warnings(spec: ProjectSpec, notebooks: Mapping[str, NotebookFacts]) -> Iter
     for at, task in _tasks(spec):
         if task.notebook in notebooks and task.notebook not in said:
             said.add(task.notebook)
-            for warning in notebooks[task.notebook].contract.warnings:
+            facts = notebooks[task.notebook]
+            for warning in (*facts.contract.warnings, *facts.warnings):
                 yield Fault(key=(*at, "notebook"), message=f"{task.notebook}: {warning}", warning=True)
 
 

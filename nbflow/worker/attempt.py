@@ -7,7 +7,6 @@ the reports.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +24,6 @@ from nbflow.core.values import decode, plain
 from nbflow.errors import NbflowError, UnreachableError
 from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.specs import KernelSpec, find_kernel
-from nbflow.version import __version__
 from nbflow.worker import journal as jr
 from nbflow.worker import snapshot
 from nbflow.worker.control import Control
@@ -33,6 +31,7 @@ from nbflow.worker.fold import Folded, fold
 from nbflow.worker.publish import publish
 from nbflow.worker.session import Ending, KernelSource, Session
 from nbflow.worker.snapshot import Source, SourceError
+from nbflow.worker.surroundings import changed_packages, say_changes, surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,7 @@ class Prepared:
     document: dict[str, Any]
     kernel: KernelSpec | None
     parameters: dict[str, Any]
+    surroundings: dict[str, Any]
     refused: str | None = None
 
 
@@ -68,7 +68,8 @@ def execute(
         prepared = prepare(order)
         write_header(journal, order, prepared)
         source = _kernel_source(prepared, zygotes, reasons)
-        ending = _run(order, prepared, journal, control, report, source, grace=grace, began=began)
+        ending = _run(order, prepared, journal, control, report, source=source, grace=grace, began=began)
+        note_changes(journal, prepared)
         write_ending(journal, ending, time.monotonic() - began)
         return settle(order, journal)
     except jr.JournalError as error:
@@ -82,6 +83,7 @@ def prepare(order: WorkOrder) -> Prepared:
     source = snapshot.empty_source()
     kernel: KernelSpec | None = None
     parameters: dict[str, Any] = {}
+    refused: str | None = None
     try:
         source = snapshot.read_source(order.notebook)
         values = {name: decode(value) for name, value in order.params.items()}
@@ -95,10 +97,16 @@ def prepare(order: WorkOrder) -> Prepared:
         refused = str(error)
     except NbflowError as error:
         refused = error.message
-    else:
-        return Prepared(source=source, document=document, kernel=kernel, parameters=parameters)
-    document = snapshot.prepare(source.document, None)
-    return Prepared(source=source, document=document, kernel=kernel, parameters=parameters, refused=refused)
+    if refused is not None:
+        document = snapshot.prepare(source.document, None)
+    return Prepared(
+        source=source,
+        document=document,
+        kernel=kernel,
+        parameters=parameters,
+        surroundings=surroundings(kernel),
+        refused=refused,
+    )
 
 
 def _checked(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,9 +144,16 @@ def write_header(journal: jr.Journal, order: WorkOrder, prepared: Prepared) -> N
         },
         document=prepared.document,
         kernel=kernel.metadata if kernel is not None else {},
-        environment=_environment(kernel),
+        environment=prepared.surroundings,
         worker={"pid": os.getpid(), "started": process_start(os.getpid())},
     )
+
+
+def note_changes(journal: jr.Journal, prepared: Prepared) -> None:
+    """Record what the notebook has changed of the packages that it can import."""
+    if changes := changed_packages(prepared.kernel, prepared.surroundings["packages"]):
+        journal.append("packages", changed=changes)
+        journal.append("warning", text=say_changes(changes))
 
 
 def write_ending(journal: jr.Journal, ending: Ending, duration: float | None) -> None:
@@ -169,8 +184,8 @@ def _run(
     journal: jr.Journal,
     control: Control,
     report: Callable[[Report], None],
-    source: KernelSource,
     *,
+    source: KernelSource,
     grace: float,
     began: float,
 ) -> Ending:
@@ -257,15 +272,3 @@ def process_start(pid: int) -> float:
     import psutil
 
     return float(psutil.Process(pid).create_time())
-
-
-def _environment(kernel: KernelSpec | None) -> dict[str, Any]:
-    variables = ("LC_ALL", "LC_CTYPE", "LANG")
-    return {
-        "interpreter": kernel.interpreter if kernel is not None else None,
-        "nbflow": __version__,
-        "platform": platform.platform(),
-        "host": platform.node(),
-        "locale": next((os.environ[name] for name in variables if os.environ.get(name)), "C"),
-        "timezone": os.environ.get("TZ") or time.tzname[0],
-    }

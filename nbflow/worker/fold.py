@@ -115,18 +115,12 @@ class _Fold:
         self.kernel: Record = {}
         self.ended: Record | None = None
         self.runtime: str | None = None
+        self.changed: dict[str, Any] = {}
 
     def apply(self, record: Record) -> None:
         match record:
-            case {"type": "cell_started", "cell": cell, "at": at}:
-                # The state stays `killed` unless the journal tells of another end.
-                self.cells[cell].state, self.cells[cell].start = CellState.KILLED, at
-            case {"type": "cell_ended", "cell": cell}:
-                found = self.cells[cell]
-                found.state = CellState(record["state"])
-                found.end, found.duration = record["at"], record["duration"]
-            case {"type": "count", "cell": cell, "count": count}:
-                self.cells[cell].count = count
+            case {"type": "cell_started" | "cell_ended" | "count", "cell": cell}:
+                self._apply_cell(record, self.cells[cell])
             case {"type": "value", "name": name, "value": value}:
                 self.values[name] = value
             case {"type": "warning", "text": text}:
@@ -135,12 +129,25 @@ class _Fold:
                 self.runtime = runtime
             case {"type": "kernel_ready", "info": info}:
                 self.kernel = info
+            case {"type": "packages", "changed": changed}:
+                self.changed = {"packages_changed": changed}
             case {"type": "ended"}:
                 self.ended = record
             case {"type": "published"}:
                 pass
             case _:
                 self._apply_output(record)
+
+    def _apply_cell(self, record: Record, cell: _Cell) -> None:
+        match record:
+            case {"type": "cell_started", "at": at}:
+                # The state stays `killed` unless the journal tells of another end.
+                cell.state, cell.start = CellState.KILLED, at
+            case {"type": "count", "count": count}:
+                cell.count = count
+            case _:
+                cell.state = CellState(record["state"])
+                cell.end, cell.duration = record["at"], record["duration"]
 
     def _apply_output(self, record: Record) -> None:
         match record:
@@ -226,6 +233,7 @@ class _Fold:
                 "kernel": self.header["kernel"].get("name"),
                 "kernel_version": " ".join(str(part) for part in parts if part) or None,
                 "python": language.get("version") if is_python else None,
+                **self.changed,
             },
             "warnings": self.warnings,
         }

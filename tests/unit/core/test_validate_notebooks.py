@@ -256,3 +256,9 @@ def test_a_declared_none_says_nothing_of_the_type() -> None:
         language="python",
     )
     assert not said({"x.ipynb": NotebookFacts(contract=contract)}, task(x=[1]))
+
+
+def test_warnings_about_the_code_of_a_notebook_come_once() -> None:
+    odd = NotebookFacts(contract=read_contract(document(None)), kernel="python3", warnings=("cell 2: look",))
+    found = said({"x.ipynb": odd}, task("a"), task("b"))
+    assert found == ["warning tasks.a.notebook: x.ipynb: cell 2: look"]

@@ -141,7 +141,8 @@ class TestPrepare:
         assert header["worker"]["pid"] == os.getpid()
         assert abs(header["worker"]["started"] - psutil.Process().create_time()) < 1
         assert "params" not in header["order"]
-        assert set(header["environment"]) == {"interpreter", "nbflow", "platform", "host", "locale", "timezone"}
+        known = {"interpreter", "nbflow", "platform", "host", "locale", "timezone", "packages"}
+        assert set(header["environment"]) == known
 
     @pytest.mark.parametrize(
         ("fields", "said"),

@@ -105,6 +105,7 @@ class TestStates:
             {"type": "kernel_ready", "info": info},
             {"type": "value", "cell": 0, "name": "day", "value": {"$date": "2026-01-31"}},
             {"type": "warning", "text": "look"},
+            {"type": "packages", "changed": {"six": ["1", "2"]}},
             ended("failed", error),
             {"type": "published", "files": []},
         ]
@@ -121,6 +122,7 @@ class TestStates:
             "kernel": "python3",
             "kernel_version": "ipython 9",
             "python": "3.12",
+            "packages_changed": {"six": ["1", "2"]},
         }
         assert metadata["kernelspec"]["display_name"] == "Python"
         assert metadata["language_info"] == info["language_info"]
