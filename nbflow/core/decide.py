@@ -30,6 +30,8 @@ LONGEST_DELAY = 3600.0
 JITTER = 0.25
 """A retry comes up to this part of its delay later, never sooner."""
 
+MOST_TOLD = 2_000_000
+"""Characters that the history of a run keeps of what an attempt prints while it goes on, about."""
 
 FATES = {
     TaskState.SUCCEEDED: "succeeded",
@@ -101,6 +103,8 @@ def _report(state: RunState, report: msg.Report, now: datetime) -> list[ev.Event
                     title=report.title,
                 )
             ]
+        case msg.CellOutput():
+            return _told(state, report)
         case msg.CellDone():
             return [
                 ev.CellEnded(
@@ -120,6 +124,16 @@ def _report(state: RunState, report: msg.Report, now: datetime) -> list[ev.Event
             return _finish(state, report.task, Outcome(verdict=Verdict.FAILED, error=error), now)
         case _:
             assert_never(report)
+
+
+def _told(state: RunState, report: msg.CellOutput) -> list[ev.Event]:
+    """Text for those who watch, until there is enough of it; nothing is decided by it."""
+    if state.tasks[report.task].attempts[-1].told > MOST_TOLD:
+        return []
+    told = ev.CellOutput(
+        task=report.task, attempt=report.attempt, cell=report.cell, number=report.number, text=report.text
+    )
+    return [told]
 
 
 def _started(state: RunState, report: msg.Started) -> list[ev.Event]:

@@ -176,6 +176,22 @@ class CellStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellOutput:
+    """What a code cell has printed since its last event of this type, without colours and control characters.
+
+    The texts of a cell follow each other as they are: a line may be in two of them, and of a line that was written
+    again in place each state begins a new line. Of much at once only the end is given, below a line that says so.
+    They become rarer as an attempt goes on, and a cell that ends within a second has none: `cell_ended` has its text.
+    """
+
+    task: str
+    attempt: int
+    cell: int
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellEnded:
     """A code cell has ended; `duration` is in seconds, `preview` the end of its text."""
 
@@ -232,6 +248,7 @@ Event = (
     | AttemptSubmitted
     | AttemptStarted
     | CellStarted
+    | CellOutput
     | CellEnded
     | AttemptEnded
     | RetryScheduled

@@ -57,6 +57,17 @@ class CellStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellOutput:
+    """What a cell has printed since the last such report: plain text, bounded. Comes about once a second at most."""
+
+    task: str
+    attempt: int
+    cell: int
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellDone:
     """A code cell has ended. `duration` is in seconds; `preview` is the end of its text output, bounded."""
 
@@ -101,7 +112,7 @@ class Tick:
     """Time has passed; nothing else happened."""
 
 
-Report = Started | CellStart | CellDone | Finished | Lost
+Report = Started | CellStart | CellOutput | CellDone | Finished | Lost
 """What executors say of attempts."""
 
 Message = Start | Resume | Report | Cancel | Tick

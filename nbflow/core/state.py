@@ -27,6 +27,9 @@ from nbflow.core.values import decode, plain
 Lane = tuple[str | None, str | None, int]
 """Tasks that wait for the same limits: (pool, base where its copies have their own `max_parallel`, slots)."""
 
+EVENT_SIZE = 200
+"""Characters that an event takes besides its text, about."""
+
 _PLANNED = {Action.SKIP: TaskState.SKIPPED, Action.REUSE: TaskState.SUCCEEDED}
 """What the plan makes of a task, whatever its upstreams do."""
 
@@ -37,7 +40,7 @@ class InvalidTransition(AssertionError):
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One try of a task run, as the run document's history tells it."""
+    """One try of a task run, as the run document's history tells it. `told`: characters of its cells that are kept."""
 
     number: int
     submitted: datetime
@@ -47,6 +50,7 @@ class Attempt:
     pid: int | None = None
     host: str | None = None
     kernel: str | None = None
+    told: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -194,7 +198,7 @@ def evolve(state: RunState, stamped: ev.Stamped) -> None:
             if state.open or state.ended_at is not None:
                 raise InvalidTransition(f"{state.run}: run_finished with {len(state.open)} tasks open")
             state.ended_at = stamped.at
-        case ev.AttemptStarted() | ev.AttemptEnded():
+        case ev.AttemptStarted() | ev.CellOutput() | ev.AttemptEnded():
             _attempt(state, event, stamped.at)
         case ev.CellStarted() | ev.CellEnded() | ev.KillRequested():
             pass
@@ -286,11 +290,14 @@ def _take(state: RunState, planned: PlannedTask, sign: int) -> None:
         state.used["pool", planned.pool] += sign * planned.slots
 
 
-def _attempt(state: RunState, event: ev.AttemptStarted | ev.AttemptEnded, at: datetime) -> None:
+def _attempt(state: RunState, event: ev.AttemptStarted | ev.CellOutput | ev.AttemptEnded, at: datetime) -> None:
     task = state.tasks[event.task]
     if event.task not in state.live or event.attempt != task.attempt:
         raise InvalidTransition(f"{state.run}/{event.task}: {ev.type_of(event)} of attempt {event.attempt}")
     attempt = task.attempts[-1]
+    if isinstance(event, ev.CellOutput):
+        attempt.told += EVENT_SIZE + len(event.text)
+        return
     state.touched.add(event.task)
     if isinstance(event, ev.AttemptStarted):
         attempt.started, attempt.pid, attempt.host, attempt.kernel = at, event.pid, event.host, event.kernel

@@ -12,13 +12,14 @@ from typing import Any, assert_never
 
 from nbflow.core import codec
 from nbflow.core.attempt import WorkOrder
-from nbflow.core.messages import CellDone, CellStart, Finished, Lost, Report, Started
+from nbflow.core.messages import CellDone, CellOutput, CellStart, Finished, Lost, Report, Started
 
 VERSION = 1
 
 _REPORTS: Mapping[str, type[Report]] = {
     "started": Started,
     "cell_start": CellStart,
+    "cell_output": CellOutput,
     "cell_done": CellDone,
     "finished": Finished,
     "lost": Lost,
@@ -64,6 +65,8 @@ def encode_report(report: Report) -> bytes:
             kind = "started"
         case CellStart():
             kind = "cell_start"
+        case CellOutput():
+            kind = "cell_output"
         case CellDone():
             kind = "cell_done"
         case Finished():

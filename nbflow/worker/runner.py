@@ -25,6 +25,7 @@ from nbflow.kernels.sweep import end_descendants
 from nbflow.worker import judge, snapshot
 from nbflow.worker.client import JournalClient, Pending
 from nbflow.worker.control import Stop, StopCause
+from nbflow.worker.live import Live
 from nbflow.worker.recorder import Recorder
 from nbflow.worker.session import Ending, Limit, Session
 
@@ -83,12 +84,13 @@ async def run(session: Session, notebook: Any) -> Ending:
     except UnreachableError as error:
         stops.close()
         return _failed(ErrorKind.START_FAILED, error.message)
-    recorder = Recorder(session.journal)
+    live = Live(session.task, session.attempt, session.report, asyncio.get_running_loop())
+    recorder = Recorder(session.journal, heard=live.hear)
     env = kernel_environment(os.environ, ipython=str(runtime.ipython), variables=session.variables)
     kernel = Kernel(session.kernel, cwd=session.root, env=env, runtime=runtime)
     client = JournalClient(notebook, kernel, recorder)
     try:
-        return await _Run(session, kernel, client, stops).to_the_end(str(runtime.path))
+        return await _Run(session, kernel, client, stops, live).to_the_end(str(runtime.path))
     finally:
         stops.close()
         await client.aclose()
@@ -101,8 +103,9 @@ async def run(session: Session, notebook: Any) -> Ending:
 class _Run:
     """One run of the cells of a session."""
 
-    def __init__(self, session: Session, kernel: Kernel, client: JournalClient, stops: _Stops) -> None:
+    def __init__(self, session: Session, kernel: Kernel, client: JournalClient, stops: _Stops, live: Live) -> None:
         self.session = session
+        self.live = live
         self.kernel = kernel
         self.client = client
         self.recorder = client.recorder
@@ -113,6 +116,7 @@ class _Run:
         ending = await self._start(runtime) or await self._cells()
         await self._end_kernel()
         self.recorder.flush()
+        self.live.close()
         return ending
 
     async def _start(self, runtime: str) -> Ending | None:
@@ -179,6 +183,7 @@ class _Run:
         if judged.warning is not None:
             self.recorder.warn(f"cell {number} {judged.warning}")
         self.recorder.cell_ended(index, judged.state, duration)
+        self.live.end(index)
         self._report_done(index, number, judged.state, duration)
         return judged.ending
 
@@ -297,6 +302,7 @@ class _Run:
 
     def _report_cell(self, index: int, number: int, title: str) -> None:
         session = self.session
+        self.live.begin(index, number)
         session.report(CellStart(task=session.task, attempt=session.attempt, cell=index, number=number, title=title))
 
     def _report_done(self, index: int, number: int, state: CellState, duration: float) -> None:

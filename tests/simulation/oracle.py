@@ -131,7 +131,8 @@ class Oracle:
             rest = self._answer(message, rest)
         for stamped in rest:
             if messages is not None and isinstance(
-                stamped.event, ev.AttemptEnded | ev.AttemptStarted | ev.CellStarted | ev.CellEnded | ev.RunResumed
+                stamped.event,
+                ev.AttemptEnded | ev.AttemptStarted | ev.CellStarted | ev.CellOutput | ev.CellEnded | ev.RunResumed,
             ):
                 raise Wrong(f"nobody reported {stamped.event}")
             self._feed(stamped)
@@ -163,13 +164,26 @@ class Oracle:
             return events
         if isinstance(report, msg.Started):
             return self._take(events, 0 if task.started else 1, "attempt_started", report)
-        if isinstance(report, msg.CellStart | msg.CellDone):
-            kind = "cell_started" if isinstance(report, msg.CellStart) else "cell_ended"
-            return self._take(events, 1, kind, report)
+        if isinstance(report, msg.CellStart | msg.CellOutput | msg.CellDone):
+            return self._answer_cell(report, events)
         rest = self._take(events, 2, "attempt_ended", report)
         recorded = events[0].event
         if isinstance(recorded, ev.AttemptEnded):
             self._same_outcome(report, recorded.outcome)
+        return rest
+
+    def _answer_cell(
+        self, report: msg.CellStart | msg.CellOutput | msg.CellDone, events: list[ev.Stamped]
+    ) -> list[ev.Stamped]:
+        """A cell's report is passed on as it is, and nothing else comes of it."""
+        kind = {msg.CellStart: "cell_started", msg.CellOutput: "cell_output", msg.CellDone: "cell_ended"}[type(report)]
+        before = self.states()
+        rest = self._take(events, 1, kind, report)
+        recorded: Any = events[0].event
+        said = [name for name in ("cell", "number", "text", "state") if hasattr(report, name)]
+        same = all(getattr(recorded, name) == getattr(report, name) for name in said)
+        self._must(same, f"{report} was recorded as {recorded}")
+        self._must(self.states() == before, f"{report} has changed a state")
         return rest
 
     def _same_outcome(self, report: msg.Report, recorded: Outcome) -> None:
@@ -289,6 +303,9 @@ class Oracle:
         task.started = True
 
     def _cell_started(self, event: ev.CellStarted) -> None:
+        self._runs(event.task, event.attempt)
+
+    def _cell_output(self, event: ev.CellOutput) -> None:
         self._runs(event.task, event.attempt)
 
     def _cell_ended(self, event: ev.CellEnded) -> None:

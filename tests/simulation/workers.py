@@ -105,6 +105,10 @@ class Worker:
             self._send(at, msg.Started(task=task, attempt=attempt, pid=rng.randint(1, 99), cells=2))
         for cell in range(rng.choice([0, 0, 0, 1, 2])):
             self._send(at, msg.CellStart(task=task, attempt=attempt, cell=cell, number=cell + 1, title="x"))
+            for part in range(rng.choice([0, 0, 1, 2])):
+                at += rng.choice([0.0, 1.0])
+                text = f"part {part}\n"
+                self._send(at, msg.CellOutput(task=task, attempt=attempt, cell=cell, number=cell + 1, text=text))
             at += rng.choice([0.0, 0.2])
             self._send(
                 at,

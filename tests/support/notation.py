@@ -1,7 +1,7 @@
 """Messages and events as short lines, so that scenarios and tests can be read.
 
 Messages: `start`, `resume`, `tick`, `cancel`, `interrupt`, `cancel force`, `started a/1`, `lost a/1`,
-`cell a/1 3` and `celldone a/1 3 ok` (cell 3), `succeeded a/1 rows=10`, `failed a/1`, `failed a/1 timeout`,
+`cell a/1 3`, `said a/1 3 some words` and `celldone a/1 3 ok` (cell 3), `succeeded a/1 rows=10`, `failed a/1`, `failed a/1 timeout`,
 `failed a/1 exception:ValueError`, `stopped a/1` (the worker ended because it was told to).
 Events: `task_queued a`, `attempt_submitted a/1`, `retry_scheduled a/1 in 30.5 s: why`, ...
 """
@@ -46,6 +46,8 @@ def _report(word: str, task: str, attempt: int, rest: list[str]) -> msg.Report:
             return msg.CellDone(
                 task=task, attempt=attempt, cell=int(cell), number=int(cell), state=CellState(state), duration=0.5
             )
+        case "said", [cell, *words]:
+            return msg.CellOutput(task=task, attempt=attempt, cell=int(cell), number=int(cell), text=" ".join(words))
         case "lost", []:
             return msg.Lost(task=task, attempt=attempt, message="the worker is gone")
         case (("succeeded" | "failed" | "stopped"), _):
@@ -106,6 +108,8 @@ def _rest(stamped: ev.Stamped) -> str:  # noqa: C901 - one line a type
             return f"{event.task}/{event.attempt}" + (" force" if event.force else "")
         case ev.CellStarted():
             return f"{event.task}/{event.attempt} {event.cell}"
+        case ev.CellOutput():
+            return f"{event.task}/{event.attempt} {event.cell} {_shown(event.text)}"
         case ev.CellEnded():
             return f"{event.task}/{event.attempt} {event.cell} {event.state}"
         case ev.AttemptSubmitted() | ev.AttemptStarted():

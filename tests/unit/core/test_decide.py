@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
 from nbflow.core.attempt import CellState, ErrorKind, Outcome, Verdict
-from nbflow.core.decide import JITTER, LONGEST_DELAY, next_wakeup, retry_delay
+from nbflow.core.decide import JITTER, LONGEST_DELAY, MOST_TOLD, next_wakeup, retry_delay
 from nbflow.core.plan import Action
 from nbflow.core.spec import Backoff, RetryPolicy
 from support.build import Story, after, planned
@@ -233,6 +233,26 @@ class TestReports:
         assert isinstance(ended, ev.CellEnded)
         assert (ended.state, ended.duration) == (CellState.OK, 0.5)
 
+    def test_what_a_cell_says_is_passed_on(self) -> None:
+        story = Story(planned("a"))
+        story.send("start")
+        said = story.send("started a/1", "cell a/1 1", "said a/1 1 half", "said a/1 1 done", "celldone a/1 1 ok")
+        assert said[2:4] == ['cell_output a/1 1 "half"', 'cell_output a/1 1 "done"']
+        assert story.states() == {"a": "running"}
+
+    def test_a_history_keeps_only_so_much_of_what_an_attempt_says(self) -> None:
+        story = Story(planned("a", retry=RetryPolicy(retries=1)))
+        story.send("start", "started a/1")
+        text = "x" * 2_000
+        kept = [story.send(f"said a/1 1 {text}") for _ in range(MOST_TOLD // len(text) + 100)]
+        size = sum(len(one[0]) for one in kept if one)
+        assert MOST_TOLD * 0.9 < size < MOST_TOLD * 1.1
+        assert kept[-1] == []
+        assert story.send("celldone a/1 1 ok") == ["cell_ended a/1 1 ok"]
+        story.send("failed a/1")
+        assert story.send(f"said a/2 1 {text}") != [], "each attempt is counted by itself"
+        assert story.send(f"said a/1 1 {text}") == [], "it is over"
+
     def test_a_doubled_start_counts_once(self) -> None:
         story = Story(planned("a"))
         story.send("start")
@@ -240,12 +260,12 @@ class TestReports:
         assert story.send("started a/1", at=2) == []
         assert story.state.tasks["a"].attempts[0].started == after(1)
 
-    @pytest.mark.parametrize("late", ["succeeded", "failed", "stopped", "lost", "started", "cell"])
+    @pytest.mark.parametrize("late", ["succeeded", "failed", "stopped", "lost", "started", "cell", "said"])
     def test_reports_of_an_old_attempt_are_ignored(self, late: str) -> None:
         story = Story(planned("a", retry=RetryPolicy(retries=1)))
         story.send("start")
         story.send("failed a/1")
-        assert story.send(f"{late} a/1" + (" 1" if late == "cell" else "")) == []
+        assert story.send(f"{late} a/1" + (" 1" if late in ("cell", "said") else "")) == []
         assert story.states() == {"a": "running"}
 
     def test_a_doubled_end_counts_once_even_in_one_batch(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from nbflow.core import events as ev
 from nbflow.core.status import ENDED, TRANSITIONS, TaskState
 
-NOT_OF_THE_STATE = {"attempt_started", "attempt_ended", "cell_started", "cell_ended", "kill_requested"}
+NOT_OF_THE_STATE = {"attempt_started", "attempt_ended", "cell_started", "cell_output", "cell_ended", "kill_requested"}
 """Events of a task that say something of an attempt, but do not change the task's state."""
 
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbflow.core.attempt import WorkOrder
-from nbflow.core.messages import CellDone, CellStart, Finished, Lost, Report, Started
+from nbflow.core.messages import CellDone, CellOutput, CellStart, Finished, Lost, Report, Started
 from nbflow.worker import protocol
 from support.strategies import instances
 
-reports = st.one_of(*(instances(kind) for kind in (Started, CellStart, CellDone, Finished, Lost)))
+reports = st.one_of(*(instances(kind) for kind in (Started, CellStart, CellOutput, CellDone, Finished, Lost)))
 
 
 @given(instances(WorkOrder), st.none() | st.text(max_size=20))
