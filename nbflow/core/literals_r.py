@@ -28,13 +28,15 @@ def assignments(params: Mapping[str, Any]) -> list[str]:
 def _assignment(name: str, value: Any) -> str:
     if name.startswith("_") or name in RESERVED or re.fullmatch(r"NA(_\w+_)?", name):
         raise ValueError(f"{name}: R does not allow this as a name")
-    written = "NULL" if value is None else _write(value, name)
+    written = _write(value, name)
     shown = f"  # {value!r}" if isinstance(value, float) and written.startswith(("0x", "-0x")) else ""
     return f"{name} = {written}{shown}"
 
 
 def _write(value: Any, path: str) -> str:
     match value:
+        case None:
+            return "NULL"  # `list(1, NULL)` keeps it; only assigning NULL to an entry takes the entry out
         case bool():
             return "TRUE" if value else "FALSE"
         case int() | float():
@@ -49,8 +51,7 @@ def _write(value: Any, path: str) -> str:
             return _container(value, path)
         case _:
             kind = type(value).__name__
-            reason = "R keeps no NULL in a list" if value is None else f"R has no exact literal for it ({kind})"
-            raise InexactValueError(path, kind, reason)
+            raise InexactValueError(path, kind, f"R has no exact literal for it ({kind})")
 
 
 def _number(value: float, path: str) -> str:

@@ -22,7 +22,7 @@ from nbflow.core.literals import LiteralError, injected_source, unsupported
         ("Python", "# Parameters\nregion = 'eu'\nlimit = 5"),
         ("R", '# Parameters\nregion = "eu"\nlimit = 5L'),
         ("julia", '# Parameters\nregion = "eu"\nlimit = 5'),
-        ("bash", "# Parameters\nregion='eu'\nlimit='5'"),
+        ("bash", "# Parameters\ndeclare +i region\nregion='eu'\nlimit='5'"),
     ],
 )
 def test_source(language: str, source: str) -> None:
@@ -71,8 +71,9 @@ def test_there_is_no_fall_back_to_text(value: object, message: str, language: st
 
 def test_unsupported_says_why() -> None:
     assert unsupported(date(2026, 1, 31), "python") is None
-    assert unsupported([1, None], "r", name="limits") == "limits[1]: R keeps no NULL in a list"
-    assert unsupported([1], "bash", name="x") == "x: Bash has text, numbers and dates only, no list"
+    assert unsupported([1, 2**60], "r", name="limits") == "limits[1]: R has no exact number of 61 bits"
+    kinds = "text, numbers, dates and times, and lists of them"
+    assert unsupported({"a": 1}, "bash", name="x") == f"x: Bash has {kinds}, no dict"
     assert unsupported(1, "r", name="function") == "function: R does not allow this as a name"
     assert "scala" in str(unsupported(1, "scala"))
 

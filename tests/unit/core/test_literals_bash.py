@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -39,6 +39,7 @@ EVIL = [
     "=",
     "&& touch pwned",
     "\n" * 5,
+    "\x85\u2028\u2029\x9b\x1c end of line, as Python's splitlines has it",
 ]
 
 
@@ -62,8 +63,10 @@ def test_a_real_bash_has_the_values(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bash_at_a_terminal_has_the_values(tmp_path: Path) -> None:
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_bash_at_a_terminal_has_the_values(tmp_path: Path, locale: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As its Jupyter kernel runs it: with the history, completion by tab, and a prompt after each line."""
+    monkeypatch.setenv("LC_ALL", locale)
     params = {f"p{i}": text for i, text in enumerate(EVIL)}
     shell = replwrap.bash()
     assert "H" in shell.run_command("echo $-")
@@ -82,13 +85,18 @@ def test_a_bash_at_a_terminal_has_the_values(tmp_path: Path) -> None:
 def test_any_text_arrives(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     params = {f"p{i}": text for i, text in enumerate(texts)}
     lines = assignments(params)
-    assert all("\n" not in line for line in lines)
+    assert all(line.isascii() and line.isprintable() for line in lines)
     assert run(lines, list(params), tmp_path_factory.getbasetemp()) == texts
 
 
 @pytest.mark.parametrize(
     ("value", "line"),
     [
+        ("ě", "x=$'\\304\\233'"),
+        (float("nan"), "x='nan'"),
+        (time(6, 30), "x='06:30:00'"),
+        (["a", 5, True], "x=('a' '5' 'true')"),
+        ([], "x=()"),
         ("a b", "x='a b'"),
         ("it's", "x='it'\\''s'"),
         ("a\nb!", "x=$'a\\012b\\041'"),
@@ -102,14 +110,37 @@ def test_any_text_arrives(texts: list[str], tmp_path_factory: pytest.TempPathFac
     ],
 )
 def test_lines(value: object, line: str) -> None:
-    assert assignments({"x": value}) == [line]
+    declared = [] if value == 5 else ["declare +i x"]
+    assert assignments({"x": value}) == [*declared, line]
+
+
+def test_lists_are_arrays(tmp_path: Path) -> None:
+    items = ["[0]=x", "[a[$(touch pwned)]]=y", "", "it's", "*", "a b"]
+    lines = ["x=(1 2 3 4 5 6 7 8 9)", *assignments({"x": items, "empty": []})]
+    (shown,) = run([*lines, "all=$(printf '<%s>' \"${x[@]}\" ${#empty[@]})"], ["all"], tmp_path)
+    assert shown == "".join(f"<{item}>" for item in [*items, 0])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", ["a[$(touch pwned)]", True, 2.5, ["a[$(touch pwned)]"]])
+def test_no_value_is_calculated(value: object, tmp_path: Path) -> None:
+    """As Bash does with a variable that was declared to be an integer."""
+    shown = run(["declare -i x=5", *assignments({"x": value})], ["x"], tmp_path)
+    assert shown == [{True: "true"}.get(value, str(value)) if not isinstance(value, list) else value[0]]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_variable_stays_what_the_notebook_has_made_it(tmp_path: Path) -> None:
+    lines = ["export region=eu", "declare -i n=1", *assignments({"region": "us", "n": 10}), "n+=1"]
+    assert run([*lines, "out=$(env | grep ^region)"], ["out", "n"], tmp_path) == ["region=us", "11"]
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "x: Bash has text, numbers and dates only, no None"),
-        ([1], "no list"),
+        (None, "x: Bash has text, numbers, dates and times, and lists of them, no None"),
+        ([1, None], r"x\[1\]: .* no None in a list"),
+        ([[1]], r"x\[0\]: .* no list in a list"),
         ({"a": 1}, "no dict"),
         ((1,), "no tuple"),
         ("a\0b", "NUL"),

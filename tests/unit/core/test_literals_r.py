@@ -1,18 +1,55 @@
-"""R's literals. There is no R here: its grammar of constants (?NumericConstants, ?Quotes) is read by the tests."""
+"""R's literals, read by a real R; and its grammar of constants (?NumericConstants, ?Quotes), read by the tests."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nbflow.core.literals_r import assignments
+from support.languages import R_SHOW, need, shown_by_r
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**53), 2**53),
+    st.floats(),
+    texts,
+    st.dates(),
+    st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)).map(  # noqa: DTZ001
+        lambda value: value.replace(microsecond=0)
+    ),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(texts.filter(lambda text: text != ""), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=8, deadline=None)
+@given(params=st.lists(values, max_size=40))
+@example(params=[float("nan"), float("-inf"), -0.0, 5e-324, 2.2250738585072011e-308, 1.7976931348623157e308, 0.1, 1e22])
+@example(params=[None, [None, 1, None], {"a": None, "b": [None]}, {}, [], {"NULL": {"NA": "NA"}}])
+def test_a_real_r_has_the_values(params: list[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+    need("R", "r-base-core")
+    lines = assignments({f"p{i}": value for i, value in enumerate(params)})
+    show = [f"writeLines(.show(p{i}), useBytes = TRUE)" for i in range(len(params))]
+    script = tmp_path_factory.getbasetemp() / "values.R"
+    script.write_text("\n".join([R_SHOW, *lines, *show, ""]), "utf-8")
+    done = subprocess.run(["Rscript", "--vanilla", str(script)], capture_output=True, timeout=60, check=False)
+    assert done.stderr == b""
+    assert done.stdout.decode().splitlines() == [shown_by_r(value) for value in params]
 
 
 def written(value: Any) -> str:
@@ -81,6 +118,8 @@ def test_numbers_need_no_rounding(value: float) -> None:
         ([], "list()"),
         ({"a b": 1, "c": {"d": 2.5}}, 'list("a b" = 1L, "c" = list("d" = 2.5))'),
         ({}, "structure(list(), names = character(0))"),
+        ([1, None], "list(1L, NULL)"),
+        ({"a": None}, 'list("a" = NULL)'),
     ],
 )
 def test_literals(value: object, literal: str) -> None:
@@ -90,8 +129,7 @@ def test_literals(value: object, literal: str) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([1, None], r"x\[1\]: R keeps no NULL"),
-        ({"a": [None]}, r"x\.a\[0\]: R keeps no NULL"),
+        ({"a": [timedelta(1)]}, r"x\.a\[0\]: R has no exact literal for it \(timedelta\)"),
         ("a\0b", "NUL"),
         (2**53 + 1, "no exact number"),
         (10**300, "no exact number"),
