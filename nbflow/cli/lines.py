@@ -22,10 +22,10 @@ KILLING = "stopping now: the kernels are killed"
 
 
 class Lines:
-    """Writes a line for each event that people care about; with `verbose`, for each cell too.
+    """Writes a line for each event that people care about; with `verbose`, for each cell and what it prints too.
 
-    `progress` is the run before the first event that is given. `previews` shows the end of what a cell printed,
-    `only` leaves out all other tasks; `ours` is true where this process carries the run out.
+    `progress` is the run before the first event that is given. `only` leaves out all other tasks; `ours` is true where
+    this process carries the run out.
     """
 
     def __init__(
@@ -34,16 +34,15 @@ class Lines:
         progress: Progress,
         *,
         verbose: bool = False,
-        previews: bool = False,
         only: str | None = None,
         ours: bool = False,
     ) -> None:
         self._out = out
         self._progress = progress
         self._verbose = verbose
-        self._previews = previews
         self._only = only
         self._ours = ours
+        self._in_line: dict[tuple[str, int, int], bool] = {}
         self._zone = ZoneInfo(progress.created.settings.timezone)
         names = [only] if only else progress.watched
         self._column = min(max((width(one_line(name)) for name in names), default=0), WIDEST_NAME)
@@ -56,19 +55,34 @@ class Lines:
         if name is None:
             if (said := self._of_run(event)) is not None:
                 self._out.line(f"{self._time(at)}  {said}")
-        elif self._only in (None, name) and (told := self._of_task(event, self._progress.tasks[name])) is not None:
-            seen, text = told
-            shown = one_line(name)
-            gap = " " * max(self._column - width(shown), 0)
-            mark = self._out.paint(self._out.glyph(seen), seen.style)
-            self._out.line(f"{self._time(at)}  {mark} {shown}{gap}  {one_line(text)}")
-            if self._previews and isinstance(event, ev.CellEnded) and event.preview:
-                self._preview(event.preview)
+        elif self._only in (None, name):
+            if self._verbose and isinstance(event, ev.CellOutput | ev.CellEnded):
+                self._output(event, at)
+            if (told := self._of_task(event, self._progress.tasks[name])) is not None:
+                seen, text = told
+                mark = self._out.paint(self._out.glyph(seen), seen.style)
+                self._out.line(f"{self._time(at)}  {mark} {self._name(name)}  {one_line(text)}")
 
-    def _preview(self, text: str) -> None:
-        bar = self._out.paint("│" if self._out.unicode else "|", "dim")
-        for line in plain_output(text).strip("\n").split("\n"):
-            self._out.line(f"          {bar} {line}".rstrip())
+    def _output(self, event: ev.CellOutput | ev.CellEnded, at: datetime) -> None:
+        """What a cell printed, each line with its task, as those of several may come together.
+
+        The preview of a cell that has ended is shown only where nothing of it was shown before.
+        """
+        cell = (event.task, event.attempt, event.cell)
+        if isinstance(event, ev.CellEnded):
+            text = "" if cell in self._in_line else event.preview
+            self._in_line.pop(cell, None)
+        else:
+            text = event.text.removeprefix("\n") if self._in_line.get(cell) else event.text
+            self._in_line[cell] = not event.text.endswith("\n")
+        if text:
+            head = f"{self._time(at)}  {self._out.paint('│' if self._out.unicode else '|', 'dim')}"
+            for line in plain_output(text).removesuffix("\n").split("\n"):
+                self._out.line(f"{head} {self._name(event.task)}  {line}".rstrip())
+
+    def _name(self, task: str) -> str:
+        shown = one_line(task)
+        return shown + " " * max(self._column - width(shown), 0)
 
     def _time(self, at: datetime) -> str:
         return self._out.paint(at.astimezone(self._zone).strftime("%H:%M:%S"), "dim")

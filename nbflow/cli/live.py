@@ -23,7 +23,7 @@ from nbflow.cli.lines import stop_text
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress, TaskProgress
 from nbflow.cli.states import look
-from nbflow.cli.text import one_line
+from nbflow.cli.text import clip, one_line
 from nbflow.core import events as ev
 from nbflow.core.estimate import Remaining, remaining
 from nbflow.core.status import TaskState
@@ -143,8 +143,7 @@ class LiveTable:
     def _detail(self, task: TaskProgress) -> Text:
         match task.state:
             case TaskState.RUNNING if task.cells and task.cell:
-                again = f"attempt {task.attempt}  " if task.attempt > 1 else ""
-                return Text.assemble(again, (f"cell {task.cell}/{task.cells}", "cyan"), "  ", one_line(task.title))
+                return self._cell(task)
             case TaskState.RUNNING:
                 return Text("starting the kernel", style="dim")
             case TaskState.RETRYING | TaskState.FAILED:
@@ -159,6 +158,15 @@ class LiveTable:
                 return Text(done, style="dim")
             case _:
                 return Text(one_line(task.reason), style="dim")
+
+    def _cell(self, task: TaskProgress) -> Text:
+        """The cell that runs, and the last line that it has printed, which needs the room more than the title."""
+        again = f"attempt {task.attempt}  " if task.attempt > 1 else ""
+        title, said = one_line(task.title), one_line(task.said)
+        if said:
+            title = clip(title, self._console.width // 5)
+            said = f"  {'│' if self._out.unicode else '|'} {said}"
+        return Text.assemble(again, (f"cell {task.cell}/{task.cells}", "cyan"), "  ", title, (said, "dim"))
 
     def _footer(self) -> RenderableType:
         total, left = len(self._progress.watched), self._progress.count(*OPEN)

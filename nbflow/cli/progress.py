@@ -15,10 +15,15 @@ from nbflow.core.plan import Action
 from nbflow.core.state import RunState, TaskRun
 from nbflow.core.status import TRANSITIONS, TaskState
 
+LONGEST_LINE = 500
+"""Characters that are kept of a line that a cell prints."""
+
 
 @dataclass(slots=True, kw_only=True)
 class TaskProgress:
     """One task. `cell` is the number of the code cell that runs, or ran last, of `cells`; 0 before the first.
+
+    `said` is the last line that this cell has printed, `line` what there is of the one that it has not ended.
 
     `began` is when its first attempt here was submitted, `seconds` how long it took once it has ended.
     `is_left_out`: the plan does not select it, so there is nothing to watch.
@@ -35,9 +40,20 @@ class TaskProgress:
     cell: int = 0
     cells: int = 0
     title: str = ""
+    said: str = ""
+    line: str = ""
     counts: CellCounts = field(default_factory=CellCounts)
     error: TaskError | None = None
     due: datetime | None = None
+
+    def hear(self, event: ev.CellStarted | ev.CellOutput) -> None:
+        """A cell has begun, or has printed something; what comes late of an earlier cell is not of interest here."""
+        if isinstance(event, ev.CellStarted):
+            self.cell, self.title, self.said, self.line = event.number, event.title, "", ""
+        elif event.number == self.cell:
+            lines = [line[-LONGEST_LINE:] for line in (self.line + event.text).split("\n")]
+            self.line = lines[-1]
+            self.said = next((line for line in reversed(lines) if line.strip()), self.said)
 
     def error_text(self) -> str:
         """What went wrong, on one line, with the cell; empty where nothing did."""
@@ -99,8 +115,8 @@ class Progress:
                 task.began = task.began or stamped.at
             case ev.AttemptStarted():
                 task.cells = event.cells
-            case ev.CellStarted():
-                task.cell, task.title = event.number, event.title
+            case ev.CellStarted() | ev.CellOutput():
+                task.hear(event)
             case ev.AttemptEnded():
                 task.counts, task.error = event.outcome.cells, event.outcome.error
             case ev.RetryScheduled():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nbflow.results import RunResult
 
 NDJSON = "Print each event as a JSON line, as it happens; the last line is the run document."
-VERBOSE = "Plain lines instead of the live table, one for each cell too."
+VERBOSE = "Plain lines instead of the live table, also for each cell and what it prints."
 CANCEL_POLL = 0.25
 """Seconds between two looks at the run that is waited for."""
 
@@ -140,7 +140,7 @@ def test_command(session: Session, task: str, executor: str, **values: Unpack[Va
         raise UsageError(f"'{task}' is not PIPELINE.TASK", hint="for example: nbflow test sales.clean")
     request = request_of(values, executor=executor)
     with session.project() as project:
-        shown = Nobody() if session.outputs.json else PlainLines(session.out, verbose=True, previews=True)
+        shown = Nobody() if session.outputs.json else PlainLines(session.out, verbose=True)
         with watching(shown, session.outputs) as watch:
             result = project.test(pipeline, name, request, listeners=[watch], attach=watch.attach)
         if session.outputs.json:

@@ -110,15 +110,14 @@ class JsonLines:
 class PlainLines:
     """Plain lines, for what cannot be drawn on."""
 
-    def __init__(self, out: Output, *, verbose: bool, previews: bool = False) -> None:
+    def __init__(self, out: Output, *, verbose: bool) -> None:
         self._out = out
         self._verbose = verbose
-        self._previews = previews
         self._lines: Lines | None = None
 
     def begin(self, state: RunState) -> None:
         """Know the tasks."""
-        self._lines = Lines(self._out, Progress(state), verbose=self._verbose, previews=self._previews, ours=True)
+        self._lines = Lines(self._out, Progress(state), verbose=self._verbose, ours=True)
 
     def __call__(self, stamped: Stamped) -> None:
         if self._lines is not None:

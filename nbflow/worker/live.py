@@ -124,9 +124,12 @@ class Live:
         self._wake(self._due(found))
 
     def end(self, cell: int) -> None:
-        """A cell has ended: tell the rest. Where nothing is told yet, the report of its end will tell it all."""
+        """A cell has ended: tell the rest. Where nothing is told yet, the preview in the report of its end will do.
+
+        That it does not hold all is told as long as there is room.
+        """
         found = self._cells[cell]
-        if found.reported:
+        if found.reported or (found.size > LONGEST and self._size <= PLENTY):
             self._tell(cell, found)
         found.clear()
         self._wait_for_others()

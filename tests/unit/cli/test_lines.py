@@ -10,7 +10,7 @@ from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress
 from nbflow.core import events as ev
 from nbflow.core.attempt import CellCounts, CellState, Outcome, Verdict
-from nbflow.core.messages import Cancel, Finished, StopMode
+from nbflow.core.messages import Cancel, CellDone, CellOutput, Finished, StopMode
 from nbflow.core.plan import Action
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
@@ -114,15 +114,47 @@ def test_cells_that_did_not_run_are_not_counted_as_run() -> None:
     assert lines(story)[-2] == "✓ exit0  succeeded in 1s, 2 of 3 cells"
 
 
-def test_a_preview_is_shown_below_its_cell() -> None:
+def said(text: str, task: str = "a", cell: int = 1) -> CellOutput:
+    return CellOutput(task=task, attempt=1, cell=cell, number=cell, text=text)
+
+
+def ended(preview: str, cell: int = 1) -> CellDone:
+    return CellDone(task="a", attempt=1, cell=cell, number=cell, state=CellState.OK, duration=0.1, preview=preview)
+
+
+def test_what_a_cell_printed_stands_before_its_end() -> None:
     story = Story(planned("a"))
     story.send("start")
-    story.send("started a/1", "cell a/1 1")
-    cell = ev.CellEnded(
-        task="a", attempt=1, cell=1, number=1, state=CellState.OK, duration=0.1, preview="\x1b[31mone\x1b[0m\ntwo\x07"
-    )
-    story.history += stamp([cell], seq=story.state.seq + 1)
-    assert lines(story, verbose=True, previews=True)[-2:] == ["│ one", r"│ two\x07"]
+    story.send("started a/1", "cell a/1 1", ended("\x1b[31mone\x1b[0m\n\n  two\x07\n"))
+    assert lines(story, verbose=True)[2:] == [
+        "● a  cell 1/2 x = 1",
+        "│ a  one",
+        "│ a",
+        r"│ a    two\x07",
+        "✓ a  cell 1/2 0.1s",
+    ]
+    assert lines(story)[-1] == "● a  running"
+
+
+def test_what_was_shown_as_it_came_is_not_shown_again_at_the_end() -> None:
+    story = Story(planned("long_name"), planned("a"))
+    story.send("start")
+    story.send("started a/1", "cell a/1 1", said("one\ntw"), said("o"), said("\nthree\n"), ended("one\ntwo\nthree\n"))
+    story.send("cell a/1 2", said("late\n"), said("other\n", "long_name"), ended("quick\n", 2))
+    assert lines(story, verbose=True)[3:] == [
+        "● a          cell 1/2 x = 1",
+        "│ a          one",
+        "│ a          tw",
+        "│ a          o",
+        "│ a          three",
+        "✓ a          cell 1/2 0.1s",
+        "● a          cell 2/2 x = 1",
+        "│ a          late",
+        "│ long_name  other",
+        "│ a          quick",
+        "✓ a          cell 2/2 0.1s",
+    ]
+    assert "other" not in "".join(lines(story, verbose=True, only="a"))
 
 
 def test_names_and_texts_from_outside_cannot_reach_the_terminal() -> None:

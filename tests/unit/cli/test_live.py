@@ -9,7 +9,7 @@ import pytest
 from nbflow.cli.live import LiveTable
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress
-from nbflow.core.messages import Cancel, StopMode
+from nbflow.core.messages import Cancel, CellOutput, CellStart, StopMode
 from nbflow.core.plan import Action
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
@@ -59,6 +59,37 @@ def test_every_task_has_a_row_that_says_what_it_does() -> None:
         "  · mail            waits for report",
     ]
     assert lines[6].endswith("0/5 tasks · 2 running · 1 retrying")
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        ("80", "  ● a     0s  cell 1/2  x = 1  │ 2 of 10 files: orders-2026-01-31-europe.parque…"),
+        ("40", "  ● a     0s  cell 1/2  x = 1  │ 2 of 1…"),
+        ("110", "  ● a     0s  cell 1/2  x = 1  │ 2 of 10 files: orders-2026-01-31-europe.parquet is being read"),
+    ],
+)
+def test_the_last_line_that_a_cell_has_printed(columns: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    story = Story(planned("a"))
+    story.send("start")
+    text = "1 of 10 files\n2 of 10 files: orders-2026-01-31-europe.parquet\tis being read\n\n"
+    story.send("started a/1", "cell a/1 1", CellOutput(task="a", attempt=1, cell=1, number=1, text=text))
+    assert frame(story)[1] == line
+    story.send("celldone a/1 1 ok", "cell a/1 2")
+    assert frame(story)[1] == "  ● a     0s  cell 2/2  x = 1"
+
+
+def test_a_printed_line_leaves_room_for_the_title_and_takes_the_rest() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("started a/1")
+    story.send(
+        CellStart(task="a", attempt=1, cell=0, number=1, title="for epoch in range(epochs): train(model, epoch)")
+    )
+    story.send(CellOutput(task="a", attempt=1, cell=0, number=1, text="epoch 3 of 90"))
+    assert frame(story)[1] == "  ● a     0s  cell 1/2  for epoch in ra…  │ epoch 3 of 90"
+    assert frame(story, encoding="ascii")[1].endswith("  | epoch 3 of 90")
 
 
 def test_what_has_ended_says_how_long_it_took_or_why_it_did_not_run() -> None:

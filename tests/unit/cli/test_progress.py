@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nbflow.cli.progress import Progress, describe_error
+from nbflow.cli.progress import LONGEST_LINE, Progress, describe_error
 from nbflow.core.attempt import ErrorKind, TaskError
+from nbflow.core.messages import CellOutput
 from nbflow.core.plan import Action
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
@@ -53,6 +54,25 @@ def test_cells_of_a_running_task() -> None:
     task = watched(story).tasks["a"]
     assert task.seconds == 3.5
     assert task.error_text() == "ValueError: it broke"
+
+
+def test_the_last_line_that_the_cell_has_printed() -> None:
+    story = Story(planned("a"))
+    story.send("start")
+    story.send("started a/1", "cell a/1 1")
+
+    def said(text: str, cell: int = 1) -> str:
+        story.send(CellOutput(task="a", attempt=1, cell=cell, number=cell, text=text))
+        return watched(story).tasks["a"].said
+
+    assert said("one\ntwo\n") == "two"
+    assert said("\n  \n") == "two"
+    assert said("half of ") == "half of "
+    assert said("three") == "half of three"
+    assert said("x" * 10_000) == "x" * LONGEST_LINE
+    story.send("celldone a/1 1 ok", "cell a/1 2")
+    assert watched(story).tasks["a"].said == ""
+    assert said("late\n", cell=1) == "", "of a cell that is over"
 
 
 def test_a_new_attempt_forgets_the_cells_of_the_last() -> None:

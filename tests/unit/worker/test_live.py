@@ -114,6 +114,13 @@ def test_a_short_cell_has_none_and_a_long_one_has_all(attempt: Attempt) -> None:
     assert len(attempt.said) == 2
 
 
+def test_a_short_cell_with_more_text_than_a_preview_holds_says_so(attempt: Attempt) -> None:
+    attempt.hear("x" * 100 + "\n")
+    attempt.hear("y" * LONGEST + "\n")
+    attempt.end()
+    assert attempt.text == f"{LEFT_OUT}{'y' * (LONGEST - 1)}\n"
+
+
 def test_what_a_thread_says_after_the_end_of_its_cell_is_told(attempt: Attempt) -> None:
     attempt.hear("quick\n")
     attempt.end()
