@@ -11,8 +11,12 @@ import errno
 import os
 import re
 import secrets
-from hashlib import sha256
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from nbflow.archive import layout
 from nbflow.core.attempt import ArchivedFile
@@ -24,6 +28,7 @@ FILE_MODE = 0o644
 The temporary file has the same mode from its first byte: it never holds more than what is published a moment later.
 """
 
+_PIECE = 1_048_576
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space, then resume the run",
@@ -47,7 +52,7 @@ class FileArchive:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / _temporary_name("probe")
             try:
-                _write(probe, b"nbflow can write here\n")
+                _write(probe, BytesIO(b"nbflow can write here\n"))
             finally:
                 probe.unlink(missing_ok=True)
         except OSError as error:
@@ -55,18 +60,22 @@ class FileArchive:
 
     def publish(self, path: str, data: bytes) -> ArchivedFile:
         """Write a file whole or not at all, durably; an earlier file of that path stays until then."""
+        return self.publish_from(path, BytesIO(data))
+
+    def publish_from(self, path: str, source: BinaryIO) -> ArchivedFile:
+        """The same with all that can still be read from an open file, which need not fit into memory."""
         try:
             target = self._prepare(path)
             temporary = target.with_name(_temporary_name(target.name))
             try:
-                _write(temporary, data)
+                size, digest = _write(temporary, source)
                 temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
             _sync_folder(target.parent)
         except OSError as error:
             raise _unreachable("write", self.root / path, error) from error
-        return ArchivedFile(path=path, size=len(data), sha256=sha256(data).hexdigest())
+        return ArchivedFile(path=path, size=size, sha256=digest)
 
     def move(self, source: str, target: str) -> ArchivedFile:
         """Give a file another path, durably, in place of what is there.
@@ -83,8 +92,8 @@ class FileArchive:
                 _sync_folder(old.parent)
         except OSError as error:
             raise _unreachable("move", old, error) from error
-        data = self.read(target)
-        return ArchivedFile(path=target, size=len(data), sha256=sha256(data).hexdigest())
+        with self.open(target) as file:
+            return ArchivedFile(path=target, size=new.stat().st_size, sha256=file_digest(file, "sha256").hexdigest())
 
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises NotFoundError where there is none."""
@@ -95,6 +104,19 @@ class FileArchive:
             raise NotFoundError(f"the archive has no file {path}") from error
         except OSError as error:
             raise _unreachable("read", place, error) from error
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BufferedReader]:
+        """A file to read from. Raises NotFoundError where there is none."""
+        place = self.resolve(path)
+        try:
+            file = place.open("rb")
+        except FileNotFoundError as error:
+            raise NotFoundError(f"the archive has no file {path}") from error
+        except OSError as error:
+            raise _unreachable("read", place, error) from error
+        with file:
+            yield file
 
     def exists(self, path: str) -> bool:
         """True where a file is published under that path."""
@@ -147,12 +169,18 @@ def _temporary_name(name: str) -> str:
     return f".{name}.{secrets.token_hex(8)}.tmp"
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, source: BinaryIO) -> tuple[int, str]:
+    """Write a new file and bring it to the disk; its size, and its SHA-256."""
+    size, digest = 0, sha256()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, FILE_MODE), "wb") as file:
-        file.write(data)
+        while data := source.read(_PIECE):
+            file.write(data)
+            digest.update(data)
+            size += len(data)
         file.flush()
         os.fsync(file.fileno())
+    return size, digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:
