@@ -1,4 +1,4 @@
-"""What runs in an IPython kernel before its first cell, so that nothing it says is lost and no buffer grows without end.
+"""What runs in an IPython kernel before its first cell, so that nothing it says is lost and no buffer grows for ever.
 
 Complete in itself, for any Python from 3.8 on: it is sent to kernels whose Python has ipykernel only. It must import
 nothing of nbflow, leave no name in the notebook's namespace, and show in no output and no count.
@@ -7,6 +7,8 @@ nothing of nbflow, leave no name in the notebook's namespace, and show in no out
 from __future__ import annotations
 
 import atexit
+import collections
+import contextlib
 import faulthandler
 import os
 import sys
@@ -28,7 +30,7 @@ _local = threading.local()
 
 
 def prepare() -> None:
-    """Make the running ipykernel wait for its reader, flush at its exit, and tell where it crashed. Once per process."""
+    """Make the running ipykernel wait for its reader, flush at its exit and tell where it crashed. Once per process."""
     from ipykernel import iostream
     from ipykernel.kernelapp import IPKernelApp
 
@@ -38,6 +40,8 @@ def prepare() -> None:
     if not getattr(iostream.OutStream.write, "waits", False):
         _bound_text(iostream.OutStream)
         _bound_messages(iostream.IOPubThread)
+    if app.shell is not None:
+        _bound_history(app.shell, iostream.OutStream)
     # Handlers run last in, first out: this one comes after all of the notebook's and sends what they printed, before
     # the kernel closes its sockets.
     atexit.register(_flush_streams)
@@ -109,6 +113,37 @@ def _bound_messages(thread_class: Any) -> None:
         return context, socket
 
     thread_class.send_multipart, thread_class._setup_pipe_out = send_multipart, _setup_pipe_out
+
+
+def _bound_history(shell: Any, stream_class: Any) -> None:
+    """IPython 9 keeps all that was ever shown, to export the notebook; it is in the executed notebook anyhow."""
+    if hasattr(shell, "_tee"):
+        shell._tee = _no_tee
+    history = getattr(shell, "history_manager", None)
+    if hasattr(history, "outputs"):
+        history.outputs = _Forgetful(list)
+
+    def uncover() -> None:
+        """Take away the method that a tee, perhaps of this very execution, has put over the one of the class."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, stream_class):
+                vars(stream).pop("write", None)
+        shell.events.unregister("pre_execute", uncover)
+
+    shell.events.register("pre_execute", uncover)
+
+
+def _no_tee(channel: str) -> Any:
+    """In place of what copies a stream; called with the stream's name."""
+    del channel
+    return contextlib.nullcontext()
+
+
+class _Forgetful(collections.defaultdict):  # type: ignore[type-arg]
+    """A mapping to lists that are not kept."""
+
+    def __missing__(self, key: Any) -> Any:
+        return []
 
 
 def _must_wait(thread: Any) -> bool:
