@@ -53,10 +53,10 @@ def _write(value: Any, path: str) -> str:
             raise InexactValueError(path, kind, f"{reason} in a list" if path.endswith("]") else reason)
     if "\0" in text:
         raise InexactValueError(path, "str", "Bash has no NUL in text")
-    return _quoted(text)
+    return quoted(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Single quotes, in which nothing has a meaning; else `$'...'` with the codes of UTF-8, so that a value is one
     line, and the history of an interactive Bash, which is expanded before quotes are read, finds no `!`."""
     if not any(map(_needs_code, text)):

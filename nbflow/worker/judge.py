@@ -61,6 +61,8 @@ def judge(
         return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with {_exit(evalue)}", ename)
     if ename in {"", "NoneType"} and shown is not None:
         ename, evalue = shown  # a reply to a failed display names no exception
+    if reply.get("status") == "abort":  # as kernels for R and Bash say it
+        evalue = evalue or "the cell was interrupted"
     message = _message(ename, evalue) or f"the kernel replied {reply.get('status')!r}"
     return _failed(index, ErrorKind.EXCEPTION, message, ename or None)
 
@@ -71,14 +73,33 @@ def _judge_ok(index: int, reply: Mapping[str, Any], *, may_raise: bool, shown: t
         warning = None if shown else "is tagged raises-exception and did not raise"
         return Judged(state=CellState.OK, warning=warning)
     if shown is not None and not (shown[0] == "SystemExit" and shown[1] in _CLEAN_EXITS):
-        return _failed(index, ErrorKind.EXCEPTION, _message(*shown), shown[0])
+        return _failed(index, ErrorKind.EXCEPTION, _message(*shown), shown[0] or None)
     if _asks_to_exit(reply):
         return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
     return Judged(state=CellState.OK)
 
 
 def _message(ename: str, evalue: str) -> str:
-    return f"{ename}: {evalue}" if evalue else ename
+    """`ValueError: no`. Bash's kernel names no exception, only the status of a command; R's has its own `Error in`."""
+    if not ename and re.fullmatch(r"\d+", evalue):
+        return f"the last command ended with exit code {evalue}"
+    if not evalue or not ename or (ename == "ERROR" and evalue.startswith("Error")):
+        return evalue.strip() or ename
+    return f"{ename}: {evalue}"
+
+
+def ended_itself(index: int, status: int | None) -> Judged:
+    """Judge a cell that has ended its notebook with a status, by which it is known that it did.
+
+    None: what the kernel ran the cell in, a shell for instance, is gone, and nobody knows with what status.
+    """
+    if status is None:
+        text = "the process in which the kernel runs the cells is gone, and did not say why"
+        error = TaskError(kind=ErrorKind.KERNEL_DIED, message=text, cell=index)
+        return Judged(state=CellState.KILLED, ending=Ending(verdict=Verdict.FAILED, error=error))
+    if status == 0:
+        return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
+    return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with exit code {status}", None)
 
 
 def cut_off(index: int) -> Judged:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nbflow.core.attempt import CellState, ErrorKind, Verdict
-from nbflow.worker.judge import Judged, cut_off, judge, readable, title
+from nbflow.worker.judge import Judged, cut_off, ended_itself, judge, readable, title
 from nbflow.worker.session import Ending
 
 EXIT = {"status": "ok", "payload": [{"source": "ask_exit", "keepkernel": False}]}
@@ -89,6 +89,35 @@ def test_a_reply_that_says_nothing_is_a_failure(reply: dict[str, Any]) -> None:
     assert kind is ErrorKind.EXCEPTION
     assert "replied" in message
     assert ename is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (error("", "2"), "the last command ended with exit code 2"),
+        (error("", "Cell has trailing backslash"), "Cell has trailing backslash"),
+        (error("ERROR", "Error in f(): no\n"), "Error in f(): no"),
+        (error("ERROR", "no"), "ERROR: no"),
+        ({"status": "abort", "execution_count": 1}, "the cell was interrupted"),
+    ],
+)
+def test_how_kernels_of_other_languages_say_it(reply: dict[str, Any], said: str) -> None:
+    kind, message, _, ename = failure(judge(3, reply, may_raise=False, shown=None))
+    assert (kind, message, ename) == (ErrorKind.EXCEPTION, said, reply.get("ename") or None)
+
+
+def test_an_error_without_a_name_that_is_only_shown() -> None:
+    assert failure(judge(3, {"status": "ok"}, may_raise=False, shown=("", "2")))[3] is None
+
+
+def test_a_notebook_that_has_ended_itself_behind_its_kernel() -> None:
+    assert ended_itself(3, 0) == Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=3))
+    assert failure(ended_itself(3, 7)) == (ErrorKind.EXITED, "the notebook ended itself with exit code 7", 3, None)
+    gone = ended_itself(3, None)
+    assert gone.state is CellState.KILLED
+    assert gone.ending is not None
+    assert gone.ending.error is not None
+    assert (gone.ending.error.kind, gone.ending.error.cell) == (ErrorKind.KERNEL_DIED, 3)
 
 
 def test_output_that_never_ended() -> None:
