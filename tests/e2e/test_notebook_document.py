@@ -1,0 +1,165 @@
+"""The document, case by case: kernels that are not there, overrides, what a source keeps, the same bytes each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbflow.core.attempt import Verdict
+from support.attempts import Bench, bench, code, notebook, order, text
+from support.folders import Folder
+from support.real import install_kernel, problems, ran
+
+TASKS = """
+[pipelines.p.tasks]
+a = { notebook = "conda.ipynb" }
+b = { notebook = "conda.ipynb", kernel = "python3" }
+c = { notebook = "conda.ipynb", kernel = "julia-1.9" }
+d = { notebook = "anonymous.ipynb" }
+e = { notebook = "scala.ipynb", params = { n = 1 } }
+"""
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for JUPYTER_PATH with kernels that the machine itself has not."""
+    folder = install_kernel(tmp_path_factory.mktemp("jupyter"), "other")
+    return install_kernel(folder, "scala", language="scala")
+
+
+@pytest.fixture(scope="module")
+def runs(kernels: Path) -> Iterator[Bench]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_PATH", str(kernels))
+        with bench() as made:
+            yield made
+
+
+def test_a_kernel_that_is_not_installed_here(tmp_path: Path, kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by `validate`, with those that are there and the key that overrides it; "R, Julia, Bash, Scala, SQL"."""
+    monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+    folder = Folder(tmp_path)
+    folder.notebook("conda.ipynb", None, kernel="conda-env-x-py")
+    folder.notebook("anonymous.ipynb", None, kernel=None)
+    folder.notebook("scala.ipynb", "val n = 0", kernel="scala", language="scala")
+    folder.write("pipelines.toml", TASKS)
+    said = {key.removeprefix("pipelines.p.tasks."): messages for key, messages in problems(tmp_path).items()}
+    (conda,), (julia,) = said["a.notebook"], said["c.kernel"]
+    assert 'the kernel "conda-env-x-py" is not installed; installed: ' in conda
+    assert "python3" in conda
+    assert 'kernel = "..."' in conda
+    assert 'the kernel "julia-1.9" is not installed' in julia
+    assert not [key for key in said if key.startswith("b.")]
+    (anonymous,) = said["d.notebook"]
+    assert "names no kernel" in anonymous
+    (scala,) = said["e.params.n"]
+    assert "parameters cannot be written in 'scala'; languages that can take them: python, r, julia, bash" in scala
+
+
+def test_the_kernel_is_overridden(runs: Bench, tmp_path: Path) -> None:
+    """The archived metadata name the kernel that was used, its version, and "another environment"."""
+    document = notebook(
+        "import sys, time\nprint(sys.executable, sys.version.split()[0], time.tzname[0])", kernel="gone"
+    )
+    document["metadata"]["language_info"] = {"name": "python", "version": "2.7.18", "file_extension": ".old"}
+    outcome, found = ran(runs, order(tmp_path, document=document, kernel="other"))
+    assert outcome.kernel == "other"
+    metadata = found["metadata"]
+    assert metadata["kernelspec"] == {"display_name": "Our other", "language": "python", "name": "other"}
+    interpreter, version, _ = text(found["cells"][0]).split()
+    assert (metadata["language_info"]["version"], metadata["language_info"]["file_extension"]) == (version, ".py")
+    environment = metadata["nbflow"]["environment"]
+    assert (environment["kernel"], environment["python"]) == ("other", version)
+    assert environment["kernel_version"].startswith("ipython ")
+    assert os.path.realpath(environment["interpreter"]) == os.path.realpath(interpreter)
+    assert environment["locale"]
+    assert environment["timezone"]
+    assert environment["packages"]["ipykernel"]
+    assert list(environment["packages"]) == sorted(environment["packages"])
+
+
+class TestBytes:
+    def test_the_same_source_values_and_outputs_give_the_same_file_but_for_the_key(
+        self, runs: Bench, tmp_path: Path
+    ) -> None:
+        """Deterministic bytes: no random ids, sorted keys, one newline; also where the source has no ids at all."""
+        found = []
+        for name in ("first", "second"):
+            folder = tmp_path / name
+            folder.mkdir()
+            source = notebook(code("n = 0", "parameters"), "print('é')\n{'b': 1, 'a': n}", "1 / 0", "print('never')")
+            for cell in source["cells"]:
+                del cell["id"]
+            done = order(folder, document=source, params={"n": 5})
+            ran(runs, done)
+            data = (Path(done.outputs) / "sales/sales-1/clean.ipynb").read_bytes()
+            assert data.endswith(b"}\n")
+            assert "é".encode() in data
+            found.append(without_key(json.loads(data)))
+        assert found[0] == found[1]
+        assert [cell["id"] for cell in json.loads(found[0])["cells"]]
+
+    def test_cell_metadata_of_others_and_all_that_is_not_ours_stay(self, runs: Bench, tmp_path: Path) -> None:
+        """One key, `nbflow`, in a cell that ran; nothing else is touched, and the source file least of all."""
+        theirs = {"mine": {"b": 1, "a": [2]}, "tags": ["x", "hide-input"], "slideshow": {"slide_type": "slide"}}
+        cells = [
+            {"cell_type": "markdown", "metadata": {"mine": 1}, "source": "![x](attachment:x.png)"}
+            | {"attachments": {"x.png": {"image/png": "iVBORw0KGgo="}}},
+            code("print(1)", metadata=dict(theirs)),
+            {"cell_type": "raw", "metadata": {"format": "text/restructuredtext"}, "source": ".. raw::"},
+            code("1 / 0", metadata={"collapsed": True}),
+            code("2", metadata={"editable": False}),
+        ]
+        source = notebook(*cells)
+        source["metadata"] |= {"toc": {"base_numbering": 1}, "authors": [{"name": "É"}]}
+        done = order(tmp_path, document=source)
+        before = Path(done.notebook).read_bytes()
+        _, found = ran(runs, done)
+        assert Path(done.notebook).read_bytes() == before
+        assert len(found["cells"]) == len(cells)
+        for cell, old in zip(found["cells"], source["cells"], strict=True):
+            facts = cell["metadata"].pop("nbflow", None)
+            assert (facts is not None) is (cell["cell_type"] == "code")
+            assert cell["metadata"] == old["metadata"]
+            assert (cell["id"], cell.get("attachments")) == (old["id"], old.get("attachments"))
+            assert "".join(cell["source"]) == old["source"]
+        kept = {key: found["metadata"][key] for key in ("toc", "authors")}
+        assert kept == {"toc": {"base_numbering": 1}, "authors": [{"name": "É"}]}
+        assert set(found["metadata"]) == {"toc", "authors", "kernelspec", "language_info", "nbflow"}
+
+
+def without_key(document: dict[str, Any]) -> str:
+    """The text of a document without the key `nbflow`."""
+    for part in (document, *document["cells"]):
+        part["metadata"].pop("nbflow", None)
+    return json.dumps(document)
+
+
+def test_a_source_of_200_mb(runs: Bench, tmp_path: Path) -> None:
+    """Read once, journalled by what is new, built once: old outputs are dropped, and cost no journal.
+
+    A tenth of that size, so that the test is short; its hash is recorded.
+    """
+    old = {"output_type": "stream", "name": "stdout", "text": "x" * 20_000_000}
+    done = order(tmp_path, code("print('new')", outputs=[old]), "1")
+    outcome, found = ran(runs, done)
+    assert outcome.verdict is Verdict.SUCCEEDED
+    assert text(found["cells"][0]) == "new\n"
+    assert Path(done.journal).stat().st_size < 100_000
+    digest = hashlib.sha256(Path(done.notebook).read_bytes()).hexdigest()
+    assert found["metadata"]["nbflow"]["source"] == {"path": "source.ipynb", "sha256": digest, "changed": None}
+
+
+def test_the_source_is_read_once_when_the_attempt_begins(runs: Bench, tmp_path: Path) -> None:
+    """What ran is what is archived, though the file changes meanwhile."""
+    overwrite = "from pathlib import Path\nPath('source.ipynb').write_text('something else')\nNone"
+    done = order(tmp_path, overwrite, "print('as it was')")
+    _, found = ran(runs, done)
+    assert Path(done.notebook).read_text() == "something else"
+    assert text(found["cells"][1]) == "as it was\n"
