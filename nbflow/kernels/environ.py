@@ -6,15 +6,21 @@ IPython's configuration and history. Must not know notebooks or secrets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 OWNER_MARK = "NBFLOW_JOURNAL"
 """Every process of an attempt has it: the path of the attempt's journal, by which left-over processes are found."""
 
-_NOT_INHERITED = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONINSPECT", "JPY_PARENT_PID", "JPY_SESSION_NAME")
+_NOT_INHERITED = ("MPLBACKEND", "PYTHONSTARTUP", "PYTHONINSPECT", "IPYTHONDIR", "JPY_PARENT_PID", "JPY_SESSION_NAME")
 
 
-def kernel_environment(inherited: Mapping[str, str], *, ipython: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """What a kernel inherits, plus `variables`. `ipython` is its own empty IPython folder."""
-    kept = {name: value for name, value in inherited.items() if name not in _NOT_INHERITED}
-    return {**kept, "IPYTHONDIR": ipython, **variables}
+def zygote_environment(inherited: Mapping[str, str], withheld: Collection[str] = ()) -> dict[str, str]:
+    """What all kernels of a process inherit. `withheld` are variables that only who asks for them may have."""
+    return {name: value for name, value in inherited.items() if name not in _NOT_INHERITED and name not in withheld}
+
+
+def kernel_environment(
+    inherited: Mapping[str, str], *, variables: Mapping[str, str], withheld: Collection[str] = ()
+) -> dict[str, str]:
+    """What a kernel inherits, plus `variables`."""
+    return {**zygote_environment(inherited, withheld), **variables}

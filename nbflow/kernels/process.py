@@ -1,7 +1,7 @@
-"""One kernel process on this machine: start, connect, interrupt, signal, end of its whole process group.
+"""One kernel process: start, sockets, exit, interrupt, signals, end.
 
-It leads a session of its own; its sockets lie in a private folder; its exit is noticed at once, by waiting for the
-process. Must not know notebooks, cells or limits.
+Forked by a zygote where there is one, else started the ordinary way: from outside nobody sees a difference but in time.
+It leads a session of its own; its sockets lie in a private folder. Must not know notebooks, cells or limits.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from typing import Any
 
-from nbflow.errors import UnreachableError
 from nbflow.kernels.exits import last_words
-from nbflow.kernels.runtime import RuntimeFolder
+from nbflow.kernels.ordinary import Ordinary
 from nbflow.kernels.specs import KernelSpec
+from nbflow.kernels.warm import Forked, NotForkedError, ask
 
 _WORDS_KEPT = 16_384
 """Bytes of the process's own output (not of its cells) that are kept, the last ones."""
@@ -29,63 +28,86 @@ _LAST_WAIT = 10.0
 
 
 class Kernel:
-    """A kernel that is started once. Belongs to the event loop that calls `start`."""
+    """A kernel that is started once. Belongs to the event loop in which it is made.
 
-    def __init__(self, spec: KernelSpec, *, cwd: str, env: Mapping[str, str], runtime: RuntimeFolder) -> None:
-        from jupyter_client.manager import AsyncKernelManager
+    `zygote` is the socket of a zygote, `reason` why there is none; once it is started, `is_forked` and `reason` say
+    how it came to be.
+    """
 
+    def __init__(
+        self,
+        spec: KernelSpec,
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        zygote: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         self.spec = spec
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.pid = 0
+        self.reason = reason
         self._cwd = cwd
         self._env = dict(env)
+        self._zygote = zygote
+        self._process: Ordinary | Forked | None = None
+        self._context: Any = None
         self._words = b""
-        self._words_fd: int | None = None
-        self._manager = AsyncKernelManager(
-            kernel_name=spec.name,
-            transport="ipc",
-            ip=str(runtime.socket_prefix),
-            connection_file=str(runtime.connection_file),
-        )
-        self._tune(self._manager.context, waits=spec.runs_ipykernel)
+        self._is_listening = False
+
+    @property
+    def is_forked(self) -> bool:
+        """True for one that a zygote has given: it is initialised, its prelude has run."""
+        return isinstance(self._process, Forked)
+
+    @property
+    def folder(self) -> str:
+        """The private folder of the kernel that runs."""
+        return self._process.folder if self._process is not None else ""
+
+    @property
+    def usage(self) -> tuple[float, int] | None:
+        """CPU seconds and peak memory (bytes) of the process, once it has ended and where that is known."""
+        return self._process.usage if self._process is not None else None
 
     async def start(self) -> None:
         """Start the process; it is not ready yet. Raises UnreachableError where it cannot be started."""
-        self._words_fd, write_end = os.pipe()
-        os.set_blocking(self._words_fd, False)
-        asyncio.get_running_loop().add_reader(self._words_fd, self._listen)
-        options = ["--HistoryManager.hist_file=:memory:"] if self.spec.runs_ipykernel else []
+        self._process = await self._forked() or await Ordinary.start(self.spec, cwd=self._cwd, environment=self._env)
+        self.pid = self._process.pid
+        self._process.exited.add_done_callback(self._note_exit)
+        asyncio.get_running_loop().add_reader(self._process.words, self._listen)
+        self._is_listening = True
+
+    async def _forked(self) -> Forked | None:
+        if self._zygote is None:
+            return None
         try:
-            await self._manager.start_kernel(
-                extra_arguments=options, cwd=self._cwd, env=self._env, stdout=write_end, stderr=write_end
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UnreachableError(f'kernel "{self.spec.name}" cannot be started: {error}') from error
-        finally:
-            os.close(write_end)
-        provisioner: Any = self._manager.provisioner
-        process = provisioner.process
-        self.pid = process.pid
-        threading.Thread(
-            target=_watch, args=(process, asyncio.get_running_loop(), self.exited), name="kernel-exit", daemon=True
-        ).start()
+            return await ask(self._zygote, environment=self._env, cwd=self._cwd)
+        except NotForkedError as error:
+            self.reason = str(error)
+            return None
 
     def connect(self) -> Any:
         """A client with its shell and iopub channels open; there is no stdin: nobody could answer."""
-        client = self._manager.client(context=self._manager.context)
+        import zmq.asyncio
+
+        assert self._process is not None  # noqa: S101 - it is started
+        self._context = zmq.asyncio.Context()
+        self._tune(self._context, waits=self.spec.runs_ipykernel)
+        client = self._process.client(self._context)
         client.shell_channel_class = _channel_class()
         client.start_channels(stdin=False, hb=False, control=False)
         return client
 
     async def interrupt(self) -> None:
         """Interrupt what runs, in the way the kernelspec asks for."""
-        if not self.exited.done():
-            await self._manager.interrupt_kernel()
+        if self._process is not None and not self.exited.done():
+            await self._process.interrupt()
 
     async def ask_to_end(self) -> None:
         """Ask for a shutdown in good order, without waiting for it."""
-        if not self.exited.done():
-            await self._manager.request_shutdown()
+        if self._process is not None and not self.exited.done():
+            await self._process.ask_to_end()
 
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal to the kernel's whole process group; one that is empty by now is no error."""
@@ -95,33 +117,48 @@ class Kernel:
             except (ProcessLookupError, PermissionError):
                 return  # PermissionError: macOS says so of a group of zombies
 
-    async def close(self) -> None:
-        """End the whole process group, wait for the process, give sockets and connection file back."""
-        if self.pid:
-            self.signal_group(signal.SIGKILL)
-            await asyncio.wait({self.exited}, timeout=_LAST_WAIT)
-        await self._manager.cleanup_resources()
-        if self._words_fd is not None:
-            self._listen()
-            asyncio.get_running_loop().remove_reader(self._words_fd)
-            os.close(self._words_fd)
-            self._words_fd = None
+    async def close(self) -> list[str]:
+        """End the whole process group, wait for the process, give everything back.
+
+        What else the notebook had left behind is ended too, and named.
+        """
+        if self._context is not None:
+            self._context.destroy(linger=0)
+            self._context = None
+        if self._process is None:
+            return []
+        self.signal_group(signal.SIGKILL)
+        await asyncio.wait({self.exited}, timeout=_LAST_WAIT)
+        self._listen()
+        self._stop_listening()
+        process, self._process = self._process, None
+        os.close(process.words)
+        return await process.close()
 
     def last_words(self) -> str:
         """The end of what the process itself (not a cell) wrote to stdout and stderr, without colours."""
         self._listen()
         return last_words(self._words)
 
+    def _note_exit(self, exited: asyncio.Future[int]) -> None:
+        if not self.exited.done():
+            self.exited.set_result(exited.result())
+
     def _listen(self) -> None:
-        while self._words_fd is not None:
+        while self._is_listening and self._process is not None:
             try:
-                part = os.read(self._words_fd, 65_536)
+                part = os.read(self._process.words, 65_536)
             except BlockingIOError:
                 return
             if not part:
-                asyncio.get_running_loop().remove_reader(self._words_fd)
+                self._stop_listening()
                 return
             self._words = (self._words + part)[-_WORDS_KEPT:]
+
+    def _stop_listening(self) -> None:
+        if self._is_listening and self._process is not None:
+            asyncio.get_running_loop().remove_reader(self._process.words)
+        self._is_listening = False
 
     @staticmethod
     def _tune(context: Any, *, waits: bool) -> None:
@@ -148,17 +185,3 @@ def _channel_class() -> Any:
                 self.socket.get(zmq.EVENTS)
 
     return Channel
-
-
-def _watch(process: Any, loop: asyncio.AbstractEventLoop, exited: asyncio.Future[int]) -> None:
-    """Wait for the process in a thread: it works on every POSIX system, and costs no polling."""
-    code = process.wait()
-
-    def tell() -> None:
-        if not exited.done():
-            exited.set_result(code)
-
-    try:
-        loop.call_soon_threadsafe(tell)
-    except RuntimeError:
-        return  # the loop is closed: nobody asks any more

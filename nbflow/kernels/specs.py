@@ -5,21 +5,33 @@ Knows Jupyter's kernelspecs; must not know notebooks, nor start anything.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from nbflow.errors import NotFoundError
+
+_ORDINARY = re.compile(r"(-X\S+ )*-m ipykernel(_launcher)? -f \{connection_file\}")
+"""The arguments of Python in a kernelspec that ipykernel has made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSpec:
-    """One installed kernel. `interrupt_mode` is `signal` or `message`; `argv` the command that starts it."""
+    """One installed kernel. `interrupt_mode` is `signal` or `message`; `argv` the command that starts it.
+
+    `env` are variables that it adds, `provisioner` is who starts it where that is not Jupyter itself.
+    """
 
     name: str
     display_name: str
     language: str
     argv: tuple[str, ...]
     interrupt_mode: str = "signal"
+    env: Mapping[str, str] = field(default_factory=dict)
+    provisioner: str | None = None
 
     @property
     def runs_ipykernel(self) -> bool:
@@ -36,6 +48,28 @@ class KernelSpec:
     def metadata(self) -> dict[str, str]:
         """The `kernelspec` entry of a notebook that this kernel executed."""
         return {"display_name": self.display_name, "language": self.language, "name": self.name}
+
+
+def why_not_forked(spec: KernelSpec) -> str | None:
+    """Why a kernel has to be started the ordinary way; None for one that a zygote can fork."""
+    if sys.platform != "linux" or not hasattr(os, "fork"):
+        return "kernels are forked on Linux only"
+    if spec.provisioner is not None:
+        return f'its kernelspec has a provisioner of its own, "{spec.provisioner}"'
+    if not spec.runs_ipykernel:
+        return "only Python kernels are forked"
+    if spec.interrupt_mode != "signal":
+        return "its kernelspec asks for interrupts by message"
+    if any("$" in value for value in spec.env.values()):
+        return "its kernelspec sets variables that refer to others"
+    if not _ORDINARY.fullmatch(" ".join(spec.argv[1:])):
+        return "its kernelspec starts it with options of its own"
+    return None
+
+
+def interpreter_options(spec: KernelSpec) -> list[str]:
+    """The options of Python itself with which a kernel that can be forked is started."""
+    return [argument for argument in spec.argv[1:] if argument.startswith("-X")]
 
 
 def installed_kernels() -> list[str]:
@@ -68,7 +102,15 @@ def find_kernel(name: str) -> KernelSpec:
         language=spec.language,
         argv=tuple(spec.argv),
         interrupt_mode=spec.interrupt_mode,
+        env={str(name): str(value) for name, value in spec.env.items()},
+        provisioner=_provisioner(spec.metadata),
     )
+
+
+def _provisioner(metadata: Any) -> str | None:
+    found = metadata.get("kernel_provisioner") if isinstance(metadata, dict) else None
+    name = found.get("provisioner_name") if isinstance(found, dict) else None
+    return None if name in {None, "local-provisioner", "nbflow"} else str(name)
 
 
 def _damaged(name: str, reason: str) -> NotFoundError:

@@ -21,6 +21,7 @@ from nbclient.exceptions import CellExecutionComplete
 from nbformat import from_dict
 
 from nbflow.kernels import prelude
+from nbflow.kernels.leaving import Leaving, Left
 from nbflow.kernels.process import Kernel
 from nbflow.worker.journal import JournalError
 from nbflow.worker.recorder import Recorder
@@ -31,9 +32,8 @@ _ASK_AGAIN = 0.5
 _SILENCE = 60.0
 """Seconds without any output after a reply, and without the message that ends the cell: it must have been lost."""
 _LATE_REPLY = 0.5
-"""Seconds that the reply of an interrupted cell may come after the end of its output."""
+"""Seconds that a reply may come after the end of its cell's output before the kernel is asked whether it is there."""
 _INTERRUPTED = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
-_NO_REPLY = {"status": "error", "ename": "NoReply", "evalue": "the kernel ended the cell without a reply"}
 _HANG_UP = 0.5
 """Seconds for the sockets of a dead kernel to be closed; longer only where a process it forked still holds them."""
 _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
@@ -95,6 +95,8 @@ class JournalClient(NotebookClient):
         self._traffic = _Traffic()
         self._pending: dict[str, Pending] = {}
         self._info: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+        self._leaving: Leaving | None = None
+        self._questions: dict[str, asyncio.Future[None]] = {}
         self._listening = asyncio.Event()
         self._preluded: str | None = None
         self._prepared: asyncio.Future[Mapping[str, Any]] = loop.create_future()
@@ -126,8 +128,15 @@ class JournalClient(NotebookClient):
             except TimeoutError:
                 continue
         self.recorder.kernel_ready(self._info.result())
-        if self.kernel.spec.runs_ipykernel:
+        if self.kernel.spec.runs_ipykernel and not self.kernel.is_forked:
             await self._prepare_kernel()
+        self._leaving = Leaving(self.kernel.folder)
+        if source := self._leaving.prelude(self._info.result().get("implementation")):
+            self.kc.execute(source, silent=True, store_history=False, allow_stdin=False)
+
+    def left(self) -> Left | None:
+        """Whether the notebook has ended itself in a way that its kernel does not tell. Ask it after each cell."""
+        return self._leaving.left() if self._leaving is not None else None
 
     async def _prepare_kernel(self) -> None:
         """Have an IPython kernel run the prelude, which leaves no trace in it."""
@@ -229,6 +238,8 @@ class JournalClient(NotebookClient):
         if kind == "kernel_info_reply" and not self._info.done():
             self._info.set_result(message["content"])
         parent = message["parent_header"].get("msg_id", "")
+        if (question := self._questions.get(parent)) is not None and not question.done():
+            question.set_result(None)
         if kind == "execute_reply" and parent == self._preluded and not self._prepared.done():
             self._prepared.set_result(message["content"])
         pending = self._pending.get(parent)
@@ -258,14 +269,15 @@ class JournalClient(NotebookClient):
             pending.watcher = asyncio.create_task(self._await_reply(pending))
 
     async def _await_reply(self, pending: Pending) -> None:
-        """A reply may come after the end of its cell's output. Interrupted before its first line, a cell has none."""
-        await asyncio.wait(
-            {pending.settled, pending.interrupted}, timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED
-        )
+        """A reply may come after the end of its cell's output, or never: of a cell that was interrupted before its
+        first line, or that the kernel choked on. Then the kernel answers what it is asked after the cell.
+        """
+        await asyncio.wait({pending.settled}, timeout=_LATE_REPLY)
         if not pending.settled.done():
-            await asyncio.wait({pending.settled}, timeout=_LATE_REPLY)
+            answered = self._questions[self.kc.kernel_info()] = asyncio.get_running_loop().create_future()
+            await asyncio.wait({pending.settled, answered}, timeout=_SILENCE, return_when=asyncio.FIRST_COMPLETED)
         if not pending.settled.done():
-            pending.reply = _INTERRUPTED if pending.interrupted.done() else _NO_REPLY
+            pending.reply = _INTERRUPTED if pending.interrupted.done() else _no_reply(self.kernel.last_words())
             pending.settle()
 
     def _take_output(self, message: dict[str, Any]) -> None:
@@ -337,6 +349,12 @@ def _prelude() -> str:
     """The source of the prelude as one line of code that leaves no name behind."""
     source = Path(prelude.__file__).read_text("utf-8") + "\nprepare()\n"
     return f"exec(compile({source!r}, '<nbflow>', 'exec'), {{'__name__': 'nbflow_prelude'}})"
+
+
+def _no_reply(words: str) -> Mapping[str, str]:
+    """The reply that stands for one that never comes. What the kernel writes to its stderr ends with the reason."""
+    said = f"; it said last: {' '.join(words.splitlines()[-3:])}" if words else ""
+    return {"status": "error", "ename": "NoReply", "evalue": f"the kernel ended the cell without a reply{said}"}
 
 
 async def _receive(channel: Any) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from nbflow.core.values import decode, plain
 from nbflow.worker import snapshot
 from nbflow.worker.journal import VERSION, Record
 
+_START = {True: "forked", False: "ordinary"}
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
@@ -115,6 +116,7 @@ class _Fold:
         self.kernel: Record = {}
         self.ended: Record | None = None
         self.runtime: str | None = None
+        self.start: Record = {}
         self.changed: dict[str, Any] = {}
 
     def apply(self, record: Record) -> None:
@@ -126,7 +128,7 @@ class _Fold:
             case {"type": "warning", "text": text}:
                 self.warnings.append(text)
             case {"type": "kernel_started", "runtime": runtime}:
-                self.runtime = runtime
+                self.runtime, self.start = runtime, record
             case {"type": "kernel_ready", "info": info}:
                 self.kernel = info
             case {"type": "packages", "changed": changed}:
@@ -231,6 +233,8 @@ class _Fold:
             "environment": {
                 **self.header["environment"],
                 "kernel": self.header["kernel"].get("name"),
+                "kernel_start": _START[bool(self.start["forked"])] if self.start else None,
+                "kernel_start_reason": self.start.get("reason"),
                 "kernel_version": " ".join(str(part) for part in parts if part) or None,
                 "python": language.get("version") if is_python else None,
                 **self.changed,

@@ -84,9 +84,12 @@ class Recorder:
         self._errors: dict[int, tuple[str, str]] = {}
         self._refused: dict[int, str] = {}
 
-    def kernel_started(self, pid: int, runtime: str) -> None:
-        """A process runs; from here on there is something to clean up after a crash."""
-        self._journal.append("kernel_started", pid=pid, runtime=runtime)
+    def kernel_started(self, pid: int, runtime: str, *, forked: bool = False, reason: str | None = None) -> None:
+        """A process runs; from here on there is something to clean up after a crash.
+
+        `forked`: by a zygote; `reason` says why it was not.
+        """
+        self._journal.append("kernel_started", pid=pid, runtime=runtime, forked=forked, reason=reason)
 
     def kernel_ready(self, info: Mapping[str, Any]) -> None:
         """The kernel answered; `info` is its kernel_info_reply."""

@@ -20,11 +20,10 @@ from nbflow.errors import UnreachableError
 from nbflow.kernels.environ import kernel_environment
 from nbflow.kernels.exits import describe_exit
 from nbflow.kernels.process import Kernel
-from nbflow.kernels.runtime import RuntimeFolder
-from nbflow.kernels.sweep import end_descendants
 from nbflow.worker import judge, snapshot
 from nbflow.worker.client import JournalClient, Pending
 from nbflow.worker.control import Stop, StopCause
+from nbflow.worker.journal import JournalError
 from nbflow.worker.live import Live
 from nbflow.worker.recorder import Recorder
 from nbflow.worker.session import Ending, Limit, Session
@@ -79,24 +78,18 @@ async def run(session: Session, notebook: Any) -> Ending:
     Raises JournalError where the journal cannot be written; whatever else goes wrong is in the Ending.
     """
     stops = _Stops(session)
-    try:
-        runtime = RuntimeFolder.create()
-    except UnreachableError as error:
-        stops.close()
-        return _failed(ErrorKind.START_FAILED, error.message)
     live = Live(session.task, session.attempt, session.report, asyncio.get_running_loop())
     recorder = Recorder(session.journal, heard=live.hear)
-    env = kernel_environment(os.environ, ipython=str(runtime.ipython), variables=session.variables)
-    kernel = Kernel(session.kernel, cwd=session.root, env=env, runtime=runtime)
+    env = kernel_environment(os.environ, variables=session.variables)
+    source = session.source
+    kernel = Kernel(session.kernel, cwd=session.root, env=env, zygote=source.zygote, reason=source.reason)
     client = JournalClient(notebook, kernel, recorder)
     try:
-        return await _Run(session, kernel, client, stops, live).to_the_end(str(runtime.path))
+        return await _Run(session, kernel, client, stops, live).to_the_end()
     finally:
         stops.close()
         await client.aclose()
-        await kernel.close()
-        runtime.remove()
-        for left in await asyncio.to_thread(end_descendants):
+        for left in await kernel.close():
             recorder.warn(f"a process that the notebook had left behind was ended: {left}")
 
 
@@ -112,26 +105,34 @@ class _Run:
         self.stops = stops
         self.limit = session.notebook_limit()
 
-    async def to_the_end(self, runtime: str) -> Ending:
-        ending = await self._start(runtime) or await self._cells()
+    async def to_the_end(self) -> Ending:
+        ending = await self._start() or await self._cells()
         await self._end_kernel()
         self.recorder.flush()
         self.live.close()
         return ending
 
-    async def _start(self, runtime: str) -> Ending | None:
+    async def _start(self) -> Ending | None:
         limit = self.session.start_limit(time.monotonic())
-        try:
-            await self.kernel.start()
-        except UnreachableError as error:
-            return _failed(ErrorKind.START_FAILED, error.message)
-        self.recorder.kernel_started(self.kernel.pid, runtime)
-        self.client.open()
-        ready = asyncio.ensure_future(self.client.ready())
+        ready = asyncio.ensure_future(self._bring_up())
         try:
             return self._started(await self._wait(ready, limit), limit)
+        except JournalError:
+            raise
+        except UnreachableError as error:
+            return _failed(ErrorKind.START_FAILED, error.message)
         finally:
             ready.cancel()
+            await asyncio.gather(ready, return_exceptions=True)
+
+    async def _bring_up(self) -> None:
+        """Start the kernel and wait until it answers. Has no limit of its own."""
+        await self.kernel.start()
+        self.recorder.kernel_started(
+            self.kernel.pid, self.kernel.folder, forked=self.kernel.is_forked, reason=self.kernel.reason
+        )
+        self.client.open()
+        await self.client.ready()
 
     def _started(self, cause: _Cause, limit: Limit | None) -> Ending | None:
         name = self.session.kernel.name
@@ -215,6 +216,8 @@ class _Run:
         if pending.cut:
             return judge.cut_off(index)
         faults = self.recorder.faults(index)
+        if faults.refused is None and (left := self.client.left()) is not None:
+            return judge.ended_itself(index, left.status)
         return judge.judge(index, pending.reply or {}, may_raise=may_raise, shown=faults.shown, refused=faults.refused)
 
     async def _wait(self, done: asyncio.Future[Any], limit: Limit | None) -> _Cause:

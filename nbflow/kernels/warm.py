@@ -1,0 +1,145 @@
+"""A kernel forked by a zygote, seen from the process that asked for it: how to get one, and how it ended.
+
+The connection by which it was asked for stays open as long as it lives: it brings the news of its end, and the end of
+it ends the kernel. Must not know cells or limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbflow.kernels.runtime import RuntimeFolder
+
+
+class NotForkedError(Exception):
+    """The zygote gives no kernel; the message says why. An ordinary start is always possible."""
+
+
+class Forked:
+    """A kernel that a zygote has given. Belongs to the event loop that asked for it.
+
+    `exited` has its exit code, as subprocess gives it; `left` the processes that it left behind and that were ended.
+    `usage` are its CPU seconds and its peak memory in bytes, once it has ended.
+    """
+
+    def __init__(self, connection: socket.socket, reply: Mapping[str, Any], words: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.pid = int(reply["pid"])
+        self.folder = str(reply["folder"])
+        self.info: dict[str, Any] = dict(reply["connection"])
+        self.words = words
+        self.exited: asyncio.Future[int] = loop.create_future()
+        self.left: asyncio.Future[list[str]] = loop.create_future()
+        self.usage: tuple[float, int] | None = None
+        self._connection = connection
+        self._said = b""
+        loop.add_reader(connection, self._hear)
+
+    def client(self, context: Any) -> Any:
+        """jupyter_client's client of it, not yet connected."""
+        from jupyter_client.asynchronous.client import AsyncKernelClient
+
+        made = AsyncKernelClient(context=context)
+        info: Any = {**self.info, "key": self.info["key"].encode("ascii")}
+        made.load_connection_info(info)
+        return made
+
+    async def interrupt(self) -> None:
+        """Interrupt what runs."""
+        os.killpg(self.pid, signal.SIGINT)
+
+    async def ask_to_end(self) -> None:
+        """Let it end: an IPython kernel is asked by its client, before this; here nothing is left to do."""
+
+    async def close(self) -> list[str]:
+        """Give everything back, for one that has ended; what it had left behind, and what was ended therefore."""
+        left = await self.left
+        self._hang_up()
+        RuntimeFolder(Path(self.folder)).remove()  # its watcher has done that, unless it was killed
+        return left
+
+    def _hang_up(self) -> None:
+        if self._connection.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._connection)
+            self._connection.close()
+
+    def _hear(self) -> None:
+        try:
+            part = self._connection.recv(65_536)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            part = b""
+        *lines, self._said = (self._said + part).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        if not part:
+            # Whoever watched it was killed; that kills the kernel.
+            self._take({"exit": -signal.SIGKILL})
+            self._take({"left": []})
+            self._hang_up()
+
+    def _take(self, said: Mapping[str, Any]) -> None:
+        if "exit" in said and not self.exited.done():
+            if "cpu" in said:
+                self.usage = float(said["cpu"]), int(said["peak"])
+            self.exited.set_result(said["exit"])
+        if "left" in said and not self.left.done():
+            self.left.set_result([str(one) for one in said["left"]])
+
+
+async def ask(address: str, *, environment: Mapping[str, str], cwd: str) -> Forked:
+    """Ask the zygote at `address` for a kernel with that environment. Raises NotForkedError.
+
+    A zygote that is still loading is waited for. What the kernel gets reaches no other process.
+    """
+    loop = asyncio.get_running_loop()
+    connection = socket.socket(socket.AF_UNIX)
+    connection.setblocking(False)
+    try:
+        await loop.sock_connect(connection, address)
+        request = json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
+        await loop.sock_sendall(connection, request)
+        reply, words = await _reply(connection)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, OSError | ValueError):
+            raise NotForkedError(f"the zygote did not give one: {error}") from error
+        raise
+    return Forked(connection, reply, words)
+
+
+async def _reply(connection: socket.socket) -> tuple[dict[str, Any], int]:
+    """The first line that comes, with the descriptor that comes along with it."""
+    data, descriptors = b"", []
+    while not data.endswith(b"\n"):
+        await _readable(connection)
+        part, found, _, _ = socket.recv_fds(connection, 65_536, 1)
+        descriptors += found
+        data += part
+        if not part:
+            for one in descriptors:
+                os.close(one)
+            raise ConnectionResetError("it has ended")
+    reply = json.loads(data)
+    if "refused" in reply:
+        raise ValueError(reply["refused"])
+    os.set_blocking(descriptors[0], False)
+    return reply, descriptors[0]
+
+
+async def _readable(connection: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(connection, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(connection)

@@ -1,0 +1,207 @@
+"""The zygote's loop: keeps initialised kernels in reserve and gives one to each who connects.
+
+One thread, no ZMQ context, no database, nothing of any task. A connection is not read here but handed on, so that no
+environment, and no secret in one, ever gets into the process that later kernels are forked from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from . import kernel, preload, system, watcher
+
+_MOST_FAILURES = 3
+"""Kernels in a row that die before they are ready; after these, whoever asks is told to start one the ordinary way."""
+
+
+class _Forked(Exception):
+    """Raised in a process that is not the zygote any more, to leave its loop."""
+
+    def __init__(self, channel: socket.socket, folder: str) -> None:
+        super().__init__()
+        self.channel = channel
+        self.folder = folder
+
+
+@dataclass
+class _Child:
+    """A kernel in the making or in reserve, by its watcher."""
+
+    pid: int
+    channel: socket.socket
+    is_ready: bool = False
+
+
+def main(argument: str) -> None:
+    """Load, then serve until the owner is gone. In a forked process this returns when its kernel has ended."""
+    settings = json.loads(argument)
+    owner = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        application = _load(settings, owner)
+    except Exception as error:  # whatever ipykernel raises, the ordinary start will show it
+        system.send(owner, {"failed": f"{type(error).__name__}: {error}"})
+        return
+    system.send(owner, {"ready": True, "left_out": settings.get("left_out", {})})
+    listening = socket.socket(fileno=settings["listen"])
+    try:
+        _Server(settings, owner, listening).serve()
+    except _Forked as forked:
+        found = forked
+    else:
+        os._exit(0)
+    kernel.run(application, settings, found.channel, found.folder)
+
+
+def _load(settings: dict[str, Any], owner: socket.socket) -> Any:
+    """Import everything; where a module turns out to be unfit, begin anew without it."""
+    os.chdir(settings["cwd"])
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel does in a kernel
+    gc.disable()
+    application = preload.load_kernel()
+    faults = preload.load_modules(settings["modules"])
+    if faults:
+        settings["modules"] = [name for name in settings["modules"] if name not in faults]
+        settings["left_out"] = {**settings.get("left_out", {}), **faults}
+        os.dup2(owner.fileno(), 0)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], json.dumps(settings)])
+    gc.collect()
+    gc.freeze()
+    return application
+
+
+class _Server:
+    """The zygote's state: who waits for a kernel, and which kernels there are."""
+
+    def __init__(self, settings: dict[str, Any], owner: socket.socket, listening: socket.socket) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._listening = listening
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[socket.socket] = deque()
+        self._children: list[_Child] = []
+        self._failures = 0
+
+    def serve(self) -> None:
+        """Until the owner has closed its end."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # watchers are reaped by the system
+        listening = self._listening
+        listening.setblocking(False)
+        self._selector.register(self._owner, selectors.EVENT_READ)
+        self._selector.register(listening, selectors.EVENT_READ)
+        while True:
+            self._stock()
+            for key, _ in self._selector.select():
+                if key.fileobj is self._owner:
+                    return
+                if key.fileobj is listening:
+                    self._accept()
+                else:
+                    self._hear(key.data)
+            self._give()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            asker, _ = self._listening.accept()
+            asker.setblocking(True)
+            credentials = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            if struct.unpack("3i", credentials)[1] == os.geteuid():
+                self._waiting.append(asker)
+            else:
+                asker.close()
+
+    def _hear(self, child: _Child) -> None:
+        """A kernel is ready, or has ended before anybody wanted it."""
+        try:
+            said = child.channel.recv(1)
+        except OSError:
+            said = b""
+        if said:
+            child.is_ready = True
+            self._failures = 0
+            return
+        if not child.is_ready:
+            self._failures += 1
+        self._drop(child)
+
+    def _give(self) -> None:
+        """Hand connections to kernels that are ready, in the order in which they came."""
+        for child in [child for child in self._children if child.is_ready]:
+            if not self._waiting:
+                return
+            asker = self._waiting[0]
+            try:
+                socket.send_fds(child.channel, [b"g"], [asker.fileno()])
+            except OSError:
+                self._drop(child)
+                continue
+            self._waiting.popleft().close()
+            self._drop(child)
+
+    def _drop(self, child: _Child) -> None:
+        self._selector.unregister(child.channel)
+        child.channel.close()
+        self._children.remove(child)
+
+    def _stock(self) -> None:
+        """Fork what is wanted and still missing; only as many at a time as there are cores."""
+        wanted = self._settings["reserve"] + len(self._waiting)
+        while len(self._children) < wanted and self._in_the_making() < self._settings["at_once"]:
+            reason = self._reason_not_to_fork()
+            if reason is not None:
+                self._refuse(reason)
+                return
+            self._fork()
+
+    def _in_the_making(self) -> int:
+        return sum(not child.is_ready for child in self._children)
+
+    def _reason_not_to_fork(self) -> str | None:
+        if self._failures >= _MOST_FAILURES:
+            return "kernels that it forked ended before they were ready"
+        threads = system.unsafe_threads()
+        return f"it has a second thread ({threads[0]})" if threads else None
+
+    def _refuse(self, reason: str) -> None:
+        while self._waiting:
+            with contextlib.suppress(OSError), self._waiting.popleft() as asker:
+                system.send(asker, {"refused": reason})
+
+    def _fork(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError:
+            self._failures += 1
+            ours.close()
+            theirs.close()
+            return
+        if pid == 0:
+            self._leave(ours, theirs)
+        theirs.close()
+        child = _Child(pid, ours)
+        self._children.append(child)
+        self._selector.register(ours, selectors.EVENT_READ, child)
+
+    def _leave(self, ours: socket.socket, theirs: socket.socket) -> None:
+        """In the forked process: give back all that is the zygote's, and become a watcher."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._selector.close()
+        for one in (ours, self._owner, self._listening, *self._waiting, *(child.channel for child in self._children)):
+            one.close()
+
+        def be_kernel(channel: socket.socket, folder: str) -> None:
+            raise _Forked(channel, folder)
+
+        watcher.run(self._settings, theirs, be_kernel)

@@ -1,0 +1,174 @@
+"""The kernel zygotes of one process: started when it is known which kernels are needed, one for each.
+
+A zygote is a process of the kernel's own Python that has ipykernel and the notebooks' imports loaded, and forks kernels
+(`kernels/zygote`). Here is its owner's side: when the owner ends, so do they. Must not know notebooks or attempts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nbflow.errors import NbflowError
+from nbflow.kernels.environ import zygote_environment
+from nbflow.kernels.runtime import RuntimeFolder
+from nbflow.kernels.specs import KernelSpec, find_kernel, interpreter_options, why_not_forked
+
+_SCRIPT = Path(__file__).with_name("zygote") / "__main__.py"
+_PRELUDE = Path(__file__).with_name("prelude.py")
+_BACKLOG = 512
+_ENDING = 5.0
+"""Seconds for a zygote to be gone after its owner has closed the connection to it."""
+
+
+class Zygote:
+    """One zygote process. Its socket can be connected to at once: who comes early waits until it is loaded."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, folder: RuntimeFolder) -> None:
+        self.process = process
+        self.address = str(folder.path / "z")
+        self.left_out: Mapping[str, str] = {}
+        self.failure: str | None = None
+        self._control = control
+        self._folder = folder
+        self._said = b""
+
+    @classmethod
+    def start(
+        cls, spec: KernelSpec, *, modules: Sequence[str], cwd: str, environment: Mapping[str, str], reserve: int
+    ) -> Zygote:
+        """Start a zygote for a kernel. Raises OSError and UnreachableError."""
+        folder = RuntimeFolder.create()
+        ours, theirs = socket.socketpair()
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            listening.bind(str(folder.path / "z"))
+            listening.listen(_BACKLOG)
+            settings = {
+                "listen": listening.fileno(),
+                "base": str(folder.path.parent),
+                "cwd": cwd,
+                "modules": list(modules),
+                "reserve": reserve,
+                "at_once": max(2, os.cpu_count() or 1),
+                "prelude": str(_PRELUDE),
+            }
+            process = subprocess.Popen(
+                [spec.interpreter, *interpreter_options(spec), str(_SCRIPT), json.dumps(settings)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=dict(environment),
+                pass_fds=(listening.fileno(),),
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            folder.remove()
+            raise
+        finally:
+            theirs.close()
+            listening.close()
+        ours.setblocking(False)
+        return cls(process, ours, folder)
+
+    def is_alive(self) -> bool:
+        """Whether it can be asked for kernels; takes in what it has said."""
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while part := self._control.recv(65_536):
+                self._said += part
+        *lines, self._said = self._said.split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            self.left_out = said.get("left_out", self.left_out)
+            self.failure = said.get("failed", self.failure)
+        return self.process.poll() is None and self.failure is None
+
+    @property
+    def descriptor(self) -> int:
+        """The connection by which it lives: to be closed in every other process."""
+        return self._control.fileno()
+
+    def close(self) -> None:
+        """End it, with the kernels that nobody has."""
+        self._control.close()
+        try:
+            self.process.wait(_ENDING)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._folder.remove()
+
+
+class KernelZygotes:
+    """The zygotes of this process, by kernel name. Belongs to one thread."""
+
+    def __init__(self, *, reserve: int = 1) -> None:
+        self._reserve = reserve
+        self._wanted: dict[str, tuple[KernelSpec, tuple[str, ...], str, frozenset[str]]] = {}
+        self._zygotes: dict[str, Zygote] = {}
+        self._reasons: dict[str, str] = {}
+
+    def prepare(
+        self, kernel: str, modules: Sequence[str] | None, cwd: str, withheld: frozenset[str] = frozenset()
+    ) -> None:
+        """Have kernels of that name forked from now on; returns at once, and does nothing the second time.
+
+        `modules` are loaded before the fork; None: kernels are not to be forked. `withheld` are environment variables
+        that the zygote must not have. A kernel that cannot be forked has its reason in `reasons`.
+        """
+        if kernel in self._wanted or kernel in self._reasons:
+            return
+        reason: str | None = "preload = false"
+        if modules is not None:
+            try:
+                spec = find_kernel(kernel)
+                reason = why_not_forked(spec)
+            except NbflowError as error:
+                reason = error.message
+        if reason is not None or modules is None:
+            self._reasons[kernel] = str(reason)
+            return
+        self._wanted[kernel] = (spec, tuple(modules), cwd, withheld)
+        self._start(kernel)
+
+    def addresses(self) -> dict[str, str]:
+        """Paths of the sockets of the zygotes that live; one that has died is started again."""
+        for kernel, zygote in list(self._zygotes.items()):
+            if zygote.is_alive():
+                continue
+            zygote.close()
+            del self._zygotes[kernel]
+            if zygote.failure is None:
+                self._start(kernel)
+            else:
+                self._reasons[kernel] = f"the zygote could not be loaded: {zygote.failure}"
+        return {kernel: zygote.address for kernel, zygote in self._zygotes.items()}
+
+    def reasons(self) -> dict[str, str]:
+        """Why a kernel is started the ordinary way."""
+        return dict(self._reasons)
+
+    def descriptors(self) -> list[int]:
+        """What a forked child of this process has to close, so that zygotes end with this process."""
+        return [zygote.descriptor for zygote in self._zygotes.values()]
+
+    def close(self) -> None:
+        """End all zygotes, and the kernels that nobody has."""
+        for zygote in self._zygotes.values():
+            zygote.close()
+        self._zygotes.clear()
+
+    def _start(self, kernel: str) -> None:
+        spec, modules, cwd, withheld = self._wanted[kernel]
+        environment = {**zygote_environment(os.environ, withheld), **spec.env}
+        try:
+            self._zygotes[kernel] = Zygote.start(
+                spec, modules=modules, cwd=cwd, environment=environment, reserve=self._reserve
+            )
+        except (OSError, NbflowError) as error:
+            self._reasons[kernel] = f"no zygote could be started: {error}"
