@@ -1,8 +1,8 @@
 """What was too long for an executed notebook and lies beside it: texts of streams, values of displays.
 
 A notebook `x.ipynb` (or `attempts/x.1.ipynb`) names those files in its metadata, `nbflow.spooled`; on the disk they
-bear its own name before theirs: `x.cell-3.stdout.txt.gz`, the number counting code cells from 1. To print the whole text of
-a cell's stream:
+bear its own name before theirs: `x.cell-3.stdout.txt.gz`, the number counting code cells from 1. To print the whole
+text of a cell's stream:
 
     for one in spooled(document):                       # the notebook, as a dict
         if one.cell == index and one.output == "stdout":

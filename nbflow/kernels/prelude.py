@@ -63,7 +63,7 @@ def _bound_text(stream_class: Any) -> None:
     """Print in pieces, and wait for each as long as it takes. Classes are changed, not streams: tools copy those."""
     write_at_once, flush_for_a_while = stream_class.write, stream_class.flush
 
-    def write(self: Any, string: str) -> Any:
+    def write(self: Any, string: Any) -> Any:
         """Write to the stream; waits where what reads it is slower."""
         if not isinstance(string, str):
             return write_at_once(self, string)
@@ -119,7 +119,7 @@ def _bound_history(shell: Any, stream_class: Any) -> None:
     """IPython 9 keeps all that was ever shown, to export the notebook; it is in the executed notebook anyhow."""
     if hasattr(shell, "_tee"):
         shell._tee = _no_tee
-    history = getattr(shell, "history_manager", None)
+    history: Any = getattr(shell, "history_manager", None)
     if hasattr(history, "outputs"):
         history.outputs = _Forgetful(list)
 
