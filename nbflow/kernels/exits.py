@@ -20,11 +20,10 @@ def describe_exit(code: int) -> tuple[str, int | None]:
         name = signal.Signals(-code).name
     except ValueError:
         name = "unknown"
-    hint = "; possibly out of memory" if -code == signal.SIGKILL else ""
-    return f"signal {-code}, {name}{hint}", -code
+    return f"signal {-code}, {name}", -code
 
 
-def last_words(data: bytes) -> str:
-    """The end of what a process wrote, without colours and control characters."""
+def last_words(data: bytes, longest: int = _SHOWN) -> str:
+    """The end of what a process wrote, without colours and control characters: `longest` characters of it."""
     text = _CONTROL.sub("", data.decode("utf-8", "replace")).strip()
-    return text if len(text) <= _SHOWN else f"...{text[-_SHOWN:]}"
+    return text if len(text) <= longest else f"...{text[-longest:]}"
