@@ -18,6 +18,7 @@ from nbflow.core.params import parse_text, resolve
 from nbflow.core.plan import Plan, Source, make_plan, task_references
 from nbflow.core.resolve import run_scope
 from nbflow.core.rows import Past
+from nbflow.core.secrets import withheld
 from nbflow.core.selection import Facts, Previous, select
 from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
 from nbflow.core.values import encode, plain
@@ -126,6 +127,7 @@ def make_run(
             timeout=pipeline.timeout,
             pools=dict(spec.pools),
             env=basis.env,
+            withheld=tuple(sorted(withheld(spec))),
             facts=facts,
         ),
     )

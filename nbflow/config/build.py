@@ -18,7 +18,7 @@ from nbflow.core.spec import Limits, Pipeline, RetryPolicy, Task
 
 _RETRY = {"retries": "retries", "retry_delay": "delay", "retry_backoff": "backoff", "retry_on": "on"}
 _LIMITS = ("timeout", "cell_timeout", "start_timeout")
-_PLAIN = ("kernel", "pool", "slots", "tags", "run_if")
+_PLAIN = ("kernel", "pool", "slots", "tags", "run_if", "secrets")
 _OWN = ("needs", "params", "when", "matrix", "max_parallel", "description")
 _PIPELINE = ("params", "description", "tags", "max_parallel", "timeout")
 
@@ -33,9 +33,9 @@ class Builder:
 
     def pipelines(self, tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Pipeline]:
         for name, table in tables.items():
-            inherited = {**self.defaults, **{key: table[key] for key in INHERITED if key in table}}
+            inherited = layered(self.defaults, {key: table[key] for key in INHERITED if key in table})
             tasks = {
-                task: self._task(("pipelines", name, "tasks", task), own, {**inherited, **own})
+                task: self._task(("pipelines", name, "tasks", task), own, layered(inherited, own))
                 for task, own in table.get("tasks", {}).items()
             }
             yield Pipeline(name=name, tasks=tasks, **_picked(table, _PIPELINE))
@@ -55,6 +55,14 @@ class Builder:
             **_picked(effective, _PLAIN),
             **_picked(own, _OWN),
         )
+
+
+def layered(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """What a layer has besides, or in place of, what it inherits; secrets are inherited one by one."""
+    merged = {**under, **over}
+    if "secrets" in under and "secrets" in over:
+        merged["secrets"] = {**under["secrets"], **over["secrets"]}
+    return merged
 
 
 def inside(folder: str, path: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nbflow.config.load import Loaded, in_order, load
 from nbflow.config.notebooks import NotebookFile, read_notebook
+from nbflow.config.secrets import secret_faults
 from nbflow.core.contract import Contract, read_contract
 from nbflow.core.faults import Fault, also_for, did_you_mean
 from nbflow.core.habits import habit_warnings
@@ -66,6 +67,7 @@ def check(
     faults = [
         *validate(spec),
         *_file_faults(spec, notebooks),
+        *secret_faults(spec, loaded.files),
         *validate_notebooks(spec, facts, kernels() if facts else None),
     ]
     problems = [*loaded.problems, *(loaded.files.problem(fault) for fault in _new(faults, loaded))]

@@ -1,4 +1,4 @@
-"""The two keys whose values are read into more than one value: a parameter of a pipeline, the matrix of a task.
+"""Keys whose values have a form of their own: a parameter of a pipeline, the matrix of a task, a secret.
 
 Must not know what a notebook declares.
 """
@@ -12,6 +12,7 @@ from nbflow.config.shape import MISSING, Anything, Choice, ListOf, Number, Readi
 from nbflow.config.table import Key, Table
 from nbflow.core.faults import KeyPath
 from nbflow.core.params import infer_type
+from nbflow.core.secrets import LONGEST, BadReference, Scheme, parse_reference
 from nbflow.core.spec import Matrix, Param, ParamType
 
 TYPE_ALIASES: Mapping[str, str] = {
@@ -112,3 +113,19 @@ class MatrixField:
             if not isinstance(item, dict):
                 reading.wrong((*at, str(index)), 'a table such as { model = "gbm" }', item)
         return tuple(item for item in items if isinstance(item, dict))
+
+
+class SecretField:
+    """A reference to a secret. Whatever stands here instead may be the secret: it is not shown in any message."""
+
+    def read(self, value: Any, at: KeyPath, reading: Reading) -> Any:
+        if not isinstance(value, str):
+            return reading.fault(at, "a reference is a text", 'such as "env:WAREHOUSE_URL"')
+        try:
+            parse_reference(value)
+        except BadReference as error:
+            return reading.fault(at, error.message, error.hint)
+        return value
+
+    def schema(self) -> Schema:
+        return {"type": "string", "pattern": f"^({'|'.join(Scheme)}):.+", "maxLength": LONGEST}

@@ -10,7 +10,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,9 @@ class Source:
         message = fault.message
         if line is not None and message.startswith(NOT_YET):
             message += f", line {line}"
-        return problem(self, line, col, message, fault.hint, key=fault.key, warning=fault.warning)
+        found = problem(self, line, col, message, fault.hint, key=fault.key, warning=fault.warning)
+        # The line of a wrong reference may hold the secret itself, and terminals are logged.
+        return replace(found, source=None) if "secrets" in fault.key[:-1] else found
 
     def _is_table(self, at: KeyPath) -> bool:
         value: Any = self.data

@@ -83,7 +83,8 @@ class WorkOrder:
     archive root, `folder` and `slug` name the place in it: `<outputs>/<folder>/<slug>.ipynb`. `params` are
     encoded by `values.encode`. `journal` is the absolute path of the attempt's journal file.
     `sha256` is the hash of the source when the plan was made, `logical_date` an ISO 8601 instant, `timezone` (IANA) the
-    zone in which pages show instants.
+    zone in which pages show instants. `secrets` maps variables of the kernel to references; `withheld` are variables
+    that no kernel inherits.
     """
 
     run: str
@@ -102,6 +103,8 @@ class WorkOrder:
     logical_date: str
     timezone: str = "UTC"
     sha256: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ class Settings:
 
     `outputs` is the archive root as users write it (from `root`), `folder` the run's folder in it, `journals` the
     absolute folder of the attempts' journals. `timeout` is in seconds. `env` holds the variables that expressions
-    read. `facts` say where the run was made (git commit, versions, host); they are for people.
+    read, `withheld` the names of those that no kernel inherits. `facts` say where the run was made (git commit,
+    versions, host); they are for people.
     """
 
     root: str
@@ -38,6 +39,7 @@ class Settings:
     timeout: float | None = None
     pools: Mapping[str, int] = field(default_factory=lambda: EMPTY)
     env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    withheld: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 

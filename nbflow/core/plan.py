@@ -34,8 +34,8 @@ class PlannedTask:
 
     `base` is the declared task. `upstream` holds the copies that it needs; `waits_for` those that are judged: where
     one of them does not run in this run, its own upstreams too. `params` are the task's own (encoded), templates
-    included; `accepts` are the names that its notebook declares. `weight` is the length of the longest path of tasks
-    that run from here to an end.
+    included; `accepts` are the names that its notebook declares; `secrets` are references by environment variable.
+    `weight` is the length of the longest path of tasks that run from here to an end.
     """
 
     name: str
@@ -62,6 +62,7 @@ class PlannedTask:
     tags: tuple[str, ...] = ()
     weight: int = 1
     sha256: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     description: str | None = None
 
 
@@ -146,6 +147,7 @@ def _copies(task: Task, upstream: tuple[str, ...], sources: Mapping[str, Source]
             max_parallel=task.max_parallel,
             tags=task.tags,
             sha256=source.sha256,
+            secrets=task.secrets,
             description=task.description,
         )
 

@@ -90,7 +90,7 @@ class PreloadMode(StrEnum):
 class Preload:
     """What the zygote of a kernel loads before it forks; with `off` the kernel has none and takes the ordinary start.
 
-    `modules` are dotted names, sorted; with `auto` those that the notebooks import, as far as that can be read.
+    `modules` are dotted names; with `auto` those that the notebooks import, as far as that can be read.
     """
 
     mode: PreloadMode = PreloadMode.AUTO
@@ -122,7 +122,10 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A notebook with upstreams and parameters. `notebook` is relative to the project's folder, POSIX style."""
+    """A notebook with upstreams and parameters. `notebook` is relative to the project's folder, POSIX style.
+
+    `secrets` maps environment variables of the kernel to references (`core.secrets`), never to values.
+    """
 
     name: str
     notebook: str
@@ -138,6 +141,7 @@ class Task:
     when: str | None = None
     matrix: Matrix | None = None
     max_parallel: int | None = None
+    secrets: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     description: str | None = None
 
 

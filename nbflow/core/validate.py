@@ -17,6 +17,7 @@ from nbflow.core.attempt import ErrorKind
 from nbflow.core.expr import Allowed, ExprError, check_references, is_template, parse_expression, references
 from nbflow.core.faults import Fault, KeyPath, did_you_mean
 from nbflow.core.params import check_value, expand_matrix, is_name
+from nbflow.core.secrets import withheld
 from nbflow.core.spec import Param, ParamType, Pipeline, ProjectSpec, RunIf, Task
 
 MAX_CYCLES = 10
@@ -36,7 +37,8 @@ def validate(spec: ProjectSpec) -> list[Fault]:
     if not spec.pipelines:
         hint = 'the shortest: [pipelines.hello.tasks] and below it: extract = { notebook = "extract.ipynb" }'
         return [Fault(key=("pipelines",), message="there is no pipeline", hint=hint)]
-    return [fault for pipeline in spec.pipelines.values() for fault in _pipeline_faults(pipeline, spec.pools)]
+    secret_env = withheld(spec)
+    return [fault for one in spec.pipelines.values() for fault in _pipeline_faults(one, spec.pools, secret_env)]
 
 
 def shown_cycle(names: Sequence[str]) -> str:
@@ -48,18 +50,18 @@ def shown_cycle(names: Sequence[str]) -> str:
     return " -> ".join([*shown, names[0]]) + count
 
 
-def _pipeline_faults(pipeline: Pipeline, pools: Mapping[str, int]) -> Iterator[Fault]:
+def _pipeline_faults(pipeline: Pipeline, pools: Mapping[str, int], secret_env: frozenset[str]) -> Iterator[Fault]:
     at = ("pipelines", pipeline.name)
     if not pipeline.tasks:
         hint = 'such as extract = { notebook = "extract.ipynb" }'
         yield Fault(key=(*at, "tasks"), message="the pipeline has no tasks", hint=hint, on_key=True)
-    yield from _param_faults(pipeline, (*at, "params"))
+    yield from _param_faults(pipeline, secret_env, (*at, "params"))
     edges = {
         name: [need for need in task.needs if need != name and need in pipeline.tasks]
         for name, task in pipeline.tasks.items()
     }
     yield from _cycle_faults(edges, (*at, "tasks"))
-    scope = _Scope(frozenset(pipeline.params), frozenset(pipeline.tasks), edges)
+    scope = _Scope(frozenset(pipeline.params), frozenset(pipeline.tasks), edges, secret_env)
     for task in pipeline.tasks.values():
         key = (*at, "tasks", task.name)
         yield from _need_faults(task, pipeline.tasks, key)
@@ -136,6 +138,7 @@ class _Scope:
     params: frozenset[str]
     tasks: frozenset[str]
     edges: Edges
+    secret_env: frozenset[str]
 
     def allowed(self, task: Task, names: frozenset[tuple[str, ...]]) -> Allowed:
         """The names that have a value for a task, as far as `names` asks for them."""
@@ -148,6 +151,7 @@ class _Scope:
             upstreams=frozenset(upstreams),
             tasks=self.tasks,
             matrix=frozenset(task.matrix.axes if task.matrix else ()),
+            secret_env=self.secret_env,
         )
 
 
@@ -170,7 +174,7 @@ def _condition_references(text: str) -> frozenset[tuple[str, ...]]:
     return references(parse_expression(text))
 
 
-def _param_faults(pipeline: Pipeline, at: KeyPath) -> Iterator[Fault]:
+def _param_faults(pipeline: Pipeline, secret_env: frozenset[str], at: KeyPath) -> Iterator[Fault]:
     """Faults of the declarations; defaults may be templates over the run and over other parameters."""
     needs: dict[str, list[str]] = {}
     for name, param in pipeline.params.items():
@@ -191,7 +195,8 @@ def _param_faults(pipeline: Pipeline, at: KeyPath) -> Iterator[Fault]:
             message = f"`{root}` has no value yet when a run begins"
             yield Fault(key=(*at, name, "default"), message=message, hint="defaults see params, run, env and days_ago")
         early = frozenset(path for path in names if path[0] not in late)
-        for message, hint in check_references(early, Allowed(params=frozenset(pipeline.params))):
+        allowed = Allowed(params=frozenset(pipeline.params), secret_env=secret_env)
+        for message, hint in check_references(early, allowed):
             yield Fault(key=(*at, name, "default"), message=message, hint=hint)
     if cycle := graph.find_cycle(needs):
         message = f"defaults of parameters read each other: {' -> '.join([*cycle, cycle[0]])}"

@@ -31,6 +31,8 @@ def work_order(state: RunState, name: str) -> WorkOrder:
         logical_date=date_instant(created.logical_date),
         timezone=settings.timezone,
         sha256=planned.sha256,
+        secrets=planned.secrets,
+        withheld=settings.withheld,
     )
 
 

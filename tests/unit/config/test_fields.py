@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from nbflow.config.fields import MatrixField, ParamField
+from nbflow.config.fields import MatrixField, ParamField, SecretField
 from nbflow.config.shape import MISSING, Reading
 from nbflow.core.spec import Matrix, Param, ParamType
 
@@ -110,3 +110,16 @@ def test_the_schema_of_matrices() -> None:
     check = jsonschema.Draft202012Validator(MatrixField().schema()).is_valid
     assert check({"a": [1], "exclude": [{"a": 1}]})
     assert not any(check(value) for value in ({}, {"a": []}, {"a": "x"}, {"a": [1], "exclude": {"a": 1}}))
+
+
+def test_a_secret_is_a_reference() -> None:
+    field, reading = SecretField(), Reading()
+    assert field.read("env:X", ("A",), reading) == "env:X"
+    assert field.read("hunter2", ("B",), reading) is MISSING
+    assert field.read(5, ("C",), reading) is MISSING
+    assert [fault.key for fault in reading.faults] == [("B",), ("C",)]
+    check = jsonschema.Draft202012Validator(field.schema()).is_valid
+    assert check("env:X")
+    assert check("cmd:a b")
+    assert not check("plain")
+    assert not check(5)

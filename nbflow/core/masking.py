@@ -1,0 +1,277 @@
+"""Masking: a text without the values of secrets, in the forms in which values usually turn up.
+
+Forms are the value itself, its long lines, the password of a URL, and these in base64 (wherever it stands in a larger
+text, line breaks and all), hexadecimal, URL, Python, JSON and HTML notation. What is found becomes `[secret NAME]`,
+which does not tell how long it was. A value that is cut, spelt or computed upon is not found: a net, not a wall.
+Must not know where texts come from.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+SHORTEST = 4
+"""Characters of the shortest value that is masked: a shorter one stands in too many texts by chance."""
+SHORTEST_PART = 8
+"""The same for what is only a part of a value, and for base64 inside a larger text."""
+MOST_LINES = 1_000
+"""Lines of a value that are masked each by itself."""
+
+_ANCHOR = 4
+"""First characters of a form, by which it is looked for; what begins with them is compared with the whole form."""
+_BREAK = re.compile(r"(?:\r?\n[ \t]{0,16}|\\r\\n|\\n)")
+"""What may stand between the characters of base64 behind the anchor: a line break, also as a literal writes it."""
+_HALF_BREAK = re.compile(r"(?:\r|\\|\\r|\\r\\)\Z")
+_BINARY = re.compile(r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)")
+_LONGEST_CUT = 4_096
+
+_NO, _PERHAPS = 0, -1
+"""What a form says of a place, besides where it ends there: no, and that the text ends too early to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One way in which a value may stand in a text; `broken`: with breaks in it."""
+
+    text: str
+    name: str
+    broken: bool = False
+
+    def end(self, text: str, start: int) -> int:
+        """Where the form ends that begins at `start`, _NO or _PERHAPS."""
+        if text.startswith(self.text, start):
+            return start + len(self.text)
+        if self.broken:
+            return self._end_with_breaks(text, start)
+        is_short = len(text) - start < len(self.text)
+        return _PERHAPS if is_short and self.text.startswith(text[start:]) else _NO
+
+    def _end_with_breaks(self, text: str, start: int) -> int:
+        at = start
+        for index, char in enumerate(self.text):
+            if index >= _ANCHOR and text[at : at + 1] != char and (found := _BREAK.match(text, at)):
+                at = found.end()
+            if text[at : at + 1] != char:
+                ends_early = at == len(text) or (index >= _ANCHOR and _HALF_BREAK.match(text, at))
+                return _PERHAPS if ends_early else _NO
+            at += 1
+        return at
+
+
+class _Matcher:
+    """Finds forms in a text: leftmost first, of those at one place the longest."""
+
+    def __init__(self, forms: Iterable[_Form]) -> None:
+        self.forms = sorted(forms, key=lambda form: (-len(form.text), form.name))
+        self._at: dict[str, list[_Form]] = {}
+        for form in self.forms:
+            self._at.setdefault(form.text[0], []).append(form)
+        patterns = _anchors({form.text[:_ANCHOR] for form in self.forms})
+        self._anchor = re.compile("|".join(patterns)) if self.forms else None
+
+    def scan(self, text: str, *, is_whole: bool, names: set[str] | None = None) -> tuple[str, str]:
+        """The text masked, and its end from where a form may have begun; nothing is kept back of a whole text."""
+        if self._anchor is None:
+            return text, ""
+        parts: list[str] = []
+        done = at = 0
+        while (found := self._anchor.search(text, at)) is not None:
+            start = found.start()
+            end, name = self._match(text, start, is_whole=is_whole)
+            if end == _PERHAPS:
+                parts.append(text[done:start])
+                return "".join(parts), text[start:]
+            if end == _NO:
+                at = start + 1
+                continue
+            parts += (text[done:start], replacement(name))
+            at = done = end
+            if names is not None:
+                names.add(name)
+        if not parts:
+            return text, ""
+        parts.append(text[done:])
+        return "".join(parts), ""
+
+    def _match(self, text: str, start: int, *, is_whole: bool) -> tuple[int, str]:
+        for form in self._at.get(text[start], ()):
+            end = form.end(text, start)
+            if end > 0 or (end == _PERHAPS and not is_whole):
+                return end, form.name
+        return _NO, ""
+
+
+class MaskedStream:
+    """A text that comes in pieces. What could be the beginning of a value waits for the next piece."""
+
+    def __init__(self, matcher: _Matcher) -> None:
+        self._matcher = matcher
+        self._rest = ""
+
+    def feed(self, text: str) -> str:
+        """What can be passed on now."""
+        masked, self._rest = self._matcher.scan(self._rest + text, is_whole=False)
+        return masked
+
+    def end(self) -> str:
+        """What was kept back; the stream may begin anew."""
+        masked, _ = self._matcher.scan(self._rest, is_whole=True)
+        self._rest = ""
+        return masked
+
+
+class Masker:
+    """Masks the values of secrets, given by name. One without secrets leaves everything as it is."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        known = {name: value for name, value in sorted(secrets.items()) if len(value) >= SHORTEST}
+        forms: dict[str, _Form] = {}
+        for name, value in known.items():
+            for form in _forms(name, value):
+                forms.setdefault(form.text, form)
+        self._all = _Matcher(forms.values())
+        self._long = _Matcher(form for form in forms.values() if len(form.text) >= SHORTEST_PART)
+        self._exact = {value: name for name, value in reversed(known.items())}
+        self.unmasked = tuple(sorted(secrets.keys() - known.keys()))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to mask."""
+        return bool(self._exact)
+
+    def text(self, text: str) -> str:
+        """A whole text, masked."""
+        return self._all.scan(text, is_whole=True)[0]
+
+    def end_of(self, text: str) -> str:
+        """The end of a longer text, masked; its beginning may be the rest of a value that was cut through."""
+        for form in self._all.forms:
+            for length in range(min(len(form.text), len(text), _LONGEST_CUT), SHORTEST - 1, -1):
+                if text.startswith(form.text[-length:]):
+                    return replacement(form.name) + self.text(text[length:])
+        return self.text(text)
+
+    def data(self, value: Any) -> Any:
+        """A JSON value, masked: all texts in it, keys of objects too, and numbers that are a value."""
+        match value:
+            case str() if type(value) is str:
+                return self.text(value)
+            case list() | tuple():
+                return [self.data(item) for item in value]
+            case Mapping():
+                return {self.text(key) if isinstance(key, str) else key: self.data(one) for key, one in value.items()}
+            case bool():
+                return value
+            case int() | float() if (name := self._exact.get(str(value))) is not None:
+                return replacement(name)
+            case _:
+                return value
+
+    def bundle(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Display data by MIME type, masked. Images and other binary data only where chance is ruled out."""
+        return {
+            mime: self._long.scan(value, is_whole=True)[0]
+            if isinstance(value, str) and _BINARY.match(mime)
+            else self.data(value)
+            for mime, value in data.items()
+        }
+
+    def stream(self) -> MaskedStream:
+        """A masked stream."""
+        return MaskedStream(self._all)
+
+    def find(self, data: bytes) -> list[str]:
+        """Names of the secrets whose values stand in a file, sorted."""
+        names: set[str] = set()
+        self._all.scan(data.decode("utf-8", "replace"), is_whole=True, names=names)
+        return sorted(names)
+
+
+def replacement(name: str) -> str:
+    """What stands for the value of a secret."""
+    return f"[secret {name}]"
+
+
+def _anchors(texts: Iterable[str]) -> Iterator[str]:
+    """Patterns of the texts, grouped by their characters; each fits, too, where the searched text ends early."""
+    groups: dict[str, list[str]] = {}
+    for text in texts:
+        groups.setdefault(text[0], []).append(text[1:])
+    for first, rests in groups.items():
+        yield re.escape(first) + (rf"(?:\Z|{'|'.join(_anchors(rests))})" if all(rests) else "")
+
+
+def _forms(name: str, value: str) -> Iterator[_Form]:
+    parts = dict.fromkeys([value, *_passwords(value)])
+    for part in parts:
+        yield from (_Form(text, name) for text in _notations(part))
+        yield from (_Form(text, name, broken=True) for text in _base64(part))
+    for line in dict.fromkeys(value.splitlines()[:MOST_LINES]):
+        if len(line.strip()) >= SHORTEST_PART:
+            yield from (_Form(text, name) for text in dict.fromkeys([line.strip(), *_escaped(line.strip())]))
+
+
+def _passwords(value: str) -> Iterator[str]:
+    """The password of a URL: libraries take it out and tell it in messages."""
+    try:
+        password = urlsplit(value).password if "://" in value else None
+    except ValueError:
+        return
+    for one in (password, unquote(password)) if password else ():
+        if len(one) >= SHORTEST_PART:
+            yield one
+
+
+def _notations(text: str) -> Iterator[str]:
+    data = text.encode("utf-8", "surrogatepass")
+    yield text
+    yield from _escaped(text)
+    yield from (data.hex(), data.hex().upper())
+    for quoted in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield quoted
+        yield re.sub(r"%..", lambda found: found[0].lower(), quoted)
+    escaped = html.escape(text)
+    yield from (escaped, html.escape(text, quote=False))
+    yield escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """As a literal of Python or JSON has it, alone and inside another literal."""
+    once = {
+        json.dumps(text)[1:-1],
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        repr(text)[1:-1],
+        ascii(text)[1:-1],
+        repr(text.encode("utf-8", "surrogatepass"))[2:-1],
+    }
+    once |= {_with_quotes_escaped(one) for one in once}
+    twice = {json.dumps(one)[1:-1] for one in once} | {repr(one)[1:-1] for one in once}
+    twice |= {_with_quotes_escaped(one) for one in twice}
+    yield from sorted(once | twice)
+
+
+def _with_quotes_escaped(text: str) -> str:
+    """As it stands in a literal with single quotes: a literal by itself chooses quotes that need no escaping."""
+    return text if "\\'" in text else text.replace("'", "\\'")
+
+
+def _base64(text: str) -> Iterator[str]:
+    """The whole encoding, and what is sure of it wherever the value begins in a larger text; both alphabets.
+
+    Also without its first characters: where a line break stands behind those, the rest of it is found.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        whole = encode(data).decode("ascii")
+        yield from dict.fromkeys([whole, whole.rstrip("=")])
+        for before in range(3):
+            shifted = encode(b"\0" * before + data).decode("ascii").rstrip("=")
+            is_open = (before + len(data)) % 3 != 0
+            sure = shifted[(0, 2, 3)[before] : -1 if is_open else None]
+            yield from (sure[cut:] for cut in range(_ANCHOR) if len(sure) - cut >= SHORTEST_PART)
