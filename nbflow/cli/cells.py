@@ -1,12 +1,13 @@
 """An executed notebook as text: its code cells, what they printed, their tracebacks.
 
-Reads the archived file as JSON: nbformat would take a second to import. What is in it comes from outside.
+Reads the archived file as JSON: nbformat would take a second to import. What was too long for it comes from the files
+beside it, piece by piece. What is in all of them comes from outside.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from nbflow.archive.words import duration
 from nbflow.cli.output import Output
 from nbflow.cli.states import look
 from nbflow.cli.text import clean, coloured_output, one_line, plain_output
+from nbflow.core.overwrite import Overwriter
 from nbflow.core.values import decode, plain
 from nbflow.errors import NotFoundError, UnreachableError
 
@@ -23,18 +25,28 @@ LOOKS = {"killed": "failed", "not_run": "pending"}
 
 
 def show_notebook(out: Output, path: Path) -> None:
-    """All code cells. Raises NotFoundError or UnreachableError where the file cannot be read."""
-    cells = list(_code_cells(read_executed(path)))
-    for number, cell in enumerate(cells, start=1):
-        _show(out, cell, f"cell {number}/{len(cells)}")
+    """All code cells with all that they printed. Raises NotFoundError or UnreachableError where it cannot be read."""
+    from nbflow.archive.files import FileArchive
+    from nbflow.archive.spools import spool_path, spooled, stream_text
+
+    document = read_executed(path)
+    archive = FileArchive(path.parent)
+    beside: dict[int, dict[str, Iterator[str]]] = {}
+    for one in spooled(document):
+        # Where such a file was taken away, the part in the notebook says that it is one.
+        if one.is_stream and archive.exists(spool_path(path.name, one.file)):
+            beside.setdefault(one.cell, {})[one.output] = stream_text(archive, path.name, one)
+    cells = list(_code_cells(document))
+    for number, (index, cell) in enumerate(cells, start=1):
+        _show(out, cell, f"cell {number}/{len(cells)}", beside.get(index, {}))
 
 
 def show_failure(out: Output, path: Path) -> None:
-    """The cells that failed, of a notebook that may have none."""
+    """The cells that failed, of a notebook that may have none, as far as it holds what they printed."""
     cells = list(_code_cells(read_executed(path)))
-    for number, cell in enumerate(cells, start=1):
+    for number, (_, cell) in enumerate(cells, start=1):
         if _state(cell) in ("failed", "killed"):
-            _show(out, cell, f"cell {number}/{len(cells)}")
+            _show(out, cell, f"cell {number}/{len(cells)}", {})
 
 
 def read_executed(path: Path) -> Mapping[str, Any]:
@@ -52,11 +64,12 @@ def read_executed(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _code_cells(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _code_cells(document: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The code cells with their indices among all cells."""
     cells = document.get("cells")
-    for cell in cells if isinstance(cells, list) else ():
+    for index, cell in enumerate(cells if isinstance(cells, list) else ()):
         if isinstance(cell, Mapping) and cell.get("cell_type") == "code":
-            yield cell
+            yield index, cell
 
 
 def _state(cell: Mapping[str, Any]) -> str:
@@ -70,7 +83,8 @@ def _facts(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     return facts if isinstance(facts, Mapping) else {}
 
 
-def _show(out: Output, cell: Mapping[str, Any], place: str) -> None:
+def _show(out: Output, cell: Mapping[str, Any], place: str, beside: Mapping[str, Iterable[str]]) -> None:
+    """One cell; `beside` are the whole texts of streams that the notebook only holds a part of."""
     state = _state(cell)
     seen = look(LOOKS.get(state, state))
     seconds = _facts(cell).get("duration")
@@ -80,10 +94,31 @@ def _show(out: Output, cell: Mapping[str, Any], place: str) -> None:
     for line in clean(_text(cell.get("source"))).rstrip("\n").split("\n"):
         out.line(out.paint(f"  {'│' if out.unicode else '|'} {line}".rstrip(), "dim"))
     outputs = cell.get("outputs")
+    whole = dict(beside)
     for output in outputs if isinstance(outputs, Sequence) else ():
-        if isinstance(output, Mapping) and (text := _printed(output)):
-            out.line((coloured_output if out.colour else plain_output)(text).rstrip("\n"))
+        if not isinstance(output, Mapping):
+            continue
+        name = output.get("name") if output.get("output_type") == "stream" else None
+        if not isinstance(name, str) or name not in beside:
+            _show_text(out, [_printed(output)])
+        elif name in whole:
+            _show_text(out, whole.pop(name))
+    for text in whole.values():
+        _show_text(out, text)
     out.line()
+
+
+def _show_text(out: Output, pieces: Iterable[str]) -> None:
+    """A text as a terminal would have left it, and the end of its last line."""
+    show = coloured_output if out.colour else plain_output
+    overwriter = Overwriter()
+    in_line = False
+    for piece in pieces:
+        if final := overwriter.feed(piece):
+            out.write(show(final))
+            in_line = not final.endswith("\n")
+    if (final := overwriter.close()) or in_line:
+        out.line(show(final))
 
 
 def _printed(output: Mapping[str, Any]) -> str:

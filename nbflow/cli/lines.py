@@ -149,4 +149,6 @@ def _cell(event: ev.CellStarted | ev.CellEnded, task: TaskProgress) -> tuple[Loo
         return look("running"), f"{place}  {clip(one_line(event.title), 60)}"
     if event.state is CellState.OK:
         return look("ok"), f"{place}  {duration(event.duration)}"
-    return look("skipped" if event.state is CellState.SKIPPED else "failed"), f"{place}  {event.state.value}"
+    if event.state is CellState.SKIPPED:
+        return look("skipped"), f"{place}  skipped"
+    return look("failed"), f"{place}  {event.state.value} after {duration(event.duration)}"

@@ -1,4 +1,4 @@
-"""The command logs: the events of a run as lines, or the executed notebook of one task as text."""
+"""The command logs: what happens in a run as lines, with what its cells print; of a task, its executed notebook."""
 
 from __future__ import annotations
 
@@ -27,22 +27,25 @@ POLL = 0.25
 
 @click.command("logs")
 @click.argument("what", metavar="RUN[/TASK]")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until the run ends.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on with what happens and what cells print, until the run or task ends."
+)
 @click.option(
     "--attempt", type=click.IntRange(min=1), metavar="N", help="The notebook of an earlier attempt of the task."
 )
-@click.option("-v", "--verbose", is_flag=True, help="One line for each cell too.")
+@click.option("-v", "--verbose", is_flag=True, help="Of a run, the cells too, and what they print.")
 @json_option("Print the events as one JSON document; with --follow, each as a JSON line.")
 @pass_session
 def logs_command(session: Session, what: str, follow: bool, attempt: int | None, verbose: bool) -> None:
     """Show what happened in a run, or in one task of it.
 
-    Of a task, that is its executed notebook: code, outputs and tracebacks.
+    Of a task that has ended, that is its executed notebook: code, outputs and tracebacks. While a task runs, it is what
+    is known of its cells so far. The exit code is 0 however the run ends; `nbflow show` tells how it did.
 
     \b
     nbflow logs @last
     nbflow logs @last/clean
-    nbflow logs -f sales-20260131T060000-k3fa
+    nbflow logs -f @last/clean
     """
     run, slash, name = what.partition("/")
     if attempt is not None and (not slash or follow):
@@ -54,7 +57,8 @@ def logs_command(session: Session, what: str, follow: bool, attempt: int | None,
         if task is not None and not follow and not session.outputs.json:
             notebook = _notebook(project, row, task, attempt)
         if notebook is None:
-            _write_events(session, project.runs, row, task, follow=follow, verbose=verbose or task is not None)
+            verbose = verbose or follow or task is not None
+            _write_events(session, project.runs, row, task, follow=follow, verbose=verbose)
         else:
             from nbflow.cli.cells import show_notebook
 
@@ -76,6 +80,8 @@ def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> 
     """The archived notebook of a task; None where there is none yet. Raises NotFoundError for no such attempt."""
     state = project.runs.state(row)
     numbers = [one.number for one in state.tasks[task].attempts]
+    if task in state.live and attempt in (None, max(numbers)):
+        return None
     if attempt is None or attempt == max(numbers, default=0):
         found = project.runs.document(row).task(task)["notebook"]
         return Path(project.spec.root, found) if found is not None else None
@@ -89,7 +95,7 @@ def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> 
 
 
 def _write_events(session: Session, runs: Runs, row: RunRow, task: str | None, *, follow: bool, verbose: bool) -> None:
-    events = _events(runs, row, follow=follow)
+    events = _events(runs, row, task, follow=follow)
     if session.outputs.json:
         _write_json(session, row, (one for one in events if task in (None, getattr(one.event, "task", None))), follow)
         return
@@ -119,14 +125,29 @@ def _plain_lines(session: Session, first: Stamped, task: str | None, *, verbose:
     return Lines(session.out, Progress(fold([first])), verbose=verbose, only=task)
 
 
-def _events(runs: Runs, row: RunRow, *, follow: bool) -> Iterator[Stamped]:
-    """The events so far and, where they are followed, those to come until nobody carries the run out any more."""
-    seq = 0
+def _events(runs: Runs, row: RunRow, task: str | None, *, follow: bool) -> Iterator[Stamped]:
+    """The events so far and, where they are followed, those to come until the task has ended, or nobody carries the
+    run out any more.
+    """
+    seq, is_over = 0, False
     while True:
         state = runs.state_of(runs.find(row.run))
         for stamped in runs.events(row, seq):
             seq = stamped.seq
+            is_over = _is_over(stamped, task, is_over)
             yield stamped
-        if not follow or state not in ("queued", "running"):
+        if not follow or is_over or state not in ("queued", "running"):
             return
         time.sleep(POLL)
+
+
+def _is_over(stamped: Stamped, task: str | None, before: bool) -> bool:
+    """Whether a task has ended, after one more event."""
+    from nbflow.core.events import RunResumed, type_of
+    from nbflow.core.status import TRANSITIONS
+
+    event = stamped.event
+    if isinstance(event, RunResumed):
+        return before and task not in event.tasks
+    change = TRANSITIONS.get(type_of(event)) if getattr(event, "task", None) == task else None
+    return before if change is None else change[1].ended

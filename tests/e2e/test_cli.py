@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import pexpect
 import psutil
@@ -316,6 +316,49 @@ def test_a_pipe_into_head(project: Project) -> None:
     assert done.stdout.splitlines()[0].startswith("RUN ")
     assert done.stdout.splitlines()[1] == "0"
     assert done.stderr == ""
+
+
+def lines_until(stream: IO[str], text: str) -> list[str]:
+    """Lines up to the one that holds a text."""
+    found = []
+    for line in stream:
+        found.append(line)
+        if text in line:
+            return found
+    raise AssertionError(f"{text!r} has never come: {found}")
+
+
+def test_what_a_cell_prints_is_seen_while_it_runs(project: Project) -> None:
+    """The cell waits for a file that is made once its line has been seen: it would never end otherwise."""
+    wait = "while not pathlib.Path('seen.txt').exists():\n    time.sleep(0.05)\n"
+    text = f"import pathlib, time\nprint('half of', end=' ')\n{wait}print('it')"
+    project.folder.notebook("sleep.ipynb", None, text, "print('quick')", "1/0")
+    run = project("run", "long", "--detach").strip()
+    follower = project.begin("logs", "-f", run)
+    task = project.begin("logs", "-f", f"{run}/wait", "--json")
+    assert follower.stdout is not None
+    assert task.stdout is not None
+    lines = lines_until(follower.stdout, "half of")
+    lines_until(task.stdout, "half of")
+    late = project.begin("logs", "-f", run)
+    assert late.stdout is not None
+    assert lines_until(late.stdout, "half of") == lines, "who comes late sees the same"
+    assert project("logs", f"{run}/wait").splitlines()[-1].endswith("│ wait  half of")
+    (project.root / "seen.txt").touch()
+    rest, err = follower.communicate(timeout=60)
+    assert (follower.returncode, err) == (0, ""), "it ends by itself"
+    assert late.communicate(timeout=60) == (rest, "")
+    cells = [re.sub("[0-9.]+m?s$", "5s", " ".join(line.split()[1:])) for line in rest.splitlines() if " wait " in line]
+    assert cells[:-2] == [
+        *("│ wait it", "✓ wait cell 1/3 5s", "● wait cell 2/3 print('quick')", "│ wait quick", "✓ wait cell 2/3 5s"),
+        *("● wait cell 3/3 1/0", "│ wait ZeroDivisionError: division by zero", "✗ wait cell 3/3 failed after 5s"),
+    ]
+    out, err = task.communicate(timeout=60)
+    assert (task.returncode, err, json.loads(out.splitlines()[-1])["type"]) == (0, "", "task_failed")
+    whole = project("logs", f"{run}/wait")
+    assert "\nhalf of it\n" in whole
+    assert "ZeroDivisionError" in whole
+    assert "\x1b" not in whole
 
 
 def test_a_run_in_the_background(project: Project) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,67 @@ def test_displays_are_shown_as_text_or_named(tmp_path: Path) -> None:
     text = shown(executed(("x", "ok", outputs)), tmp_path)
     assert "a frame\n[image/png]\n" in text
     assert "output rows = 10\n" in text
+
+
+def spooled(tmp_path: Path, text: str, **metadata: Any) -> dict[str, Any]:
+    """A notebook whose second cell has its whole output beside it."""
+    kept = [stream_of("head\n"), display(**{"text/plain": "a frame"}), stream_of("[truncated]\ntail\n")]
+    document = executed(("x", "ok", [stream_of("first\n")]), ("y", "ok", kept))
+    entry = {"cell": 1, "output": "stdout", "file": "cell-2.stdout.txt.gz", **metadata}
+    document["metadata"] = {"nbflow": {"spooled": [entry, {"cell": 1}, "odd"]}}
+    (tmp_path / "a.cell-2.stdout.txt.gz").write_bytes(gzip.compress(text.encode()))
+    return document
+
+
+def test_what_was_too_long_for_the_notebook_is_shown_whole(tmp_path: Path) -> None:
+    middle = "".join(f"{number} ž\n" for number in range(300_000))
+    lines = shown(spooled(tmp_path, f"head\n{middle}tail"), tmp_path).splitlines()
+    assert lines[:6] == ["✓ cell 1/2  ok  0.5s", "  │ x", "first", "", "✓ cell 2/2  ok  0.5s", "  │ y"]
+    assert lines[6] == "head"
+    assert lines[7:-3] == middle.splitlines()
+    assert lines[-3:] == ["tail", "a frame", ""]
+
+
+def test_a_stream_of_which_the_notebook_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.cell-2.stderr.txt.gz").write_bytes(gzip.compress(b"warned\n"))
+    text = shown(spooled(tmp_path, "", output="stderr", file="cell-2.stderr.txt.gz"), tmp_path)
+    assert "tail\nwarned\n" in text
+
+
+def test_where_the_file_beside_is_gone_the_notebook_is_shown(tmp_path: Path) -> None:
+    assert "[truncated]\ntail" in shown(spooled(tmp_path, "", file="cell-2.gone.txt.gz"), tmp_path)
+    assert "[truncated]\ntail" in shown(spooled(tmp_path, "whole", output="output-1"), tmp_path)
+    document = spooled(tmp_path, "whole")
+    (tmp_path / "a.cell-2.stdout.txt.gz").write_bytes(b"not packed")
+    with pytest.raises(UnreachableError, match=r"cell-2\.stdout\.txt\.gz cannot be read"):
+        shown(document, tmp_path)
+
+
+def test_a_long_text_is_never_held_in_memory(tmp_path: Path) -> None:
+    document = spooled(tmp_path, "")
+    with gzip.open(tmp_path / "a.cell-2.stdout.txt.gz", "wt", compresslevel=1) as file:
+        for _ in range(40):
+            file.write(f"{'x' * 99}\n" * 10_000)
+    (tmp_path / "a.ipynb").write_text(json.dumps(document))
+
+    class Counting(TextFile):
+        size = 0
+
+        def write(self, text: str) -> int:
+            type(self).size += len(text)
+            return len(text)
+
+    tracemalloc.start()
+    show_notebook(Output(Counting()), tmp_path / "a.ipynb")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert Counting.size > 40_000_000
+    assert peak < 15_000_000
+
+
+def test_progress_bars_are_shown_as_a_terminal_leaves_them(tmp_path: Path) -> None:
+    bar = "".join(f"\r{percent}%" for percent in range(200_000))
+    assert "\n199999%\ndone\n" in shown(spooled(tmp_path, f"{bar}\ndone\n"), tmp_path)
 
 
 @pytest.mark.parametrize(

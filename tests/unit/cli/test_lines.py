@@ -65,12 +65,20 @@ def test_times_are_those_of_the_project() -> None:
 def test_cells_are_told_when_asked() -> None:
     story = Story(planned("a"))
     story.send("start")
-    story.send("started a/1", "cell a/1 1", "celldone a/1 1 ok", "cell a/1 2", "celldone a/1 2 killed")
+    story.send(
+        "started a/1",
+        "cell a/1 1",
+        "celldone a/1 1 ok",
+        "cell a/1 2",
+        "celldone a/1 2 killed",
+        "celldone a/1 3 skipped",
+    )
     assert lines(story, verbose=True)[2:] == [
         "● a  cell 1/2 x = 1",
         "✓ a  cell 1/2 0.5s",
         "● a  cell 2/2 x = 1",
-        "✗ a  cell 2/2 killed",
+        "✗ a  cell 2/2 killed after 0.5s",
+        "» a  cell 3/2 skipped",
     ]
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from nbflow.cli import logs
-from nbflow.core.events import Stamped
+from nbflow.core.events import CellOutput, Stamped
+from nbflow.core.rows import RunRow
+from nbflow.core.state import fold
 from nbflow.runs import Runs
 from support.commands import Shell, executed
 
@@ -70,9 +72,69 @@ def test_an_earlier_attempt(shell: Shell) -> None:
     assert shell("logs", run, "--attempt", "1").code == 2
 
 
+TALK = ["started clean/1", "cell clean/1 1", "said clean/1 1 half", "said clean/1 1 done", "celldone clean/1 1 ok"]
+
+
+def as_far_as(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs be known only until a cell says a text; they go on."""
+    real = Runs.events
+
+    def events(self: Runs, row: RunRow, after: int = 0) -> Iterator[Stamped]:
+        for stamped in real(self, row, after):
+            yield stamped
+            if isinstance(stamped.event, CellOutput) and stamped.event.text == text:
+                return
+
+    monkeypatch.setattr(Runs, "events", events)
+    monkeypatch.setattr(Runs, "state", lambda self, row: fold(events(self, row)))
+    monkeypatch.setattr(Runs, "state_of", lambda *_: "running")
+
+
+def test_what_cells_print(shell: Shell) -> None:
+    shell.script["clean/1"] = [*TALK, "succeeded clean/1"]
+    run = shell.run()
+    assert "half" not in shell("logs", run).out
+    for way in (("-v", run), ("-f", run), ("-f", f"{run}/clean"), (f"{run}/clean",)):
+        said = [line[10:] for line in shell("logs", *way).out.splitlines() if " clean " in line]
+        assert [" ".join(line.split()) for line in said[:-1]] == [
+            "● clean running",
+            "● clean cell 1/2 x = 1",
+            "│ clean half",
+            "│ clean done",
+            "✓ clean cell 1/2 0.5s",
+        ]
+
+
+def test_of_a_task_that_runs_what_is_known(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last attempt has left a notebook, but this one is what is asked for."""
+    shell.notebooks["extract"] = executed(("first", "failed", []))
+    shell.script["extract/1"] = ["failed extract/1"]
+    shell.script["extract/2"] = [line.replace("clean/1", "extract/2") for line in TALK]
+    shell.script["extract/2"].append("succeeded extract/2")
+    run = shell.run()
+    as_far_as("half", monkeypatch)
+    text = shell("logs", f"{run}/extract").out
+    assert text.splitlines()[-1].endswith("│ extract  half")
+    assert "done" not in text
+    events = shell("logs", f"{run}/extract", "--json").json["events"]
+    assert (events[-1]["type"], events[-1]["text"], events[-1]["number"]) == ("cell_output", "half", 1)
+
+
+def test_following_a_task_ends_with_the_task(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.script["extract/1"] = ["failed extract/1"]
+    shell.script["extract/2"] = ["failed extract/2"]
+    run = shell.run()
+    shell("resume", run)
+    monkeypatch.setattr(Runs, "state_of", lambda *_: "running")
+    monkeypatch.setattr(logs.time, "sleep", lambda _: pytest.fail("it has ended, there is nothing to wait for"))
+    lines = shell("logs", "-f", f"{run}/extract").out.splitlines()
+    assert "✗ extract" in "\n".join(lines), "the end of the first try was not the end"
+    assert "✓ extract  succeeded" in lines[-2]
+
+
 def test_following_a_run_that_has_ended_ends(shell: Shell) -> None:
     run = shell.run()
-    assert shell("logs", "-f", run).out == shell("logs", run).out
+    assert shell("logs", "-f", run).out == shell("logs", "-v", run).out
     assert shell("logs", "-f", run, "--json").lines == shell("logs", run, "--json").json["events"]
 
 
