@@ -6,6 +6,7 @@ nothing of nbflow, leave no name in the notebook's namespace, and show in no out
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import collections
 import contextlib
@@ -23,6 +24,8 @@ QUEUE = 128
 """Messages that wait for a slow reader within ZMQ."""
 LOOK_AGAIN = 1.0
 """Seconds after which a thread that waits makes sure that there is still somebody to wait for."""
+TASKS = 1.0
+"""Seconds that tasks of asyncio get to end after the last cell, and again once they are cancelled."""
 LINGER_MS = 60000
 """Milliseconds that a process the kernel has forked waits for the kernel to take what it printed."""
 
@@ -45,6 +48,7 @@ def prepare() -> None:
     # Handlers run last in, first out: this one comes after all of the notebook's and sends what they printed, before
     # the kernel closes its sockets.
     atexit.register(_flush_streams)
+    atexit.register(_end_tasks, os.getpid())
     # The process's own stderr: fd 2 leads into the notebook, by a thread that does not survive a crash.
     own = getattr(sys.stderr, "_original_stdstream_copy", None)
     if own is not None:
@@ -168,3 +172,23 @@ def _wait(thread: Any) -> None:
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+
+
+def _end_tasks(kernel: int) -> None:
+    """Let pending tasks of asyncio come to an end, as they would where somebody looks on; `kernel` is its process.
+
+    Those that do not are cancelled, as `asyncio.run` does it, so that their clean-up runs and what it says is kept.
+    """
+    from ipykernel.kernelapp import IPKernelApp
+
+    loop = getattr(getattr(IPKernelApp.instance().kernel, "io_loop", None), "asyncio_loop", None)
+    if os.getpid() != kernel or loop is None or loop.is_closed() or loop.is_running() or not asyncio.all_tasks(loop):
+        return
+    for cancelled in (False, True):
+        pending = asyncio.all_tasks(loop)
+        for task in pending if cancelled else ():
+            task.cancel()
+        waiting = loop.create_task(asyncio.wait(pending, timeout=TASKS)) if pending else None
+        while waiting is not None and not waiting.done() and not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # ipykernel's own request to stop may still be due
+                loop.run_until_complete(waiting)
