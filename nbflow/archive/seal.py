@@ -95,6 +95,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "ended": instant(attempt.ended),
         "error": outcome.get("error"),
         "duration": outcome.get("duration"),
+        "cpu_seconds": outcome.get("cpu_seconds"),
+        "peak_memory": outcome.get("peak_memory"),
         "kernel": outcome.get("kernel"),
         "cells": outcome.get("cells"),
     }

@@ -112,6 +112,7 @@ class Outcome:
     """What came of one attempt. `outputs` are the values of `nbflow.output`, encoded; `duration` is in seconds.
 
     `files` are what was published; `stopped_at` is the cell at which `sys.exit(0)` ended the notebook early.
+    `cpu_seconds` and `peak_memory` (bytes, of its largest process) are what its kernel has used; None where unknown.
     """
 
     verdict: Verdict
@@ -122,3 +123,5 @@ class Outcome:
     duration: float = 0.0
     stopped_at: int | None = None
     kernel: str | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+_OF_THE_MACHINE = "proc/vmstat"
 _UNLIMITED = 1 << 60
 """Version 1 writes "no limit" as a number of about this size."""
 
@@ -24,6 +25,11 @@ class Mark:
     file: str
     kills: int
     boot: str
+
+    @property
+    def grouped(self) -> bool:
+        """True where it is the count of a control group, not that of the machine."""
+        return not self.file.endswith(_OF_THE_MACHINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +53,7 @@ class MemoryWatch:
         self._pid = pid
         self._root = root
         self._group = _group_of(pid, root)
-        self._counter = (root / "proc/vmstat") if self._group is None else self._group.counter
+        self._counter = (root / _OF_THE_MACHINE) if self._group is None else self._group.counter
         self._boot = _boot(root)
         self._address_space: int | None = None
         self.mark: Mark | None = None

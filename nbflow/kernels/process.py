@@ -135,10 +135,10 @@ class Kernel:
         os.close(process.words)
         return await process.close()
 
-    def last_words(self) -> str:
+    def last_words(self, longest: int = 2_000) -> str:
         """The end of what the process itself (not a cell) wrote to stdout and stderr, without colours."""
         self._listen()
-        return last_words(self._words)
+        return last_words(self._words, longest)
 
     def _note_exit(self, exited: asyncio.Future[int]) -> None:
         if not self.exited.done():

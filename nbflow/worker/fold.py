@@ -28,7 +28,8 @@ class FoldError(ValueError):
 class Folded:
     """What a journal comes to. The outcome has no files yet.
 
-    `running` is the cell that was started and has no end; `runtime` the folder of the kernel, where one was started.
+    `running` is the cell that was started and has no end; `runtime` the folder of the kernel, where one was started;
+    `memory_mark` what a lack of memory is told by since then (`kernels.memory.Mark`).
     """
 
     document: dict[str, Any]
@@ -36,6 +37,7 @@ class Folded:
     ended: bool
     running: int | None
     runtime: str | None
+    memory_mark: Mapping[str, Any] | None
 
 
 @dataclass(slots=True)
@@ -74,15 +76,18 @@ class _Cell:
     start: str | None = None
     end: str | None = None
     duration: float | None = None
+    cpu: float | None = None
+    memory: int | None = None
     count: int | None = None
     outputs: _Outputs = field(default_factory=_Outputs)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The `nbflow` metadata of the cell: times only where it ran."""
+        """The `nbflow` metadata of the cell: times and what it used only where it ran."""
         if self.start is None:
             return {"state": self.state.value}
-        return {"state": self.state.value, "start": self.start, "end": self.end, "duration": self.duration}
+        times = {"start": self.start, "end": self.end, "duration": self.duration}
+        return {"state": self.state.value, **times, "cpu_seconds": self.cpu, "peak_memory": self.memory}
 
 
 @dataclass(slots=True)
@@ -117,6 +122,7 @@ class _Fold:
         self.ended: Record | None = None
         self.runtime: str | None = None
         self.start: Record = {}
+        self.used: Record | None = None
         self.changed: dict[str, Any] = {}
 
     def apply(self, record: Record) -> None:
@@ -131,6 +137,8 @@ class _Fold:
                 self.runtime, self.start = runtime, record
             case {"type": "kernel_ready", "info": info}:
                 self.kernel = info
+            case {"type": "kernel_ended"}:
+                self.used = record
             case {"type": "packages", "changed": changed}:
                 self.changed = {"packages_changed": changed}
             case {"type": "ended"}:
@@ -150,6 +158,7 @@ class _Fold:
             case _:
                 cell.state = CellState(record["state"])
                 cell.end, cell.duration = record["at"], record["duration"]
+                cell.cpu, cell.memory = record.get("cpu"), record.get("memory")
 
     def _apply_output(self, record: Record) -> None:
         match record:
@@ -229,6 +238,8 @@ class _Fold:
             "started": self.header["at"],
             "ended": ended.get("at"),
             "duration": ended.get("duration"),
+            "cpu_seconds": self.cpu,
+            "peak_memory": self.memory,
             "source": self.header["source"],
             "environment": {
                 **self.header["environment"],
@@ -241,6 +252,20 @@ class _Fold:
             },
             "warnings": self.warnings,
         }
+
+    @property
+    def cpu(self) -> float | None:
+        """CPU seconds of the kernel; where nobody has seen its end, those of the cells that ended."""
+        known = [cell.cpu for cell in self.cells.values() if cell.cpu is not None]
+        found: float | None = self.used["cpu"] if self.used else round(sum(known), 6) if known else None
+        return found
+
+    @property
+    def memory(self) -> int | None:
+        """The peak memory of the kernel in bytes, as far as it is known."""
+        known = [cell.memory for cell in self.cells.values() if cell.memory is not None]
+        found: int | None = self.used["memory"] if self.used else max(known, default=None)
+        return found
 
     @property
     def verdict(self) -> Verdict:
@@ -269,6 +294,8 @@ class _Fold:
             duration=ended.get("duration") or 0.0,
             stopped_at=ended.get("stopped_at"),
             kernel=self.header["kernel"].get("name"),
+            cpu_seconds=self.cpu,
+            peak_memory=self.memory,
         )
 
 
@@ -286,6 +313,7 @@ def fold(records: Iterable[Record]) -> Folded:
         ended=folding.ended is not None,
         running=next((index for index, cell in folding.cells.items() if cell.start and not cell.end), None),
         runtime=folding.runtime,
+        memory_mark=folding.start.get("memory"),
     )
 
 

@@ -24,7 +24,7 @@ _LOCK_POLL = 0.05
 
 Record = dict[str, Any]
 """One line. `type` says which: attempt, kernel, cell_started, count, output, tail, update, clear, widget,
-widget_output, widget_clear, value, warning, cell_ended, packages, ended, published."""
+widget_output, widget_clear, value, warning, cell_ended, kernel_ended, packages, ended, published."""
 
 
 class JournalError(UnreachableError):

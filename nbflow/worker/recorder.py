@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nbflow.core.attempt import CellState
+from nbflow.kernels.memory import Mark
+from nbflow.kernels.usage import Usage
 from nbflow.worker import outputs
 from nbflow.worker.journal import Journal, instant
 
@@ -84,12 +86,15 @@ class Recorder:
         self._errors: dict[int, tuple[str, str]] = {}
         self._refused: dict[int, str] = {}
 
-    def kernel_started(self, pid: int, runtime: str, *, forked: bool = False, reason: str | None = None) -> None:
+    def kernel_started(
+        self, pid: int, runtime: str, *, forked: bool = False, reason: str | None = None, memory: Mark | None = None
+    ) -> None:
         """A process runs; from here on there is something to clean up after a crash.
 
-        `forked`: by a zygote; `reason` says why it was not.
+        `forked`: by a zygote; `reason` says why it was not. `memory` is what a lack of it will be told by.
         """
-        self._journal.append("kernel_started", pid=pid, runtime=runtime, forked=forked, reason=reason)
+        mark = None if memory is None else asdict(memory)
+        self._journal.append("kernel_started", pid=pid, runtime=runtime, forked=forked, reason=reason, memory=mark)
 
     def kernel_ready(self, info: Mapping[str, Any]) -> None:
         """The kernel answered; `info` is its kernel_info_reply."""
@@ -100,11 +105,18 @@ class Recorder:
         """A cell is about to be sent to the kernel."""
         self._journal.append("cell_started", cell=index, at=instant())
 
-    def cell_ended(self, index: int, state: CellState, duration: float | None = None) -> None:
-        """A cell has its end state; `duration` is in seconds, None where it did not run."""
+    def kernel_ended(self, used: Usage) -> None:
+        """The process is gone; `used` is what it has used altogether."""
+        self._journal.append("kernel_ended", **asdict(used))
+
+    def cell_ended(
+        self, index: int, state: CellState, duration: float | None = None, used: Usage | None = None
+    ) -> None:
+        """A cell has its end state. `duration` is in seconds; None, and `used` too, where it did not run."""
         self._flush(index)
         at = None if duration is None else instant()
-        self._journal.append("cell_ended", cell=index, state=state.value, at=at, duration=duration)
+        usage = {} if used is None else asdict(used)
+        self._journal.append("cell_ended", cell=index, state=state.value, at=at, duration=duration, **usage)
         self._journal.sync_soon()
 
     def warn(self, text: str) -> None:

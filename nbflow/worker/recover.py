@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.kernels.autopsy import lack_of_memory
+from nbflow.kernels.memory import Mark, kills_since
 from nbflow.kernels.runtime import remove_left_over
 from nbflow.kernels.sweep import end_marked
 from nbflow.worker import journal as jr
@@ -52,8 +56,16 @@ def _end(order: WorkOrder, journal: jr.Journal, reason: str) -> None:
     if not folded.ended:
         for one in left:
             journal.append("warning", text=f"a process that the attempt had left behind was ended: {one}")
-        error = TaskError(kind=ErrorKind.LOST, message=reason, cell=folded.running)
+        message = f"{reason}{_of_memory(folded.memory_mark)}"
+        error = TaskError(kind=ErrorKind.LOST, message=message, cell=folded.running)
         write_ending(journal, Ending(verdict=Verdict.FAILED, error=error), None)
+
+
+def _of_memory(found: Mapping[str, Any] | None) -> str:
+    """Whether the system has ended processes for lack of memory since the kernel of the attempt was started."""
+    mark = None if found is None else Mark(**found)
+    kills = kills_since(mark)
+    return f"; {lack_of_memory(kills, grouped=mark.grouped)}" if mark is not None and kills else ""
 
 
 def _take_over(order: WorkOrder, patience: float) -> jr.Journal:

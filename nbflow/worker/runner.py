@@ -17,8 +17,8 @@ from typing import Any, assert_never
 from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
 from nbflow.core.messages import CellDone, CellStart, Started
 from nbflow.errors import UnreachableError
+from nbflow.kernels.autopsy import last_lines
 from nbflow.kernels.environ import kernel_environment
-from nbflow.kernels.exits import describe_exit
 from nbflow.kernels.process import Kernel
 from nbflow.worker import judge, snapshot
 from nbflow.worker.client import JournalClient, Pending
@@ -27,6 +27,7 @@ from nbflow.worker.journal import JournalError
 from nbflow.worker.live import Live
 from nbflow.worker.recorder import Recorder
 from nbflow.worker.session import Ending, Limit, Session
+from nbflow.worker.vitals import Vitals
 
 _TERMINATED = 2.0
 """Seconds that a kernel gets to end after SIGTERM, and after SIGKILL."""
@@ -102,12 +103,14 @@ class _Run:
         self.kernel = kernel
         self.client = client
         self.recorder = client.recorder
+        self.vitals = Vitals(kernel)
         self.stops = stops
         self.limit = session.notebook_limit()
 
     async def to_the_end(self) -> Ending:
         ending = await self._start() or await self._cells()
         await self._end_kernel()
+        self.recorder.kernel_ended(self.vitals.total())
         self.recorder.flush()
         self.live.close()
         return ending
@@ -127,12 +130,16 @@ class _Run:
 
     async def _bring_up(self) -> None:
         """Start the kernel and wait until it answers. Has no limit of its own."""
-        await self.kernel.start()
+        kernel = self.kernel
+        await kernel.start()
+        self.vitals.watch()
+        mark = self.vitals.mark
         self.recorder.kernel_started(
-            self.kernel.pid, self.kernel.folder, forked=self.kernel.is_forked, reason=self.kernel.reason
+            kernel.pid, kernel.folder, forked=kernel.is_forked, reason=kernel.reason, memory=mark
         )
         self.client.open()
         await self.client.ready()
+        self.vitals.watch()
 
     def _started(self, cause: _Cause, limit: Limit | None) -> Ending | None:
         name = self.session.kernel.name
@@ -141,9 +148,8 @@ class _Run:
                 self._report_start()
                 return None
             case _Cause.DIED:
-                how, number = describe_exit(self.kernel.exited.result())
-                text = f'kernel "{name}" ended before it was ready ({how})'
-                return _failed(ErrorKind.START_FAILED, self._with_words(text), number=number)
+                text, number = self.vitals.explain(f'kernel "{name}" ended before it was ready')
+                return _failed(ErrorKind.START_FAILED, text, number=number)
             case _Cause.STOPPED:
                 return self._stopped()
             case _Cause.LIMIT:
@@ -176,6 +182,7 @@ class _Run:
     async def _cell(self, index: int, number: int, cell: Mapping[str, Any]) -> Ending | None:
         self.recorder.cell_started(index)
         self._report_cell(index, number, judge.title(cell["source"]))
+        self.vitals.begin()
         began = time.monotonic()
         limit = self.session.cell_limit(began)
         pending = self.client.begin(index, cell)
@@ -183,7 +190,7 @@ class _Run:
         duration = round(time.monotonic() - began, 6)
         if judged.warning is not None:
             self.recorder.warn(f"cell {number} {judged.warning}")
-        self.recorder.cell_ended(index, judged.state, duration)
+        self.recorder.cell_ended(index, judged.state, duration, self.vitals.end())
         self.live.end(index)
         self._report_done(index, number, judged.state, duration)
         return judged.ending
@@ -285,12 +292,12 @@ class _Run:
         return Ending(verdict=Verdict.CANCELLED)
 
     def _died(self, where: str, cell: int | None = None) -> Ending:
-        how, number = describe_exit(self.kernel.exited.result())
-        text = self._with_words(f"the kernel died {where}: {how}")
+        source = None if cell is None else self.session.document["cells"][cell]["source"]
+        text, number = self.vitals.explain(f"the kernel died {where}", source)
         return _failed(ErrorKind.KERNEL_DIED, text, cell=cell, number=number)
 
     def _with_words(self, text: str) -> str:
-        words = self.kernel.last_words()
+        words = last_lines(self.kernel.last_words())
         return f"{text}; it said last: {words}" if words else text
 
     def _report_start(self) -> None:

@@ -36,8 +36,8 @@ def began(cell: int) -> dict[str, Any]:
     return {"type": "cell_started", "cell": cell, "at": AT}
 
 
-def done(cell: int, state: str = "ok") -> dict[str, Any]:
-    return {"type": "cell_ended", "cell": cell, "state": state, "at": AT, "duration": 1.5}
+def done(cell: int, state: str = "ok", **used: Any) -> dict[str, Any]:
+    return {"type": "cell_ended", "cell": cell, "state": state, "at": AT, "duration": 1.5, **used}
 
 
 def stream(cell: int, text: str, name: str = "stdout") -> dict[str, Any]:
@@ -69,7 +69,8 @@ class TestStates:
             [header("1", "2"), began(0), {"type": "count", "cell": 0, "count": 1}, done(0), done(1, "skipped"), ended()]
         )
         first, second = folded.document["cells"]
-        assert first["metadata"] == {"nbflow": {"state": "ok", "start": AT, "end": AT, "duration": 1.5}}
+        used = {"cpu_seconds": None, "peak_memory": None}
+        assert first["metadata"] == {"nbflow": {"state": "ok", "start": AT, "end": AT, "duration": 1.5, **used}}
         assert first["execution_count"] == 1
         assert second["metadata"] == {"nbflow": {"state": "skipped"}}
         assert folded.outcome.verdict is Verdict.SUCCEEDED
@@ -85,12 +86,39 @@ class TestStates:
             "start": AT,
             "end": None,
             "duration": None,
+            "cpu_seconds": None,
+            "peak_memory": None,
         }
         assert folded.outcome.cells == CellCounts(total=3, ok=1, failed=1, not_run=1)
         assert folded.outcome.verdict is Verdict.FAILED
         assert folded.outcome.error is not None
         assert folded.outcome.error.kind is ErrorKind.LOST
         assert (folded.ended, folded.running) == (False, 1)
+
+    def test_what_was_used(self) -> None:
+        """Of the kernel as a whole by its end; without one, as far as its cells tell."""
+        records = [
+            header("1", "2", "3"),
+            began(0),
+            done(0, cpu=0.25, memory=7_000),
+            began(1),
+            done(1, cpu=0.5, memory=5),
+        ]
+        cells = fold(records).document["cells"]
+        facts = [cell["metadata"]["nbflow"] for cell in cells]
+        assert [(one.get("cpu_seconds"), one.get("peak_memory")) for one in facts] == [
+            (0.25, 7_000),
+            (0.5, 5),
+            (None, None),
+        ]
+        for more, cpu, memory in (
+            ([], 0.75, 7_000),
+            ([{"type": "kernel_ended", "cpu": 2.0, "memory": 9_000}], 2.0, 9_000),
+        ):
+            folded = fold([*records, *more, ended()])
+            whole = folded.document["metadata"]["nbflow"]
+            assert (whole["cpu_seconds"], whole["peak_memory"]) == (cpu, memory)
+            assert (folded.outcome.cpu_seconds, folded.outcome.peak_memory) == (cpu, memory)
 
     def test_facts_of_the_notebook(self) -> None:
         info = {
