@@ -34,7 +34,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(packages: Path) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(packages), prepend=":")
-        with bench() as made:
+        with bench(grace=10) as made:
             yield made
 
 
