@@ -1,8 +1,8 @@
 """Messages and events as short lines, so that scenarios and tests can be read.
 
 Messages: `start`, `resume`, `tick`, `cancel`, `interrupt`, `cancel force`, `started a/1`, `lost a/1`,
-`cell a/1 3`, `said a/1 3 some words` and `celldone a/1 3 ok` (cell 3), `succeeded a/1 rows=10`, `failed a/1`, `failed a/1 timeout`,
-`failed a/1 exception:ValueError`, `stopped a/1` (the worker ended because it was told to).
+`cell a/1 3`, `said a/1 3 some words` and `celldone a/1 3 ok` (cell 3), `succeeded a/1 rows=10`, `failed a/1`,
+`failed a/1 timeout`, `failed a/1 exception:ValueError`, `stopped a/1` (the worker ended because it was told to).
 Events: `task_queued a`, `attempt_submitted a/1`, `retry_scheduled a/1 in 30.5 s: why`, ...
 """
 
