@@ -107,12 +107,7 @@ class Project:
 
         Raises as `run` does.
         """
-        from nbflow.execution import record
-
-        created = self._make(self.pipeline(pipeline), request)
-        self._archive.check()
-        record(created, self._store)
-        return created.run
+        return self._create(self.pipeline(pipeline), request).run
 
     def run(
         self,
@@ -129,14 +124,15 @@ class Project:
         where the project has faults, UsageError for parameters that do not fit, UnreachableError where the
         archive or the store cannot be written; in these cases nothing has run.
         """
-        from nbflow import plugins
+        from nbflow.preparation import loading
         from nbflow.request import Request
 
-        asked = request or Request()
-        plugins.factory(plugins.EXECUTORS, asked.executor)
+        declared, asked = self.pipeline(pipeline), request or Request()
         asked = replace(asked, params={**asked.params, **(params or {})})
-        run = self.create(pipeline, asked)
-        return self.execute(run, executor=asked.executor, listeners=listeners, attach=attach)
+        with loading(asked.executor, self.spec.root) as executor:
+            created = self._create(declared, asked, executor)
+            ports = self._ports(self._store, executor, listeners, self._seal)
+            return self._go_on(self.runs.find(created.run), [], ports, attach)
 
     def execute(
         self,
@@ -154,9 +150,9 @@ class Project:
         """
         from nbflow.core.messages import Resume
         from nbflow.engine.owner import describe, is_alive
+        from nbflow.preparation import loading, prepare
 
         self._archive.check()
-        ports = self._ports(self._store, executor, listeners, self._seal)
         row = self.runs.find(run)
         if row.owner is not None and is_alive(row.owner):
             raise ConflictError(
@@ -164,7 +160,12 @@ class Project:
             )
         if resume and row.state == RunStatus.SUCCEEDED:
             return self.runs.document(row)
-        return self._go_on(row, [Resume()] if resume else [], ports, attach)
+        with loading(executor, self.spec.root) as made:
+            state = self.runs.state(row)
+            left = [task.planned for task in state.tasks.values() if task.state is not TaskState.SUCCEEDED]
+            prepare(made, left, state.created.settings, self.spec.preloads)
+            ports = self._ports(self._store, made, listeners, self._seal)
+            return self._go_on(row, [Resume()] if resume else [], ports, attach)
 
     def test(
         self,
@@ -184,22 +185,24 @@ class Project:
         from nbflow.core.messages import Start
         from nbflow.core.state import fold
         from nbflow.execution import carry_out, drop_journals, record
+        from nbflow.preparation import loading
         from nbflow.request import Request, once, only
         from nbflow.store.memory import MemoryStore
 
         declared = _task(self.pipeline(pipeline), task)
         asked = replace(request or Request(), select=[declared], trigger=TEST)
-        created = self._make(self.pipeline(pipeline), asked)
-        plan = once(created.plan if task == declared else only(created.plan, task))
-        place = f"{created.settings.outputs}/{TESTS_FOLDER}"
-        created = replace(created, plan=plan, settings=replace(created.settings, outputs=place, folder=pipeline))
-        FileArchive(Path(self.spec.outputs, TESTS_FOLDER)).check()
-        store = MemoryStore()
-        record(created, store)
-        state = fold(store.events(created.run))
-        fence = store.claim(created.run, "test", lambda _: False)
-        ports = self._ports(store, asked.executor, listeners, drop_journals)
-        return carry_out(state, fence, [Start(owner="test")], ports, attach)
+        with loading(asked.executor, self.spec.root) as executor:
+            created = self._make(self.pipeline(pipeline), asked, executor)
+            plan = once(created.plan if task == declared else only(created.plan, task))
+            place = f"{created.settings.outputs}/{TESTS_FOLDER}"
+            created = replace(created, plan=plan, settings=replace(created.settings, outputs=place, folder=pipeline))
+            FileArchive(Path(self.spec.outputs, TESTS_FOLDER)).check()
+            store = MemoryStore()
+            record(created, store)
+            state = fold(store.events(created.run))
+            fence = store.claim(created.run, "test", lambda _: False)
+            ports = self._ports(store, executor, listeners, drop_journals)
+            return carry_out(state, fence, [Start(owner="test")], ports, attach)
 
     def cancel(self, run: str, *, by: str, force: bool = False) -> str:
         """Ask the engine that has a run to stop it, and return the run's id.
@@ -262,7 +265,10 @@ class Project:
 
     def _end(self, row: RunRow, request: Cancel) -> None:
         """End a run that nobody carries out."""
-        self._go_on(row, [request], self._ports(self._store, "local", (), self._seal), None)
+        from nbflow import plugins
+
+        executor = plugins.factory(plugins.EXECUTORS, "local")()
+        self._go_on(row, [request], self._ports(self._store, executor, (), self._seal), None)
 
     def _go_on(self, row: RunRow, messages: Sequence[Message], ports: Ports, attach: Attach | None) -> RunResult:
         """Own a run, settle what an earlier owner left behind, and carry it out from some messages to its end."""
@@ -301,11 +307,24 @@ class Project:
             self._opened = SqliteStore(Path(self.spec.state), create=False)
         return self._opened
 
-    def _make(self, pipeline: Pipeline, request: Request | None) -> RunCreated:
-        """A run as it would be made now. Raises ConfigError, NotFoundError and UsageError."""
+    def _create(self, pipeline: Pipeline, request: Request | None, executor: Executor | None = None) -> RunCreated:
+        """Make a run and keep it."""
+        from nbflow.execution import record
+
+        created = self._make(pipeline, request, executor)
+        self._archive.check()
+        record(created, self._store)
+        return created
+
+    def _make(self, pipeline: Pipeline, request: Request | None, executor: Executor | None = None) -> RunCreated:
+        """A run as it would be made now; `executor` begins to load what it needs.
+
+        Raises ConfigError, NotFoundError and UsageError.
+        """
         from nbflow.core.plan import Source
         from nbflow.engine.clock import SystemClock
         from nbflow.engine.facts import gather
+        from nbflow.preparation import prepare
         from nbflow.request import History, Request, likeness, make_basis, make_run, plan_run
 
         checked = self._check()
@@ -323,15 +342,16 @@ class Project:
             for name, contract in checked.contracts.items()
         }
         plan = plan_run(pipeline, asked, sources, history)
-        return make_run(self.spec, pipeline, asked, basis, plan, facts=gather(self.spec.root))
+        created = make_run(self.spec, pipeline, asked, basis, plan, facts=gather(self.spec.root))
+        if executor is not None:
+            prepare(executor, plan.tasks, created.settings, self.spec.preloads, checked.notebooks)
+        return created
 
-    def _ports(self, store: Store, executor: str, listeners: Sequence[Listener], seal: Seal) -> Ports:
-        from nbflow import plugins
+    def _ports(self, store: Store, executor: Executor, listeners: Sequence[Listener], seal: Seal) -> Ports:
         from nbflow.engine.clock import SystemClock
         from nbflow.engine.loop import Ports
 
-        made: Executor = plugins.factory(plugins.EXECUTORS, executor)()
-        return Ports(store=store, executor=made, clock=SystemClock(), seal=seal, listeners=listeners)
+        return Ports(store=store, executor=executor, clock=SystemClock(), seal=seal, listeners=listeners)
 
     def _seal(self, state: RunState) -> None:
         from nbflow.archive.seal import seal

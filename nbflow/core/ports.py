@@ -10,6 +10,7 @@ from nbflow.core.attempt import ArchivedFile, Outcome, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel, Report
 from nbflow.core.rows import Past, Projection, RunRow
+from nbflow.core.spec import Preload
 
 
 class Clock(Protocol):
@@ -26,6 +27,14 @@ class Clock(Protocol):
 
 class Executor(Protocol):
     """Where attempts run. Reports come from any thread, in order per attempt; the last one is Finished or Lost."""
+
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        """Load ahead what attempts with these kernels need, and return at once. A hint: attempts run without it too.
+
+        May be called before `open`, and again as more is known. `cwd` is the working directory of kernels, `withheld`
+        are environment variables that they must not inherit.
+        """
+        ...
 
     def open(self, report: Callable[[Report], None]) -> None:
         """Make ready; every report of every attempt goes to `report`."""
@@ -44,7 +53,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End whatever still runs and give everything back."""
+        """End whatever still runs and give everything back. May be called again, and without `open`."""
         ...
 
 

@@ -1,6 +1,6 @@
 """Attempts on this machine: one worker process for each, its reports read in a thread.
 
-The process of the executor stays light: whatever is heavy is loaded by the workers, one of which is kept in reserve.
+The process of the executor stays light: whatever is heavy is loaded once, by the server that forks the workers.
 A worker that dies without an outcome is never the end of it: another one makes the notebook from the journal first.
 Must not know how a worker does its work.
 """
@@ -10,11 +10,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report
-from nbflow.executors.process import Reserve, WorkerProcess
+from nbflow.core.spec import Preload
+from nbflow.executors.process import WorkerProcess
+from nbflow.executors.workers import Workers
 from nbflow.worker.protocol import ProtocolError, decode_report, encode_cancel, encode_order
 
 _CLOSING = 15.0
@@ -24,28 +26,31 @@ _CLOSING = 15.0
 class LocalExecutor:
     """Runs each attempt in a process of its own.
 
-    `grace`: seconds that an interrupted cell gets to end. `reserve`: keep one worker started and loaded, so that the
-    next attempt need not wait for that.
+    `grace`: seconds that an interrupted cell gets to end. `forks`: fork workers from a server where the system allows
+    it, instead of starting each.
     """
 
-    def __init__(self, python: str = sys.executable, *, grace: float = 10.0, reserve: bool = True) -> None:
+    def __init__(self, python: str = sys.executable, *, grace: float = 10.0, forks: bool = True) -> None:
         # -P: nothing is imported from the folder where nbflow happens to run.
         command = (python, "-P", "-m", "nbflow.worker", "--grace", f"{grace:g}")
-        self._reserve = Reserve(command, size=1 if reserve else 0)
+        self._workers = Workers(command, forks=forks)
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], _Attempt] = {}
         self._report: Callable[[Report], None] | None = None
 
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        """Load what attempts need, and what the notebooks of these kernels import; returns at once."""
+        self._workers.prepare(kernels, cwd, withheld)
+
     def open(self, report: Callable[[Report], None]) -> None:
         """Make ready; every report of every attempt goes to `report`, from a thread of that attempt."""
         self._report = report
-        self._reserve.stock()
 
     def submit(self, order: WorkOrder) -> None:
         """Begin an attempt and return at once."""
         if self._report is None:
             raise RuntimeError("the executor is not open")
-        attempt = _Attempt(order, self._reserve, self._report, self._forget)
+        attempt = _Attempt(order, self._workers, self._report, self._forget)
         with self._lock:
             self._running[order.task, order.attempt] = attempt
         attempt.thread.start()
@@ -62,11 +67,10 @@ class LocalExecutor:
 
         Its worker, if it still lives, first gets time to end; what is left of it is ended. Takes seconds.
         """
-        return _recovered(self._reserve, order, message)
+        return _recovered(self._workers, order, message)
 
     def close(self) -> None:
         """Kill the kernels that still run, let the notebooks be published, and leave no process behind."""
-        self._reserve.close()
         with self._lock:
             running = list(self._running.values())
         for attempt in running:
@@ -76,6 +80,8 @@ class LocalExecutor:
             attempt.thread.join(max(0.0, deadline - time.monotonic()))
         for attempt in running:
             attempt.kill()
+        self._workers.close()
+        for attempt in running:
             attempt.thread.join()
 
     def _forget(self, order: WorkOrder) -> None:
@@ -89,13 +95,13 @@ class _Attempt:
     def __init__(
         self,
         order: WorkOrder,
-        reserve: Reserve,
+        workers: Workers,
         report: Callable[[Report], None],
         forget: Callable[[WorkOrder], None],
     ) -> None:
         self.thread = threading.Thread(target=self._run, name=f"attempt {order.task}/{order.attempt}", daemon=True)
         self._order = order
-        self._reserve = reserve
+        self._workers = workers
         self._report = report
         self._forget = forget
         self._lock = threading.Lock()
@@ -128,16 +134,15 @@ class _Attempt:
         if finished is not None:
             return finished
         reason = f"the worker of {self._order.task} died: {autopsy}"
-        return self._finished(_recovered(self._reserve, self._order, reason))
+        return self._finished(_recovered(self._workers, self._order, reason))
 
     def _talk(self) -> tuple[Finished | None, str]:
-        worker = self._reserve.take()
+        worker = self._workers.take()
         worker.send(encode_order(self._order))
         with self._lock:
             self._worker = worker
             if self._force is not None:
                 worker.send(encode_cancel(force=self._force))
-        self._reserve.stock()
         finished = _listen(worker, self._report)
         with self._lock:
             self._worker = None
@@ -163,10 +168,10 @@ def _listen(worker: WorkerProcess, report: Callable[[Report], None]) -> Finished
     return finished
 
 
-def _recovered(reserve: Reserve, order: WorkOrder, reason: str) -> Outcome:
+def _recovered(workers: Workers, order: WorkOrder, reason: str) -> Outcome:
     """Have the notebook of an attempt made by a worker of its own. Where that fails too, the outcome says so."""
     try:
-        worker = reserve.take()
+        worker = workers.take()
     except OSError as error:
         return _failed(ErrorKind.LOST, f"{reason}; its notebook could not be made: {error.strerror}")
     worker.send(encode_order(order, recover=reason))

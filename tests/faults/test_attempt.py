@@ -181,11 +181,17 @@ import json, sys, threading
 from nbflow.core import codec
 from nbflow.core.attempt import WorkOrder
 from nbflow.executors.local import LocalExecutor
-executor = LocalExecutor(grace=1.0, reserve=False)
+executor = LocalExecutor(grace=1.0)
 executor.open(lambda report: print(type(report).__name__, flush=True))
 executor.submit(codec.load(WorkOrder, json.loads(sys.argv[1])))
 threading.Event().wait()
 """
+
+
+def workers_of(owner: int) -> list[psutil.Process]:
+    """The worker server of an owner, and the worker that it has forked."""
+    children = psutil.Process(owner).children(recursive=True)
+    return [process for process in children if "nbflow.worker" in process.cmdline()]
 
 
 class TestOwner:
@@ -209,7 +215,8 @@ class TestOwner:
     def test_everything_is_killed_at_once(self, runs: Bench, tmp_path: Path) -> None:
         done = order(tmp_path, "print('first')", SLEEP, "print('never')")
         owner = self.start(done)
-        for process in [psutil.Process(owner.pid), *psutil.Process(owner.pid).children()]:
+        server, worker = workers_of(owner.pid)
+        for process in (psutil.Process(owner.pid), server, worker):
             process.kill()
         owner.wait()
         outcome = runs.executor.recover(done, "the machine went down")

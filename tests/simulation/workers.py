@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -10,6 +10,7 @@ from random import Random
 
 from nbflow.core import messages as msg
 from nbflow.core.attempt import CellState, ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.spec import Preload
 from simulation.oracle import Wrong
 from simulation.worlds import FAILURES, Temper
 from support.engines import FakeClock
@@ -72,6 +73,9 @@ class Worker:
         self.killed: list[tuple[str, int, bool]] = []
         self._rng, self._temper, self._mail, self._may_crash, self._is_kept = rng, temper, mail, may_crash, is_kept
         self._ends: dict[tuple[str, int], object] = {}
+
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        """Nothing to load."""
 
     def open(self, report: Callable[[msg.Report], None]) -> None:
         """Nothing to make ready: reports go by mail."""

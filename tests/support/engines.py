@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from nbflow.core import events as ev
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report
 from nbflow.core.ports import Store
+from nbflow.core.spec import Preload
 from nbflow.core.state import RunState, fold
 from nbflow.core.views import project
 from support.build import NOON
@@ -47,6 +48,9 @@ class FakeExecutor:
         self.behaviour = behaviour
         self.calls: list[str] = []
         self.report: Callable[[Report], None] | None = None
+
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        self.calls.append("prepare")
 
     def open(self, report: Callable[[Report], None]) -> None:
         self.calls.append("open")

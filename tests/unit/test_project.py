@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrde
 from nbflow.core.decide import react
 from nbflow.core.events import Stamped, type_of
 from nbflow.core.messages import Cancel, Finished, Report, Start, Started, StopMode
+from nbflow.core.spec import Preload, PreloadMode
 from nbflow.core.views import project as project_of
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
 from nbflow.project import Project
@@ -32,10 +33,18 @@ report = { notebook = "report.ipynb", needs = ["extract"], params = { rows = "{{
 
 
 class Answering:
-    """An executor that answers at once: every attempt succeeds, but those of the tasks in `failing`."""
+    """An executor that answers at once: every attempt succeeds, but those of the tasks in `failing`.
+
+    `prepared` are the kernels that it was told of, `closed` counts those that were closed.
+    """
 
     failing: set[str]
     orders: list[WorkOrder]
+    prepared: list[dict[str, Preload]]
+    closed: list[object]
+
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        self.prepared.append(dict(kernels))
 
     def open(self, report: Callable[[Report], None]) -> None:
         self.report = report
@@ -56,7 +65,7 @@ class Answering:
         return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.LOST, message=message))
 
     def close(self) -> None:
-        pass
+        self.closed.append(self)
 
 
 @pytest.fixture
@@ -64,6 +73,8 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> type[Answering]:
     class Mine(Answering):
         failing: set[str] = set()  # noqa: RUF012
         orders: list[WorkOrder] = []  # noqa: RUF012
+        prepared: list[dict[str, Preload]] = []  # noqa: RUF012
+        closed: list[object] = []  # noqa: RUF012
 
     monkeypatch.setattr(plugins, "factory", lambda group, name: Mine)
     return Mine
@@ -319,3 +330,45 @@ def test_testing_a_task_records_nothing(project: Project, executor: type[Answeri
     assert order.params == {"region": "us", "rows": 10}
     assert order.outputs.endswith("outputs/.nbflow/tests")
     assert len(project.runs.rows()) == 1
+
+
+class TestPreparation:
+    """An executor loads while the run is made ready, and is closed whatever comes."""
+
+    def test_run(self, project: Project, executor: type[Answering]) -> None:
+        project.run("sales")
+        assert executor.prepared == [{}, {"python3": Preload()}]
+        assert executor.closed
+
+    def test_what_the_notebooks_import_and_what_is_declared(self, file: Path, executor: type[Answering]) -> None:
+        document = json.loads(notebook("region"))
+        document["cells"].append({**document["cells"][0], "id": "q", "metadata": {}, "source": "import pandas.io"})
+        (file.parent / "extract.ipynb").write_text(json.dumps(document))
+        nbflow.Project.open(file).run("sales")
+        assert executor.prepared[-1] == {"python3": Preload(modules=("pandas.io",))}
+        file.write_text(f"kernels.python3.preload = false\n{TOML}")
+        nbflow.Project.open(file).run("sales")
+        assert executor.prepared[-1] == {"python3": Preload(mode=PreloadMode.OFF)}
+
+    def test_test(self, project: Project, executor: type[Answering]) -> None:
+        project.test("sales", "extract")
+        assert executor.prepared == [{}, {"python3": Preload()}]
+        assert executor.closed
+
+    def test_resume_prepares_what_is_left(self, project: Project, executor: type[Answering]) -> None:
+        executor.failing = {"report"}
+        run = project.run("sales").run
+        executor.prepared.clear()
+        executor.failing = set()
+        project.execute(run, resume=True)
+        assert executor.prepared == [{}, {"python3": Preload()}]
+        executor.prepared.clear()
+        project.execute(run, resume=True)
+        assert executor.prepared == []
+
+    def test_a_run_that_is_refused(self, project: Project, file: Path, executor: type[Answering]) -> None:
+        (file.parent / "report.ipynb").unlink()
+        with pytest.raises(ConfigError):
+            project.run("sales")
+        assert executor.prepared == [{}]
+        assert len(executor.closed) == 1

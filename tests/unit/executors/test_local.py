@@ -14,6 +14,7 @@ import pytest
 
 from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report, Started
+from nbflow.core.spec import Preload
 from nbflow.executors.local import LocalExecutor
 from support.attempts import order
 
@@ -106,7 +107,7 @@ def heard() -> Heard:
 @pytest.fixture
 def executor(python: str, heard: Heard) -> Iterator[LocalExecutor]:
     before = psutil.Process().children()
-    made = LocalExecutor(python)
+    made = LocalExecutor(python, forks=False)
     made.open(heard)
     yield made
     made.close()
@@ -199,7 +200,7 @@ def test_close_ends_one_that_does_not_listen(
     python: str, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nbflow.executors.local._CLOSING", 0.3)
-    executor = LocalExecutor(python)
+    executor = LocalExecutor(python, forks=False)
     executor.open(heard)
     executor.submit(named(tmp_path, "deaf"))
     heard.wait_for(Started, "deaf")
@@ -211,7 +212,29 @@ def test_close_ends_one_that_does_not_listen(
 
 def test_one_that_is_not_open_takes_no_orders(python: str, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not open"):
-        LocalExecutor(python).submit(named(tmp_path, "good"))
+        LocalExecutor(python, forks=False).submit(named(tmp_path, "good"))
+
+
+def test_workers_are_forked_where_that_is_possible(heard: Heard, tmp_path: Path) -> None:
+    """Preparing comes before opening; what cannot be forked is started (here the server is no server)."""
+    program = tmp_path / "python"
+    program.write_text(f"#!{sys.executable}\nimport sys\nif '--serve' in sys.argv: sys.exit(1)\n{PROGRAM}")
+    program.chmod(0o700)
+    executor = LocalExecutor(str(program))
+    executor.prepare({"python3": Preload()}, str(tmp_path))
+    assert len(psutil.Process().children()) == 1
+    executor.open(heard)
+    executor.submit(named(tmp_path, "good"))
+    assert heard.outcome("good").verdict is Verdict.SUCCEEDED
+    executor.close()
+    executor.close()
+
+
+def test_one_that_is_closed_before_it_is_opened_leaves_nothing(python: str) -> None:
+    executor = LocalExecutor(python)
+    executor.prepare({}, "/")
+    executor.close()
+    assert psutil.Process().children() == []
 
 
 def test_it_is_light() -> None:

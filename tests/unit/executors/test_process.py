@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from nbflow.executors.process import Reserve, WorkerProcess
+from nbflow.executors.process import Pipes, WorkerProcess
 
 
 def program(text: str) -> list[str]:
     return [sys.executable, "-c", text]
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid)
 
 
 def test_lines_come_whole_and_stderr_is_kept() -> None:
@@ -69,58 +64,11 @@ def test_it_leads_a_session_of_its_own() -> None:
 
 def test_the_end_of_its_owners_pipe_reaches_it() -> None:
     worker = WorkerProcess.start(program("import sys; print(len(sys.stdin.read()))"))
-    worker.dismiss()
-    assert gone(worker.pid)
-
-
-class TestReserve:
-    SLEEPER = program("import sys; sys.stdin.read()")
-
-    def test_one_is_ready_before_it_is_needed(self) -> None:
-        reserve = Reserve(self.SLEEPER, size=1)
-        reserve.stock()
-        (waiting,) = reserve._waiting
-        taken = reserve.take()
-        assert taken is waiting
-        fresh = reserve.take()
-        assert fresh is not waiting
-        reserve.close()
-        for worker in (taken, fresh):
-            worker.dismiss()
-
-    def test_a_dead_one_and_one_of_another_environment_are_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        reserve = Reserve(self.SLEEPER, size=1)
-        reserve.stock()
-        dead = reserve._waiting[0]
-        dead.kill()
-        dead._process.wait()
-        taken = reserve.take()
-        assert taken is not dead
-        reserve.stock()
-        monkeypatch.setenv("NBFLOW_TEST", str(time.time()))
-        stale = reserve._waiting[0]
-        newer = reserve.take()
-        assert newer is not stale
-        assert gone(stale.pid)
-        for worker in (taken, newer):
-            worker.dismiss()
-        reserve.close()
-
-    def test_after_close_there_is_none(self) -> None:
-        reserve = Reserve(self.SLEEPER, size=2)
-        reserve.stock()
-        pids = [worker.pid for worker in reserve._waiting]
-        assert len(pids) == 2
-        reserve.close()
-        reserve.stock()
-        assert all(map(gone, pids))
-        assert reserve._waiting == []
-
-    def test_one_that_cannot_be_started_fails_where_it_is_needed(self, tmp_path: Path) -> None:
-        reserve = Reserve([str(tmp_path / "none")], size=1)
-        reserve.stock()
-        with pytest.raises(FileNotFoundError):
-            reserve.take()
+    worker.send(b"three\n")
+    worker._pipes.stdin.close()
+    assert list(worker.lines()) == [b"6"]
+    assert worker.end() == 0
+    assert not psutil.pid_exists(worker.pid)
 
 
 def test_no_descriptor_is_left_open() -> None:
@@ -133,3 +81,24 @@ def test_no_descriptor_is_left_open() -> None:
     before = psutil.Process().num_fds()
     run()
     assert psutil.Process().num_fds() == before
+
+
+class Unknown:
+    """A process of which nobody can tell how it ended."""
+
+    pid = 12
+
+    def wait(self, timeout: float | None) -> None:
+        return None
+
+    def kill(self) -> None:
+        raise AssertionError("it has ended")
+
+
+def test_what_is_not_known_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    streams = [(tmp_path / "empty").open(mode, buffering=0) for mode in ("wb", "rb", "rb")]
+    worker = WorkerProcess(Unknown(), Pipes(stdin=streams[0], stdout=streams[1], stderr=streams[2]))
+    assert worker.end() is None
+    assert worker.autopsy().startswith("its exit code is not known")
+    assert all(stream.closed for stream in streams)

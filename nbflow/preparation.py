@@ -1,0 +1,56 @@
+"""Having an executor load what a run needs while the rest of the run is still being made ready.
+
+All of it is a hint: whatever cannot be known ahead is loaded when it is needed. Must not know how executors load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbflow.core.spec import EMPTY, Preload
+
+if TYPE_CHECKING:
+    from nbflow.config.notebooks import NotebookFile
+    from nbflow.core.events import Settings
+    from nbflow.core.plan import PlannedTask
+    from nbflow.core.ports import Executor
+
+
+@contextmanager
+def loading(name: str, root: str) -> Iterator[Executor]:
+    """An executor of some name that begins to load at once, and is closed in the end whatever comes.
+
+    Raises UsageError where there is no such executor.
+    """
+    from nbflow import plugins
+
+    executor: Executor = plugins.factory(plugins.EXECUTORS, name)()
+    try:
+        executor.prepare(EMPTY, root)
+        yield executor
+    finally:
+        executor.close()
+
+
+def prepare(
+    executor: Executor,
+    tasks: Iterable[PlannedTask],
+    settings: Settings,
+    declared: Mapping[str, Preload],
+    notebooks: Mapping[str, NotebookFile] = EMPTY,
+) -> None:
+    """Tell an executor the kernels of the tasks that run. Notebooks that are not among `notebooks` are read."""
+    from nbflow.config.notebooks import read_notebook
+    from nbflow.core.imports import Imports, imported_modules, preloads
+    from nbflow.core.plan import Action
+
+    running = [task for task in tasks if task.action is Action.RUN]
+    found: dict[str, Imports] = {}
+    for name in dict.fromkeys(task.notebook for task in running):
+        file = notebooks.get(name) or read_notebook(Path(settings.root, name))
+        if file.document is not None:
+            found[name] = Imports(kernel=file.kernel, modules=imported_modules(file.document))
+    executor.prepare(preloads(running, found, declared), settings.root, settings.withheld)

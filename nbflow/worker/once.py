@@ -1,0 +1,84 @@
+"""One process, one attempt: an order comes on stdin, reports go to stdout.
+
+Whatever else writes to stdout (a library, a child) goes to stderr, so that it cannot break the protocol. Must not know
+whether the process was started or forked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import IO
+
+from nbflow.core.spec import EMPTY
+from nbflow.worker import load
+
+
+def serve_order(grace: float, zygotes: Mapping[str, str] = EMPTY, reasons: Mapping[str, str] = EMPTY) -> int:
+    """Serve one order; the exit code of the process. 0: an outcome was reported, or none was wanted; 2: not an order.
+
+    `grace`: seconds that an interrupted cell gets to end. `zygotes` and `reasons` are those of `attempt.execute`.
+    """
+    reports = _take_stdout()
+    load.modules()
+    # The last thing that an attempt needs is the slowest to load; there is time while a kernel starts.
+    threading.Thread(target=load.pages, name="warm-up", daemon=True).start()
+    orders = os.fdopen(os.dup(0), "rb")
+    line = orders.readline()
+    if not line:
+        return 0  # whoever wanted a worker is gone
+    return _serve(line, orders, reports, grace=grace, zygotes=zygotes, reasons=reasons)
+
+
+def _serve(
+    line: bytes,
+    orders: IO[bytes],
+    reports: int,
+    *,
+    grace: float,
+    zygotes: Mapping[str, str],
+    reasons: Mapping[str, str],
+) -> int:
+    from nbflow.core.messages import Finished, Report
+    from nbflow.kernels.sweep import adopt_orphans
+    from nbflow.worker.attempt import execute
+    from nbflow.worker.control import Control
+    from nbflow.worker.protocol import ProtocolError, decode_order, encode_report
+    from nbflow.worker.recover import recover
+
+    try:
+        order, reason = decode_order(line)
+    except ProtocolError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    control = Control()
+    control.follow_signals()
+    control.follow(orders)
+    adopt_orphans()
+
+    def report(one: Report) -> None:
+        _write(reports, encode_report(one))
+
+    if reason is None:
+        outcome = execute(order, control, report, grace=grace, zygotes=zygotes, reasons=reasons)
+    else:
+        outcome = recover(order, reason)
+    report(Finished(task=order.task, attempt=order.attempt, outcome=outcome))
+    return 0
+
+
+def _take_stdout() -> int:
+    """A private descriptor for the reports; stdout itself becomes stderr."""
+    reports = os.dup(1)
+    os.dup2(2, 1)
+    return reports
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    try:
+        while line:
+            line = line[os.write(descriptor, line) :]
+    except BrokenPipeError:
+        return  # nobody reads any more; stdin has ended too, and that is what ends the attempt
