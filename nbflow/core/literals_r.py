@@ -19,6 +19,9 @@ from nbflow.core.values import InexactValueError, child_path
 RESERVED = frozenset({"function", "next", "repeat", "TRUE", "FALSE", "NULL", "Inf", "NaN"})
 """Words of R that Python allows as names; those that begin with NA besides."""
 
+_LONGEST = 4_000
+"""Characters of one literal with Unicode escapes. R's parser takes 10,000, of 16 bits on some systems."""
+
 
 def assignments(params: Mapping[str, Any]) -> list[str]:
     """One line for each parameter. Raises ValueError for what R cannot write exactly."""
@@ -68,6 +71,13 @@ def _number(value: float, path: str) -> str:
 def _text(value: str, path: str) -> str:
     if "\0" in value:
         raise InexactValueError(path, "str", "R has no NUL in text")
+    if value.isascii() or len(value) <= _LONGEST:
+        return _one_text(value)
+    parts = (_one_text(value[start : start + _LONGEST]) for start in range(0, len(value), _LONGEST))
+    return f"paste0({', '.join(parts)})"
+
+
+def _one_text(value: str) -> str:
     return '"' + "".join(_escaped(char) for char in value) + '"'
 
 
@@ -100,5 +110,8 @@ def _container(value: list[Any] | dict[Any, Any], path: str) -> str:
     for key in value:
         if not isinstance(key, str) or not key:
             raise InexactValueError(path, "dict", f"names in a list of R are text that is not empty, not {key!r}")
-    entries = (f"{_text(key, path)} = {_write(item, child_path(path, key))}" for key, item in value.items())
-    return f"list({', '.join(entries)})"
+    keys = [_text(key, path) for key in value]
+    items = [_write(item, child_path(path, key)) for key, item in value.items()]
+    if max(map(len, keys)) > _LONGEST:  # a name that is written before `=` has a limit of its own
+        return f"structure(list({', '.join(items)}), names = c({', '.join(keys)}))"
+    return f"list({', '.join(f'{key} = {item}' for key, item in zip(keys, items, strict=True))})"

@@ -101,11 +101,12 @@ def text(cell: Mapping[str, Any]) -> str:
 
 @dataclass
 class Watched:
-    """An attempt that was submitted. `started` is set by its first cell."""
+    """An attempt that was submitted. `started` is set by its first cell, `printed` once what one prints is told."""
 
     order: WorkOrder
     reports: list[Report] = field(default_factory=list)
     started: threading.Event = field(default_factory=threading.Event)
+    printed: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def hear(self, report: Report) -> None:
@@ -113,6 +114,8 @@ class Watched:
         self.reports.append(report)
         if type(report).__name__ == "CellStart":
             self.started.set()
+        if type(report).__name__ == "CellOutput":
+            self.printed.set()
         if isinstance(report, Finished | Lost):
             self.ended.set()
 

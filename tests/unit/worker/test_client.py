@@ -34,9 +34,13 @@ class Talk:
     def __init__(self) -> None:
         self.kept = Kept()
         self.sent: list[str] = []
-        kernel: Any = SimpleNamespace(spec=SimpleNamespace(runs_ipykernel=False))
+        kernel: Any = SimpleNamespace(
+            spec=SimpleNamespace(runs_ipykernel=False), folder="", last_words=lambda: "it choked\non it"
+        )
         self.client = JournalClient(NotebookNode(cells=[]), kernel, Recorder(self.kept))  # type: ignore[arg-type]
-        self.client.kc = SimpleNamespace(execute=self._execute, session=None, shell_channel=None)
+        self.client.kc = SimpleNamespace(
+            execute=self._execute, kernel_info=lambda: "question", session=None, shell_channel=None
+        )
 
     def _execute(self, source: str, **options: Any) -> str:
         self.sent.append(source)
@@ -118,20 +122,41 @@ def test_a_cell_runs_once_the_kernel_says_more_than_that_it_is_busy() -> None:
     talk(conversation)
 
 
-@pytest.mark.parametrize(("interrupted", "ename"), [(True, "KeyboardInterrupt"), (False, "NoReply")])
-def test_a_reply_that_never_comes(monkeypatch: pytest.MonkeyPatch, interrupted: bool, ename: str) -> None:
+@pytest.mark.parametrize(
+    ("interrupted", "ename", "said"),
+    [(True, "KeyboardInterrupt", ""), (False, "NoReply", "without a reply; it said last: it choked on it")],
+)
+def test_a_kernel_that_answers_the_next_question_has_no_reply(
+    monkeypatch: pytest.MonkeyPatch, interrupted: bool, ename: str, said: str
+) -> None:
     monkeypatch.setattr(cl, "_LATE_REPLY", 0.02)
-    if not interrupted:
-        monkeypatch.setattr(cl, "_SILENCE", 0.02)
 
     async def conversation(one: Talk) -> None:
         pending = one.begin(0)
         one.idle()
         if interrupted:
             pending.interrupt()
+        await asyncio.sleep(0.1)
+        assert not pending.settled.done()
+        one.reply("question", "kernel_info_reply")
         await asyncio.wait_for(pending.settled, 5)
         assert pending.reply is not None
         assert pending.reply["ename"] == ename
+        assert said in pending.reply["evalue"]
+
+    talk(conversation)
+
+
+def test_a_kernel_that_answers_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cl, "_LATE_REPLY", 0.02)
+    monkeypatch.setattr(cl, "_SILENCE", 0.02)
+
+    async def conversation(one: Talk) -> None:
+        pending = one.begin(0)
+        one.idle()
+        await asyncio.wait_for(pending.settled, 5)
+        assert pending.reply is not None
+        assert pending.reply["ename"] == "NoReply"
 
     talk(conversation)
 

@@ -15,6 +15,7 @@ from nbflow.core.attempt import CellState, ErrorKind, Verdict
 from nbflow.core.messages import CellDone, CellStart, Report, Started
 from nbflow.core.spec import Limits
 from nbflow.errors import UnreachableError
+from nbflow.kernels.leaving import Left
 from nbflow.kernels.specs import KernelSpec
 from nbflow.worker import runner
 from nbflow.worker.client import Pending
@@ -93,6 +94,9 @@ class Client:
         asyncio.get_running_loop().call_soon(self.kernel.cells[self.sent], self.kernel, pending)
         self.sent += 1
         return pending
+
+    def left(self) -> Left | None:
+        return None
 
     async def ask_to_end(self) -> None:
         self.kernel.calls.append("ask")
