@@ -128,10 +128,18 @@ class MaskedStream:
 
 
 class Masker:
-    """Masks the values of secrets, given by name. One without secrets leaves everything as it is."""
+    """Masks the values of secrets, given by name. One without secrets leaves everything as it is.
+
+    `unmasked` are the names of those that cannot be masked: too short, or a part of what stands for a value.
+    """
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        known = {name: value for name, value in sorted(secrets.items()) if len(value) >= SHORTEST}
+        marks = [replacement(name) for name in secrets]
+        known = {
+            name: value
+            for name, value in sorted(secrets.items())
+            if len(value) >= SHORTEST and not any(value in mark for mark in marks)
+        }
         forms: dict[str, _Form] = {}
         for name, value in known.items():
             for form in _forms(name, value):
@@ -157,15 +165,18 @@ class Masker:
                     return replacement(form.name) + self.text(text[length:])
         return self.text(text)
 
-    def data(self, value: Any) -> Any:
-        """A JSON value, masked: all texts in it, keys of objects too, and numbers that are a value."""
+    def data(self, value: Any, *, keys: bool = True) -> Any:
+        """A JSON value, masked: all texts in it, `keys` of objects too, and numbers that are a value."""
         match value:
             case str() if type(value) is str:
                 return self.text(value)
             case list() | tuple():
-                return [self.data(item) for item in value]
+                return [self.data(item, keys=keys) for item in value]
             case Mapping():
-                return {self.text(key) if isinstance(key, str) else key: self.data(one) for key, one in value.items()}
+                return {
+                    self.text(key) if keys and isinstance(key, str) else key: self.data(item, keys=keys)
+                    for key, item in value.items()
+                }
             case bool():
                 return value
             case int() | float() if (name := self._exact.get(str(value))) is not None:
@@ -176,21 +187,28 @@ class Masker:
     def bundle(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Display data by MIME type, masked. Images and other binary data only where chance is ruled out."""
         return {
-            mime: self._long.scan(value, is_whole=True)[0]
-            if isinstance(value, str) and _BINARY.match(mime)
-            else self.data(value)
+            mime: self.binary(value) if isinstance(value, str) and _BINARY.match(mime) else self.data(value)
             for mime, value in data.items()
         }
+
+    def binary(self, text: str) -> str:
+        """Binary data in base64, masked only where chance is ruled out."""
+        return self._long.scan(text, is_whole=True)[0]
 
     def stream(self) -> MaskedStream:
         """A masked stream."""
         return MaskedStream(self._all)
 
+    def names(self, value: Any) -> list[str]:
+        """Names of the secrets whose values stand in a JSON value, sorted."""
+        found: set[str] = set()
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        self._all.scan(text, is_whole=True, names=found)
+        return sorted(found)
+
     def find(self, data: bytes) -> list[str]:
         """Names of the secrets whose values stand in a file, sorted."""
-        names: set[str] = set()
-        self._all.scan(data.decode("utf-8", "replace"), is_whole=True, names=names)
-        return sorted(names)
+        return self.names(data.decode("utf-8", "replace"))
 
 
 def replacement(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Callable
 
 _SHOWN = 2_000
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -23,7 +24,10 @@ def describe_exit(code: int) -> tuple[str, int | None]:
     return f"signal {-code}, {name}", -code
 
 
-def last_words(data: bytes, longest: int = _SHOWN) -> str:
-    """The end of what a process wrote, without colours and control characters: `longest` characters of it."""
-    text = _CONTROL.sub("", data.decode("utf-8", "replace")).strip()
+def last_words(data: bytes, longest: int = _SHOWN, mask: Callable[[str], str] = str) -> str:
+    """The end of what a process wrote, without colours and control characters: `longest` characters of it.
+
+    `mask` is applied to all of it before.
+    """
+    text = mask(_CONTROL.sub("", data.decode("utf-8", "replace")).strip())
     return text if len(text) <= longest else f"...{text[-longest:]}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbflow.kernels.exits import last_words
@@ -31,7 +31,7 @@ class Kernel:
     """A kernel that is started once. Belongs to the event loop in which it is made.
 
     `zygote` is the socket of a zygote, `reason` why there is none; once it is started, `is_forked` and `reason` say
-    how it came to be.
+    how it came to be. `mask` is applied to its last words.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Kernel:
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.pid = 0
         self.reason = reason
+        self.mask: Callable[[str], str] = str
         self._cwd = cwd
         self._env = dict(env)
         self._zygote = zygote
@@ -138,7 +139,7 @@ class Kernel:
     def last_words(self, longest: int = 2_000) -> str:
         """The end of what the process itself (not a cell) wrote to stdout and stderr, without colours."""
         self._listen()
-        return last_words(self._words, longest)
+        return last_words(self._words, longest, self.mask)
 
     def _note_exit(self, exited: asyncio.Future[int]) -> None:
         if not self.exited.done():

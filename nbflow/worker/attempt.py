@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,6 +17,7 @@ from nbflow.core import codec
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.contract import read_contract
 from nbflow.core.literals import LiteralError, injected_source
+from nbflow.core.masking import Masker
 from nbflow.core.messages import Report
 from nbflow.core.params import check_value
 from nbflow.core.spec import EMPTY
@@ -28,21 +29,30 @@ from nbflow.worker import journal as jr
 from nbflow.worker import snapshot
 from nbflow.worker.control import Control
 from nbflow.worker.fold import Folded, fold
+from nbflow.worker.masking import mask_stderr, masked_document, masked_ending, masked_report
+from nbflow.worker.mending import missing_tails
 from nbflow.worker.publish import publish
+from nbflow.worker.secrets import Around, Values, resolve
 from nbflow.worker.session import Ending, KernelSource, Session
 from nbflow.worker.snapshot import Source, SourceError
+from nbflow.worker.spool import Spools
 from nbflow.worker.surroundings import changed_packages, say_changes, surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What an attempt begins with. `refused` says why it cannot run; its notebook is made all the same."""
+    """What an attempt begins with. `refused` says why it cannot run; its notebook is made all the same.
+
+    `document` is what runs; what is kept of it is masked by `masker`, which knows the `secrets`.
+    """
 
     source: Source
     document: dict[str, Any]
     kernel: KernelSpec | None
     parameters: dict[str, Any]
     surroundings: dict[str, Any]
+    secrets: Values = field(default_factory=Values)
+    masker: Masker = field(default_factory=lambda: Masker({}), repr=False)
     refused: str | None = None
 
 
@@ -65,13 +75,13 @@ def execute(
     except jr.JournalError as error:
         return _archive_failed(error.message, began)
     try:
-        prepared = prepare(order)
+        prepared = _with_secrets(prepare(order), order, control)
         write_header(journal, order, prepared)
         source = _kernel_source(prepared, zygotes, reasons)
         ending = _run(order, prepared, journal, control, report, source=source, grace=grace, began=began)
         note_changes(journal, prepared)
-        write_ending(journal, ending, time.monotonic() - began)
-        return settle(order, journal)
+        write_ending(journal, masked_ending(ending, prepared.masker), time.monotonic() - began)
+        return settle(order, journal, prepared.masker)
     except jr.JournalError as error:
         return _salvage(order, error.message, time.monotonic() - began)
     finally:
@@ -109,6 +119,21 @@ def prepare(order: WorkOrder) -> Prepared:
     )
 
 
+def _with_secrets(prepared: Prepared, order: WorkOrder, control: Control) -> Prepared:
+    """What an attempt begins with, and the values of its secrets; that one has none refuses the attempt.
+
+    One that cannot run anyhow is masked too; one that was asked to stop meanwhile is to end as such.
+    """
+    if not order.secrets:
+        return prepared
+    environment = {**os.environ, OWNER_MARK: order.journal}
+    values = resolve(order.secrets, Around(root=order.root, environment=environment, control=control))
+    masker = Masker(values.secrets)
+    mask_stderr(masker)
+    refused = prepared.refused or (values.refused if control.stop is None else None)
+    return replace(prepared, secrets=values, masker=masker, refused=refused)
+
+
 def _checked(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as the notebook declares them: text becomes a path, an integer a float, where it asks for one."""
     contract = read_contract(document)
@@ -128,7 +153,8 @@ def _checked(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
 
 
 def write_header(journal: jr.Journal, order: WorkOrder, prepared: Prepared) -> None:
-    """The first record: everything about the attempt that is known before its kernel starts."""
+    """The first records: everything about the attempt that is known before its kernel starts."""
+    document, open_secrets = masked_document(prepared.document, prepared.masker)
     kernel = prepared.kernel
     digest = prepared.source.sha256
     journal.append(
@@ -136,17 +162,19 @@ def write_header(journal: jr.Journal, order: WorkOrder, prepared: Prepared) -> N
         version=jr.VERSION,
         at=jr.instant(),
         order=codec.dump(replace(order, params={})),
-        parameters=prepared.parameters,
+        parameters=prepared.masker.data(prepared.parameters, keys=False),
         source={
             "path": _relative(order.notebook, order.root),
             "sha256": digest,
             "changed": None if digest is None or order.sha256 is None else digest != order.sha256,
         },
-        document=prepared.document,
+        document=document,
         kernel=kernel.metadata if kernel is not None else {},
         environment=prepared.surroundings,
         worker={"pid": os.getpid(), "started": process_start(os.getpid())},
     )
+    for text in (*prepared.secrets.warnings, *open_secrets):
+        journal.append("warning", text=text)
 
 
 def note_changes(journal: jr.Journal, prepared: Prepared) -> None:
@@ -169,10 +197,17 @@ def write_ending(journal: jr.Journal, ending: Ending, duration: float | None) ->
     )
 
 
-def settle(order: WorkOrder, journal: jr.Journal) -> Outcome:
-    """Make the notebook of an ended attempt from its journal, publish it, and give its outcome."""
+def settle(order: WorkOrder, journal: jr.Journal, masker: Masker | None = None) -> Outcome:
+    """Make the notebook of an ended attempt from its journal, publish it, and give its outcome.
+
+    The journal is masked; with `masker`, the notebook is searched once more.
+    """
     folded = fold(jr.read(journal.path))
-    outcome = _publish(order, folded)
+    if tails := list(missing_tails(journal.path, folded)):
+        for tail in tails:
+            journal.append(tail.pop("type"), **tail)
+        folded = fold(jr.read(journal.path))
+    outcome = _publish(order, folded if masker is None else _searched(folded, masker))
     if outcome.files:
         journal.append("published", files=[codec.dump(file) for file in outcome.files])
     return outcome
@@ -205,10 +240,13 @@ def _run(
             limits=order.limits,
             grace=grace,
             began=began,
-            variables=variables(order),
+            variables={**variables(order), **prepared.secrets.secrets},
+            withheld=order.withheld,
+            masker=prepared.masker,
             journal=journal,
+            spools=_spools(order, prepared),
             control=control,
-            report=report,
+            report=(lambda one: report(masked_report(one, prepared.masker))) if prepared.masker else report,
         )
     )
 
@@ -216,6 +254,12 @@ def _run(
 def _kernel_source(prepared: Prepared, zygotes: Mapping[str, str], reasons: Mapping[str, str]) -> KernelSource:
     name = prepared.kernel.name if prepared.kernel is not None else ""
     return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name))
+
+
+def _spools(order: WorkOrder, prepared: Prepared) -> Spools:
+    """Where the attempt puts what is too long for its notebook; files are named by the numbers of code cells."""
+    cells = enumerate(snapshot.code_cells(prepared.document), start=1)
+    return Spools(Path(order.journal), order.slug, {index: number for number, (index, _) in cells})
 
 
 def variables(order: WorkOrder) -> dict[str, str]:
@@ -228,6 +272,15 @@ def variables(order: WorkOrder) -> dict[str, str]:
         "NBFLOW_LOGICAL_DATE": order.logical_date,
         OWNER_MARK: order.journal,
     }
+
+
+def _searched(folded: Folded, masker: Masker) -> Folded:
+    """What is to be published, searched for values that have got past all masking before."""
+    document, _ = masked_document(folded.document, masker)
+    if document != folded.document:
+        facts = document["metadata"]["nbflow"]
+        facts["warnings"] = [*facts["warnings"], "values of secrets were found in this notebook at its end, and masked"]
+    return replace(folded, document=document)
 
 
 def _publish(order: WorkOrder, folded: Folded) -> Outcome:
@@ -254,7 +307,13 @@ def _salvage(order: WorkOrder, message: str, duration: float) -> Outcome:
         records = []
     if not records:
         return Outcome(verdict=Verdict.FAILED, error=failure, duration=duration)
-    return _publish(order, fold([*records, ended]))
+    folded = fold([*records, ended])
+    try:
+        folded = fold([*records, ended, *missing_tails(Path(order.journal), folded)])
+    except jr.JournalError as error:
+        # Where the journal fails, what lies beside it may fail too; the notebook then ends with the head of the text.
+        folded.document["metadata"]["nbflow"]["warnings"].append(error.message)
+    return _publish(order, folded)
 
 
 def _archive_failed(message: str, began: float) -> Outcome:

@@ -25,6 +25,7 @@ from nbflow.worker.client import JournalClient, Pending
 from nbflow.worker.control import Stop, StopCause
 from nbflow.worker.journal import JournalError
 from nbflow.worker.live import Live
+from nbflow.worker.masking import MaskingRecorder
 from nbflow.worker.recorder import Recorder
 from nbflow.worker.session import Ending, Limit, Session
 from nbflow.worker.vitals import Vitals
@@ -80,10 +81,14 @@ async def run(session: Session, notebook: Any) -> Ending:
     """
     stops = _Stops(session)
     live = Live(session.task, session.attempt, session.report, asyncio.get_running_loop())
-    recorder = Recorder(session.journal, heard=live.hear)
-    env = kernel_environment(os.environ, variables=session.variables)
+    recorder = Recorder(session.journal, heard=live.hear, spools=session.spools)
+    masker = session.masker
+    if masker:
+        recorder = MaskingRecorder(recorder, masker)
+    env = kernel_environment(os.environ, variables=session.variables, withheld=session.withheld)
     source = session.source
     kernel = Kernel(session.kernel, cwd=session.root, env=env, zygote=source.zygote, reason=source.reason)
+    kernel.mask = masker.end_of
     client = JournalClient(notebook, kernel, recorder)
     try:
         return await _Run(session, kernel, client, stops, live).to_the_end()
@@ -181,7 +186,7 @@ class _Run:
 
     async def _cell(self, index: int, number: int, cell: Mapping[str, Any]) -> Ending | None:
         self.recorder.cell_started(index)
-        self._report_cell(index, number, judge.title(cell["source"]))
+        self._report_cell(index, number, judge.title(self.session.masker.text(cell["source"])))
         self.vitals.begin()
         began = time.monotonic()
         limit = self.session.cell_limit(began)
@@ -225,7 +230,8 @@ class _Run:
         faults = self.recorder.faults(index)
         if faults.refused is None and (left := self.client.left()) is not None:
             return judge.ended_itself(index, left.status)
-        return judge.judge(index, pending.reply or {}, may_raise=may_raise, shown=faults.shown, refused=faults.refused)
+        reply = self.session.masker.data(pending.reply or {})
+        return judge.judge(index, reply, may_raise=may_raise, shown=faults.shown, refused=faults.refused)
 
     async def _wait(self, done: asyncio.Future[Any], limit: Limit | None) -> _Cause:
         """Wait for `done`, or for whatever makes the wait useless. Raises what broke the journal."""
@@ -292,7 +298,7 @@ class _Run:
         return Ending(verdict=Verdict.CANCELLED)
 
     def _died(self, where: str, cell: int | None = None) -> Ending:
-        source = None if cell is None else self.session.document["cells"][cell]["source"]
+        source = None if cell is None else self.session.masker.text(self.session.document["cells"][cell]["source"])
         text, number = self.vitals.explain(f"the kernel died {where}", source)
         return _failed(ErrorKind.KERNEL_DIED, text, cell=cell, number=number)
 

@@ -6,15 +6,17 @@ Plain data between the parts of a worker. Must not know how cells are run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbflow.core.attempt import ErrorKind, TaskError, Verdict
+from nbflow.core.masking import Masker
 from nbflow.core.messages import Report
 from nbflow.core.spec import Limits
 from nbflow.kernels.specs import KernelSpec
 from nbflow.worker.control import Control
 from nbflow.worker.journal import Journal
+from nbflow.worker.spool import Spools
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class KernelSource:
 class Session:
     """One document to run. `began` is the monotonic instant from which the limit of the whole notebook counts.
 
-    `grace` is how many seconds an interrupted cell gets to end; `variables` are added to the kernel's environment.
+    `grace` is how many seconds an interrupted cell gets to end; `variables` are added to the kernel's environment,
+    secrets among them, whose values `masker` knows; `withheld` are variables that the kernel does not inherit.
     """
 
     task: str
@@ -50,8 +53,11 @@ class Session:
     limits: Limits
     grace: float
     began: float
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
+    withheld: tuple[str, ...] = ()
+    masker: Masker = field(default_factory=lambda: Masker({}), repr=False)
     journal: Journal
+    spools: Spools | None = None
     control: Control
     report: Callable[[Report], None]
 

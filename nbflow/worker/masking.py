@@ -1,0 +1,229 @@
+"""Whatever leaves an attempt, without the values of its secrets: records, reports, errors, documents, stderr.
+
+The recorder is wrapped, so that nothing comes to the journal, to a preview or to a file that has not been masked, and
+nothing is cut before. Must not know where values come from.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, TextIO, cast
+
+from nbflow.core.masking import MaskedStream, Masker
+from nbflow.core.messages import Report
+from nbflow.worker import outputs
+from nbflow.worker.recorder import Faults, Recorder
+from nbflow.worker.session import Ending
+
+_KEPT = ("task",)
+"""Fields of reports that are names, not what a notebook says."""
+
+_Key = tuple[int, str, str | None]
+
+
+class MaskingRecorder(Recorder):
+    """Masks what comes and passes it on to another recorder, which alone writes.
+
+    Of a stream, what may be the beginning of a value waits for more of the same stream, for another output or for the
+    end of its cell: a value that comes in pieces is found, and what a killed worker loses is a few characters.
+    """
+
+    def __init__(self, inner: Recorder, masker: Masker) -> None:
+        self._inner = inner
+        self._masker = masker
+        self._held: dict[_Key, MaskedStream] = {}
+
+    def kernel_started(self, *facts: Any, **named: Any) -> None:
+        """As it is: numbers and paths."""
+        self._inner.kernel_started(*facts, **named)
+
+    def kernel_ready(self, info: Mapping[str, Any]) -> None:
+        """Masked."""
+        self._inner.kernel_ready(self._masker.data(info))
+
+    def kernel_ended(self, *facts: Any, **named: Any) -> None:
+        """As it is: numbers."""
+        self._inner.kernel_ended(*facts, **named)
+
+    def cell_started(self, index: int) -> None:
+        """As it is."""
+        self._inner.cell_started(index)
+
+    def cell_ended(self, index: int, *facts: Any, **named: Any) -> None:
+        """As it is, behind what was kept back of the cell's text."""
+        self._release(lambda key: key[0] == index)
+        self._inner.cell_ended(index, *facts, **named)
+
+    def warn(self, text: str) -> None:
+        """Masked."""
+        self._inner.warn(self._masker.text(text))
+
+    def count(self, index: int, number: int) -> None:
+        """As it is."""
+        self._inner.count(index, number)
+
+    def output(self, index: int, kind: str, content: Mapping[str, Any], display_id: str | None = None) -> None:
+        """Masked."""
+        if kind == "stream":
+            self._stream((index, str(content["name"]), None), str(content["text"]))
+            return
+        self._release(lambda key: key[0] == index and key[2] is None)
+        self._tell_of_values(content)
+        self._inner.output(index, kind, self._content(content), display_id and self._masker.text(display_id))
+
+    def update(self, display_id: str, content: Mapping[str, Any]) -> None:
+        """Masked."""
+        self._inner.update(self._masker.text(display_id), self._content(content))
+
+    def clear(self, index: int, *, wait: bool, widget: str | None = None) -> None:
+        """As it is, behind what was kept back of the text that goes."""
+        self._release(lambda key: key[0] == index and key[2] == widget)
+        self._inner.clear(index, wait=wait, widget=widget)
+
+    def widget(self, comm: str, state: Mapping[str, Any], buffers: list[dict[str, Any]]) -> None:
+        """Masked."""
+        masked = [
+            {**one, "data": self._masker.binary(one["data"])} if isinstance(one.get("data"), str) else one
+            for one in buffers
+        ]
+        self._inner.widget(comm, self._masker.data(state), masked)
+
+    def captured(self, index: int, kind: str, content: Mapping[str, Any], *, widget: str) -> None:
+        """Masked."""
+        if kind == "stream":
+            self._stream((index, str(content["name"]), widget), str(content["text"]))
+            return
+        self._release(lambda key: key[2] == widget)
+        self._tell_of_values(content)
+        self._inner.captured(index, kind, self._content(content), widget=widget)
+
+    def flush(self, *, at_end: bool = True) -> None:
+        """As it is; at the end behind what was kept back of all text."""
+        if at_end:
+            self._release(lambda _: True)
+        self._inner.flush(at_end=at_end)
+
+    def preview(self, index: int) -> str:
+        """Of masked text."""
+        return self._inner.preview(index)
+
+    def faults(self, index: int) -> Faults:
+        """Of masked text."""
+        return self._inner.faults(index)
+
+    def _content(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        masked: dict[str, Any] = self._masker.data(content)
+        if isinstance(data := content.get("data"), Mapping):
+            masked["data"] = self._masker.bundle(data)
+        return masked
+
+    def _tell_of_values(self, content: Mapping[str, Any]) -> None:
+        """A value that is handed on is another one once it is masked: that is not done in silence."""
+        data = content.get("data")
+        payload = data.get(outputs.MIME) if isinstance(data, Mapping) else None
+        if payload is not None and self._masker.data(payload) != payload:
+            names = ", ".join(self._masker.names(payload))
+            self._inner.warn(f"a value that nbflow.output hands on holds the secret {names}: it is masked there too")
+
+    def _stream(self, key: _Key, text: str) -> None:
+        self._pass(key, self._held.setdefault(key, self._masker.stream()).feed(text))
+
+    def _release(self, concerns: Callable[[_Key], bool]) -> None:
+        for key, stream in self._held.items():
+            if concerns(key):
+                self._pass(key, stream.end())
+
+    def _pass(self, key: _Key, text: str) -> None:
+        index, name, widget = key
+        if not text:
+            return
+        if widget is None:
+            self._inner.output(index, "stream", {"name": name, "text": text})
+        else:
+            self._inner.captured(index, "stream", {"name": name, "text": text}, widget=widget)
+
+
+class MaskedText(io.TextIOBase):
+    """A text file, such as stderr, that writes masked lines to another one."""
+
+    def __init__(self, inner: TextIO, masker: Masker) -> None:
+        self._inner = inner
+        self._stream = masker.stream()
+
+    def write(self, text: str) -> int:
+        """Write what can be written now."""
+        self._inner.write(self._stream.feed(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write all."""
+        self._inner.write(self._stream.end())
+        self._inner.flush()
+
+    def fileno(self) -> int:
+        """The descriptor below, for those that write to it themselves."""
+        return self._inner.fileno()
+
+
+def masked_ending(ending: Ending, masker: Masker) -> Ending:
+    """How an attempt ended, its error masked."""
+    if ending.error is None:
+        return ending
+    message, ename = masker.text(ending.error.message), ending.error.ename
+    return replace(
+        ending, error=replace(ending.error, message=message, ename=None if ename is None else masker.text(ename))
+    )
+
+
+def masked_report(report: Report, masker: Masker) -> Report:
+    """A report, all its texts masked."""
+    changed = {
+        one.name: masked
+        for one in fields(report)
+        if one.name not in _KEPT and (masked := masker.data(value := getattr(report, one.name))) != value
+    }
+    return replace(report, **changed) if changed else report
+
+
+def mask_stderr(masker: Masker) -> None:
+    """Have all that this process says on its stderr from now on masked: its owner tells the end of it."""
+    sys.stderr = cast("TextIO", MaskedText(sys.stderr, masker))
+
+
+def masked_document(document: Mapping[str, Any], masker: Masker) -> tuple[dict[str, Any], list[str]]:
+    """A notebook's document, masked, and a warning for each cell whose own source holds a value.
+
+    Keys of a notebook's own shape stay whatever values there are.
+    """
+    if not masker:
+        return dict(document), []
+    found, number = [], 0
+    for index, cell in enumerate(document["cells"]):
+        number += cell["cell_type"] == "code"
+        where = f"code cell {number}" if cell["cell_type"] == "code" else f"cells[{index}]"
+        what = f"the source of {where} holds the value of the secret"
+        found += [f"{what} {name}: masked here, open in the notebook itself" for name in masker.names(cell["source"])]
+    cells = [_masked_cell(cell, masker) for cell in document["cells"]]
+    return {**document, "cells": cells, "metadata": masker.data(document["metadata"], keys=False)}, found
+
+
+def _masked_cell(cell: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+    masked = {**cell, "source": masker.text(cell["source"]), "metadata": masker.data(cell["metadata"], keys=False)}
+    if "attachments" in cell:
+        masked["attachments"] = masker.data(cell["attachments"])
+    if "outputs" in cell:
+        masked["outputs"] = [_masked_output(output, masker) for output in cell["outputs"]]
+    return masked
+
+
+def _masked_output(output: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+    masked = {
+        key: masker.data(value) if key in {"text", "ename", "evalue", "traceback", "metadata"} else value
+        for key, value in output.items()
+    }
+    if isinstance(data := output.get("data"), Mapping):
+        masked["data"] = masker.bundle(data)
+    return masked
