@@ -42,9 +42,15 @@ def modules() -> None:
 
 @cache
 def pages() -> None:
-    """Load what pages are made with: the last thing that an attempt needs. Once, also for processes forked later."""
+    """Load what pages are made with: the last thing that an attempt needs. Once, also for processes forked later.
+
+    First the checker of notebooks, which nbformat compiles of its schema when it is used for the first time.
+    """
+    from nbformat.validator import get_validator
+
     from nbflow.worker.publish import warm_up
 
+    get_validator(4, 5)  # type: ignore[no-untyped-call]
     warm_up()
 
 
