@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nbflow.config import later
-from nbflow.config.fields import MatrixField, ParamField
+from nbflow.config.fields import MatrixField, ParamField, SecretField
+from nbflow.config.kernels import KERNEL_PATTERN, KernelField, kernel_fault
 from nbflow.config.shape import Anything, Choice, Duration, ListOf, LocalPath, Name, TableOf, Text, Whole
 from nbflow.config.table import Key, Table
 from nbflow.core.faults import name_fault
 from nbflow.core.params import is_name
+from nbflow.core.secrets import variable_fault
 from nbflow.core.spec import Backoff, RunIf
 
 RUN_IF_ALIASES: Mapping[str, str] = {
@@ -49,7 +51,13 @@ INHERITED: Mapping[str, Key] = {
     "executor": Key(kind=later.TEXT, doc="Where attempts run: a name of [executors].", later=True),
     "resources": Key(kind=later.RESOURCES, doc="What an attempt needs of a machine.", later=True),
     "cache": Key(kind=later.FLAG, doc="Skip a task whose fingerprint has succeeded before.", later=True),
-    "secrets": Key(kind=later.SECRETS, doc="Environment variables of the kernel, by reference.", later=True),
+    "secrets": Key(
+        kind=TableOf(
+            kind=SecretField(), what="secret", name_fault=variable_fault, pattern="[A-Za-z_][A-Za-z0-9_]{0,127}"
+        ),
+        doc='Environment variables of the kernel, by reference: "env:NAME", "file:PATH", "cmd:PROGRAM ARGUMENTS", '
+        '"keyring:SERVICE/NAME"; merged with those of the pipeline and of [defaults].',
+    ),
 }
 """Keys that a task has from its pipeline or from [defaults] where it does not set them."""
 
@@ -159,7 +167,10 @@ _SECTIONS: Mapping[str, Key] = {
 _MAIN: Mapping[str, Key] = {
     "nbflow": Key(kind=NBFLOW, doc="The project."),
     **_SECTIONS,
-    "kernels": Key(kind=later.KERNELS, doc="Kernels besides the installed ones.", later=True),
+    "kernels": Key(
+        kind=TableOf(kind=KernelField(), what="kernel", name_fault=kernel_fault, pattern=KERNEL_PATTERN),
+        doc="What is set for kernels, by name.",
+    ),
     "executors": Key(kind=later.EXECUTORS, doc="Where attempts can run.", later=True),
     "alerts": Key(kind=later.ALERTS, doc="Whom to tell.", later=True),
     "assets": Key(kind=later.ASSETS, doc="What tasks produce.", later=True),

@@ -11,7 +11,6 @@ _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _DURATION: Schema = {
     "anyOf": [{"type": "string", "pattern": f"^{DURATION_PATTERN}$"}, {"type": "number", "minimum": 0}]
 }
-_SECRET: Schema = {"type": "string", "pattern": "^(env|file|cmd|keyring):.+"}
 
 
 def _table(required: list[str], **properties: Schema) -> Schema:
@@ -26,7 +25,6 @@ TEXT = Anything(shape=_TEXT)
 TEXTS = Anything(shape=_TEXTS)
 FLAG = Anything(shape={"type": "boolean"})
 OVERLAP = Anything(shape={"enum": ["skip", "queue", "cancel", "allow"]})
-SECRETS = Anything(shape={"type": "object", "additionalProperties": _SECRET})
 RESOURCES = Anything(
     shape=_table(
         [],
@@ -39,7 +37,6 @@ SCHEDULE = Anything(
     shape={"anyOf": [_TEXT, _table(["cron"], cron=_TEXT, timezone=_TEXT, catchup={"enum": ["latest", "all", "none"]})]}
 )
 FOR_EACH = Anything(shape={"anyOf": [_TEXT, {"type": "array"}]})
-KERNELS = Anything(shape=_named(_table([], python=_TEXT, requires=_TEXTS, description=_TEXT)))
 EXECUTORS = Anything(shape=_named({"type": "object", "properties": {"type": _TEXT}, "required": ["type"]}))
 ALERTS = Anything(shape=_named({"type": "object", "minProperties": 1}))
 REPORTS = Anything(

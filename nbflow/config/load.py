@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbflow.config.build import Builder, inside
+from nbflow.config.build import Builder, inside, layered
 from nbflow.config.files import Files, open_files
 from nbflow.config.keys import FILE, INCLUDED, PROFILES
 from nbflow.config.layers import Document
@@ -21,7 +21,7 @@ from nbflow.config.origins import Origins
 from nbflow.config.shape import Reading, described
 from nbflow.config.table import Table
 from nbflow.core.faults import MAX_LENGTH, Fault, KeyPath
-from nbflow.core.spec import Pipeline, ProjectSpec
+from nbflow.core.spec import Pipeline, Preload, ProjectSpec
 from nbflow.errors import Problem
 
 
@@ -84,8 +84,9 @@ class _Loading:
         for document in self.files.included:
             own = self._read(document, INCLUDED)
             folder = _folder(root, posixpath.dirname(document.base.file))
-            pipelines |= self._build(document, own, folder, {**defaults, **own.get("defaults", {})})
+            pipelines |= self._build(document, own, folder, layered(defaults, own.get("defaults", {})))
             pools = own.get("pools", {}) | pools
+        preloads: dict[str, Preload] = main.get("kernels", {})
         outputs = _absolute(root, settings.get("outputs", "outputs"))
         return ProjectSpec(
             root=str(root),
@@ -96,8 +97,9 @@ class _Loading:
             outputs=outputs,
             state=_absolute(root, settings["state"]) if "state" in settings else f"{outputs}/.nbflow/state.db",
             pools=pools,
+            preloads=preloads,
             profile=self.profile,
-            origins=Origins(self.files, pipelines, pools),
+            origins=Origins(self.files, pipelines, pools, preloads),
         )
 
     def _note(self, document: Document, faults: Iterable[Fault]) -> None:

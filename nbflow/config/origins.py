@@ -12,33 +12,40 @@ from nbflow.config.files import Files
 from nbflow.config.keys import DEFAULTS, INHERITED, NBFLOW, TASK
 from nbflow.config.layers import Document, value_at
 from nbflow.core.faults import KeyPath
-from nbflow.core.spec import Origin, Pipeline
+from nbflow.core.spec import EMPTY, Origin, Pipeline, Preload
 
 _DEFAULT = Origin(layer="default")
 _NBFLOW = tuple(name for name, key in NBFLOW.keys.items() if not key.later and name != "include")
 _PIPELINE = ("description", "tags", "max_parallel", "timeout")
-_TASK = tuple(name for name, key in TASK.keys.items() if not key.later and name != "params")
+_TASK = tuple(name for name, key in TASK.keys.items() if not key.later and name not in ("params", "secrets"))
 
 
 class Origins(Mapping[str, Origin]):
     """Dotted key -> origin, for every value that the specification has, built-in defaults included."""
 
-    def __init__(self, files: Files, pipelines: Mapping[str, Pipeline], pools: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        pipelines: Mapping[str, Pipeline],
+        pools: Mapping[str, int],
+        preloads: Mapping[str, Preload] = EMPTY,
+    ) -> None:
         self._files = files
         self._pipelines = pipelines
         self._pools = pools
+        self._preloads = preloads
 
     def __getitem__(self, key: str) -> Origin:
-        at = tuple(key.split("."))
+        at = _path(key)
         if not self._is_known(at):
             raise KeyError(key)
         document = self._files.document(at)
         found: Origin | None = None
         match at:
-            case ("nbflow" | "pools", _):
+            case ("nbflow" | "pools", _) | ("kernels", _, _):
                 found = _origin(document, at, "project")
-            case (_, _, "tasks", _, name):
-                found = _origin(document, at, "task") or self._inherited(document, at[1], name)
+            case (_, _, "tasks", _, name) | (_, _, "tasks", _, "secrets" as name, _):
+                found = _origin(document, at, "task") or self._inherited(document, at[1], (name, *at[5:]))
             case (_, _, "tasks", *_):
                 found = _origin(document, at, "task")
             case (_, _, "params", _, "default") if not isinstance(value_at(document.data, at[:4]), dict):
@@ -52,6 +59,8 @@ class Origins(Mapping[str, Origin]):
             yield f"nbflow.{name}"
         for name in self._pools:
             yield f"pools.{name}"
+        for name in self._preloads:
+            yield f"kernels.{name}.preload"
         for pipeline in self._pipelines.values():
             top = f"pipelines.{pipeline.name}"
             yield from (f"{top}.{key}" for key in _PIPELINE)
@@ -61,17 +70,18 @@ class Origins(Mapping[str, Origin]):
             for task in pipeline.tasks.values():
                 yield from (f"{top}.tasks.{task.name}.{key}" for key in _TASK)
                 yield from (f"{top}.tasks.{task.name}.params.{param}" for param in task.params)
+                yield from (f"{top}.tasks.{task.name}.secrets.{secret}" for secret in task.secrets)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _inherited(self, document: Document, pipeline: str, name: str) -> Origin | None:
+    def _inherited(self, document: Document, pipeline: str, name: KeyPath) -> Origin | None:
         """Where a task's key comes from that the task does not set."""
-        if name in INHERITED and (found := _origin(document, ("pipelines", pipeline, name), "pipeline")):
+        if name[0] in INHERITED and (found := _origin(document, ("pipelines", pipeline, *name), "pipeline")):
             return found
-        if name not in DEFAULTS.keys:
+        if name[0] not in DEFAULTS.keys:
             return None
-        at = ("defaults", name)
+        at = ("defaults", *name)
         return _origin(document, at, "defaults") or _origin(self._files.main, at, "defaults")
 
     def _is_known(self, at: KeyPath) -> bool:
@@ -80,10 +90,18 @@ class Origins(Mapping[str, Origin]):
                 return name in _NBFLOW
             case ("pools", name):
                 return name in self._pools
+            case ("kernels", name, "preload"):
+                return name in self._preloads
             case ("pipelines", pipeline, *rest) if pipeline in self._pipelines:
                 return _has(self._pipelines[pipeline], tuple(rest))
             case _:
                 return False
+
+
+def _path(key: str) -> KeyPath:
+    """The parts of a dotted key; of all names, only those of kernels may hold dots."""
+    top, *parts = key.split(".")
+    return (top, ".".join(parts[:-1]), parts[-1]) if top == "kernels" and len(parts) > 1 else (top, *parts)
 
 
 def _has(pipeline: Pipeline, at: KeyPath) -> bool:
@@ -98,6 +116,8 @@ def _has(pipeline: Pipeline, at: KeyPath) -> bool:
             return task in pipeline.tasks and name in _TASK
         case ("tasks", task, "params", param):
             return task in pipeline.tasks and param in pipeline.tasks[task].params
+        case ("tasks", task, "secrets", secret):
+            return task in pipeline.tasks and secret in pipeline.tasks[task].secrets
         case _:
             return False
 

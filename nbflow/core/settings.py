@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, assert_never
 
-from nbflow.core.spec import Matrix, Param, Pipeline, ProjectSpec, Task
+from nbflow.core.spec import Matrix, Param, Pipeline, Preload, PreloadMode, ProjectSpec, Task
 from nbflow.core.values import plain
 
 
 def project_settings(spec: ProjectSpec) -> Iterator[tuple[str, Any]]:
-    """Keys and readable values of `[nbflow]` and `[pools]`."""
+    """Keys and readable values of `[nbflow]`, `[pools]` and `[kernels]`."""
     for name in ("timezone", "notebooks", "outputs", "state"):
         yield f"nbflow.{name}", getattr(spec, name)
     for name, slots in spec.pools.items():
         yield f"pools.{name}", slots
+    for name, preload in spec.preloads.items():
+        yield f"kernels.{name}.preload", _preload(preload)
 
 
 def pipeline_settings(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
@@ -62,7 +64,21 @@ def _task(task: Task) -> Mapping[str, Any]:
         "tags": list(task.tags),
         "description": task.description,
     }
-    return {**values, **{f"params.{name}": plain(value) for name, value in task.params.items()}}
+    params = {f"params.{name}": plain(value) for name, value in task.params.items()}
+    return {**values, **params, **{f"secrets.{name}": reference for name, reference in task.secrets.items()}}
+
+
+def _preload(preload: Preload) -> Any:
+    """As the file writes it."""
+    match preload.mode:
+        case PreloadMode.AUTO:
+            return "auto"
+        case PreloadMode.OFF:
+            return False
+        case PreloadMode.GIVEN:
+            return list(preload.modules)
+        case _:
+            assert_never(preload.mode)
 
 
 def _matrix(matrix: Matrix) -> Mapping[str, Any]:

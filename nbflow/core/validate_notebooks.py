@@ -44,7 +44,7 @@ def validate_notebooks(
     `kernels` maps the name of each installed kernel, in small letters, to its language; None: nobody knows, and
     nothing is said of them.
     """
-    faults = list(_kernel_faults(spec, notebooks, kernels)) if kernels is not None else []
+    faults = [*_kernel_faults(spec, notebooks, kernels), *_preload_faults(spec, kernels)] if kernels is not None else []
     for pipeline in spec.pipelines.values():
         faults += _Pipeline(pipeline, notebooks, kernels or EMPTY).faults()
     return [*faults, *_warnings(spec, notebooks)]
@@ -89,6 +89,14 @@ def _kernel_faults(
             yield Fault(key=key, message=message, warning=True)
     for faults in users.values():
         yield replace(faults[0], message=faults[0].message + also_for(len(faults) - 1))
+
+
+def _preload_faults(spec: ProjectSpec, kernels: Mapping[str, str]) -> Iterator[Fault]:
+    """Settings of kernels that are not installed."""
+    for name in spec.preloads:
+        if name.lower() not in kernels:
+            hint = did_you_mean(name, kernels, what="installed kernels")
+            yield Fault(key=("kernels", name), message="no kernel of this name is installed", hint=hint, on_key=True)
 
 
 class _Pipeline:

@@ -122,7 +122,7 @@ def test_the_complete_example_is_known_and_only_not_supported_yet(folder: Folder
     assert len(loaded.problems) == 15
     assert all(problem.message.startswith("not supported yet: ") for problem in loaded.problems)
     assert all(problem.line and problem.source for problem in loaded.problems)
-    assert brief(loaded.problems)[0] == "18:2 kernels: not supported yet: kernels, line 18"
+    assert brief(loaded.problems)[0] == "19:11 kernels.py312.python: not supported yet: python, line 19"
 
 
 def test_all_faults_at_once_in_the_order_of_the_file(folder: Folder) -> None:

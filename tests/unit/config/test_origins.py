@@ -83,3 +83,10 @@ def test_keys_that_the_specification_has_not_are_no_keys(folder: Folder) -> None
         with pytest.raises(KeyError):
             spec.origins[key]
     assert len(spec.origins) == len(set(spec.origins))
+
+
+def test_kernels_have_origins_also_those_with_dots_in_their_names(folder: Folder) -> None:
+    found = origins(folder, text=f'{TEXT}[kernels."py3.11"]\npreload = false\n[kernels.r]\n')
+    assert found["kernels.py3.11.preload"] == at("project", 22)
+    assert found["kernels.r.preload"] == Origin(layer="default")
+    assert "kernels.other.preload" not in found

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import date
 
 from nbflow.core.settings import pipeline_settings, project_settings
-from nbflow.core.spec import Limits, Matrix, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy, Task
+from nbflow.core.spec import (
+    Limits,
+    Matrix,
+    Param,
+    ParamType,
+    Pipeline,
+    Preload,
+    PreloadMode,
+    ProjectSpec,
+    RetryPolicy,
+    Task,
+)
 
 
 def test_a_pipeline() -> None:
@@ -42,11 +53,21 @@ def test_a_parameter_without_a_default() -> None:
 
 
 def test_the_project() -> None:
-    spec = ProjectSpec(root="/r", file="f", pipelines={}, outputs="/r/outputs", state="/r/state.db", pools={"w": 2})
+    preloads = {
+        "a": Preload(),
+        "b": Preload(mode=PreloadMode.OFF),
+        "c": Preload(mode=PreloadMode.GIVEN, modules=("pandas",)),
+    }
+    spec = ProjectSpec(
+        root="/r", file="f", pipelines={}, outputs="/r/outputs", state="/r/state.db", pools={"w": 2}, preloads=preloads
+    )
     assert dict(project_settings(spec)) == {
         "nbflow.timezone": "UTC",
         "nbflow.notebooks": ".",
         "nbflow.outputs": "/r/outputs",
         "nbflow.state": "/r/state.db",
         "pools.w": 2,
+        "kernels.a.preload": "auto",
+        "kernels.b.preload": False,
+        "kernels.c.preload": ["pandas"],
     }

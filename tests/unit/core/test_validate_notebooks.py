@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbflow.core.contract import Contract, Declared, read_contract
-from nbflow.core.spec import Matrix, Param, ParamType, Pipeline, ProjectSpec, Task
+from nbflow.core.spec import Matrix, Param, ParamType, Pipeline, Preload, ProjectSpec, Task
 from nbflow.core.validate_notebooks import NotebookFacts, validate_notebooks
 from support.folders import KERNELS, document
 
@@ -262,3 +262,14 @@ def test_warnings_about_the_code_of_a_notebook_come_once() -> None:
     odd = NotebookFacts(contract=read_contract(document(None)), kernel="python3", warnings=("cell 2: look",))
     found = said({"x.ipynb": odd}, task("a"), task("b"))
     assert found == ["warning tasks.a.notebook: x.ipynb: cell 2: look"]
+
+
+def test_settings_of_kernels_that_are_not_installed() -> None:
+    preloads = {"Python3": Preload(), "pyhton3": Preload(), "julia": Preload()}
+    spec = ProjectSpec(root="/p", file="f", pipelines={}, outputs="o", state="s", preloads=preloads)
+    found = [(fault.key, fault.hint) for fault in validate_notebooks(spec, {}, {"python3": "python", "ir": "R"})]
+    assert found == [
+        (("kernels", "pyhton3"), 'did you mean "python3"?'),
+        (("kernels", "julia"), "installed kernels: ir, python3"),
+    ]
+    assert validate_notebooks(spec, {}, None) == []
