@@ -84,7 +84,11 @@ class _Traffic:
 
 
 class JournalClient(NotebookClient):
-    """nbclient's client, writing to a recorder. `broken` fails with the first error that ended the reading."""
+    """nbclient's client, writing to a recorder.
+
+    `broken` fails with the first error that ended the reading. `hung_up` is done once the kernel has closed its sockets,
+    or has said that it restarts: it knows nothing of what was sent to it any more.
+    """
 
     def __init__(self, notebook: Any, kernel: Kernel, recorder: Recorder) -> None:
         super().__init__(notebook, record_timing=False)
@@ -92,6 +96,7 @@ class JournalClient(NotebookClient):
         self.kernel = kernel
         loop = asyncio.get_running_loop()
         self.broken: asyncio.Future[None] = loop.create_future()
+        self.hung_up: asyncio.Future[None] = loop.create_future()
         self._traffic = _Traffic()
         self._pending: dict[str, Pending] = {}
         self._info: asyncio.Future[Mapping[str, Any]] = loop.create_future()
@@ -108,7 +113,8 @@ class JournalClient(NotebookClient):
         """Connect to the kernel and begin to read what it says."""
         self.kc = self.kernel.connect()
         self._gone = self.kc.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._pumps = [asyncio.create_task(self._pump_shell()), asyncio.create_task(self._pump_iopub())]
+        pumps = (self._pump_shell(), self._pump_iopub(), self._await_hang_up())
+        self._pumps = [asyncio.create_task(pump) for pump in pumps]
         for pump in self._pumps:
             pump.add_done_callback(self._on_pump_done)
 
@@ -169,11 +175,7 @@ class JournalClient(NotebookClient):
         if self._drained:
             return
         self._drained = True
-        try:
-            async with asyncio.timeout(_HANG_UP):
-                await self._gone.recv_multipart()
-        except TimeoutError:
-            pass
+        await asyncio.wait({self.hung_up}, timeout=_HANG_UP)
         await self._stop_pumps()
         for channel, handle in ((self.kc.shell_channel, self._take_reply), (self.kc.iopub_channel, self._take_output)):
             while channel.socket is not None and await channel.socket.poll(0):
@@ -205,6 +207,11 @@ class JournalClient(NotebookClient):
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
         self._pumps = []
+
+    async def _await_hang_up(self) -> None:
+        await self._gone.recv_multipart()
+        if not self.hung_up.done():
+            self.hung_up.set_result(None)
 
     async def _pump_shell(self) -> None:
         channel = self.kc.shell_channel
@@ -286,6 +293,8 @@ class JournalClient(NotebookClient):
         self._listening.set()
         parent = message["parent_header"].get("msg_id", "")
         kind = message["header"]["msg_type"]
+        if message["content"].get("execution_state") == "restarting" and not self.hung_up.done():
+            self.hung_up.set_result(None)
         index = self._traffic.cells.get(parent)
         if index is None and kind in _OUTPUTS:
             index = self._traffic.last  # said by nobody's request: threads, exit handlers

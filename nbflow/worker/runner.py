@@ -34,6 +34,8 @@ _TERMINATED = 2.0
 """Seconds that a kernel gets to end after SIGTERM, and after SIGKILL."""
 _FRESH = 1.0
 """Seconds for a cell that was sent to reach its kernel, and its own first line."""
+_LEAVING = 3.0
+"""Seconds for a kernel that has closed its sockets to be gone; one that is there after that has restarted itself."""
 _LIMIT_GRACE = 5.0
 """Seconds that a cell gets at most to end after it was interrupted at a limit of time."""
 _ORPHAN_GRACE = 2.0
@@ -109,6 +111,7 @@ class _Run:
         self.client = client
         self.recorder = client.recorder
         self.vitals = Vitals(kernel)
+        self.has_restarted = False
         self.stops = stops
         self.limit = session.notebook_limit()
 
@@ -236,10 +239,13 @@ class _Run:
     async def _wait(self, done: asyncio.Future[Any], limit: Limit | None) -> _Cause:
         """Wait for `done`, or for whatever makes the wait useless. Raises what broke the journal."""
         timeout = None if limit is None else max(0.0, limit.at - time.monotonic())
-        waits: set[asyncio.Future[Any]] = {done, self.kernel.exited, self.stops.asked, self.client.broken}
+        client = self.client
+        waits: set[asyncio.Future[Any]] = {done, self.kernel.exited, self.stops.asked, client.broken, client.hung_up}
         await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if self.client.broken.done():
-            self.client.broken.result()
+        if client.broken.done():
+            client.broken.result()
+        if client.hung_up.done() and not done.done() and not self.kernel.exited.done():
+            await self._await_exit()
         if not done.done() and self.kernel.exited.done():
             # The last words of a dead kernel, perhaps its reply, are still on their way.
             await self.client.drain()
@@ -248,6 +254,14 @@ class _Run:
             done.result()
             return _Cause.DONE
         return _Cause.STOPPED if self.stops.asked.done() else _Cause.LIMIT
+
+    async def _await_exit(self) -> None:
+        """The kernel has hung up. Mostly it is on its way out; where it is not, it is ended: nobody can talk to it."""
+        await self._any({self.kernel.exited, self.stops.forced}, _LEAVING)
+        if not self.kernel.exited.done():
+            self.has_restarted = not self.stops.forced.done()
+            self.kernel.signal_group(signal.SIGKILL)
+            await self._any({self.kernel.exited}, _TERMINATED)
 
     async def _bring_down(self, pending: Pending, grace: float) -> bool:
         """End a running cell: interrupt it, then terminate, then kill its kernel. True where it ended by itself."""
@@ -298,6 +312,9 @@ class _Run:
         return Ending(verdict=Verdict.CANCELLED)
 
     def _died(self, where: str, cell: int | None = None) -> Ending:
+        if self.has_restarted:
+            text = f"the kernel restarted {where}: it closed its connection, and its process went on until it was ended"
+            return _failed(ErrorKind.KERNEL_DIED, text, cell=cell)
         source = None if cell is None else self.session.masker.text(self.session.document["cells"][cell]["source"])
         text, number = self.vitals.explain(f"the kernel died {where}", source)
         return _failed(ErrorKind.KERNEL_DIED, text, cell=cell, number=number)
