@@ -30,15 +30,15 @@ def valid(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def command(root: Path, *arguments: str, code: int = 0) -> str:
-    """What a command of nbflow prints in a project; it has to end with a code."""
+def command(root: Path, *arguments: str, code: int = 0, with_errors: bool = False) -> str:
+    """What a command of nbflow prints in a project, on standard error too if asked; it has to end with a code."""
     environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "error::ResourceWarning"}
     done = subprocess.run(
         [*NBFLOW, *arguments], cwd=root, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    return done.stdout
+    return done.stdout + done.stderr if with_errors else done.stdout
 
 
 def problems(root: Path) -> dict[str, list[str]]:
