@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from nbflow.core.overwrite import collapse
+
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
@@ -37,13 +39,13 @@ def one_line(text: str) -> str:
 
 def plain_output(text: str) -> str:
     """What a cell printed, without escape sequences, as a terminal would have left it."""
-    return clean(_ESCAPE.sub("", _overwritten(text)))
+    return clean(_ESCAPE.sub("", collapse(_SGR.sub("", text))))
 
 
 def coloured_output(text: str) -> str:
     """The same with its colours: of all escape sequences only those that colour are kept."""
     shown, last = [], 0
-    text = _overwritten(text)
+    text = collapse(text)
     for match in _SGR.finditer(text):
         shown += [clean(_ESCAPE.sub("", text[last : match.start()])), match[0]]
         last = match.end()
@@ -124,14 +126,6 @@ def _padded(cell: Cell, widths: Sequence[int], column: int) -> Cell:
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def _overwritten(text: str) -> str:
-    """Lines as carriage returns left them: of a progress bar, its last state."""
-    if "\r" not in text:
-        return text
-    lines = (line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
-    return "\n".join(lines)
 
 
 def _columns(letter: str) -> int:

@@ -137,6 +137,11 @@ class Overwriter:
 
     def _back(self) -> None:
         """Take the character before the cursor back, as JupyterLab does; a terminal would only go there."""
+        if "\x1b" not in self.line:
+            place = len(self.line) if self._column == -1 else self._column
+            self._column = -1 if place == len(self.line) else max(0, place - 1)
+            self.line = self.line[: max(0, place - 1)] + self.line[place:]
+            return
         cells = _CELL.findall(self.line)
         place = len(cells) if self._column == -1 else self._column
         while place and _ENDS.fullmatch(cells[place - 1]):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nbflow.core.messages import CellOutput, Report
+from nbflow.core.overwrite import collapse
 
 PATIENCE = 1.0
 """Seconds from the first text of a cell to its report, and between two reports at least."""
@@ -28,10 +29,11 @@ LEFT_OUT = "[... some of the text is left out here ...]\n"
 _RAW = 8 * LONGEST
 """Characters that are gathered for a report; colours, and lines that are written again in place, come off."""
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z\\^-~])")
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,99}[ -/]{0,99}|\][^\x07\x1b]{0,999}\x1b?|[ -/]{0,99})")
 """An escape sequence of which the rest is still to come."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_LINE_END = re.compile(r"\r?\n|\r")
+_LINE_END = re.compile(r"\r*\n|\r")
 
 
 @dataclass(slots=True)
@@ -183,10 +185,9 @@ def plain(text: str, *, in_line: bool = False) -> str:
 
     With `in_line` it goes on in a line whose beginning is told already: written again, that line begins anew.
     """
-    first, *more = _ESCAPE.sub("", text).replace("\r\n", "\n").split("\n")
-    begins_anew = in_line and "\r" in first
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in (first, *more)]
-    return _CONTROL.sub("", ("\n" if begins_anew else "") + "\n".join(lines))
+    end = _LINE_END.search(text)
+    begins_anew = in_line and end is not None and end[0] == "\r"
+    return ("\n" if begins_anew else "") + _CONTROL.sub("", _ESCAPE.sub("", collapse(_COLOUR.sub("", text))))
 
 
 def _unfinished(text: str) -> str:
