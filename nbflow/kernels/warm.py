@@ -61,8 +61,8 @@ class Forked:
     async def close(self) -> list[str]:
         """Give everything back, for one that has ended; what it had left behind, and what was ended therefore."""
         left = await self.left
+        RuntimeFolder(Path(self.folder)).remove()
         self._hang_up()
-        RuntimeFolder(Path(self.folder)).remove()  # its watcher has done that, unless it was killed
         return left
 
     def _hang_up(self) -> None:

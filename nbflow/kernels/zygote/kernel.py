@@ -18,6 +18,8 @@ from typing import Any
 
 from . import end, system
 
+_HISTORY = "--HistoryManager.hist_file=:memory:"
+
 
 def run(application: Any, settings: dict[str, Any], channel: socket.socket, folder: str) -> None:
     """Be a kernel until it ends. `channel` leads to the process that watches this one."""
@@ -25,24 +27,48 @@ def run(application: Any, settings: dict[str, Any], channel: socket.socket, fold
     words = _take_output()
     added = _prepare_environment(folder)
     _reseed()
-    connection = _connection(folder)
+    reply = {"pid": os.getpid(), "folder": folder, "connection": _connection(folder)}
     app = _initialise(application, settings, folder)
-    channel.sendall(b"r")
-    _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
-    channel.close()
-    if not descriptors:
-        os._exit(0)  # nobody has asked, and now nobody will
-    with socket.socket(fileno=descriptors[0]) as asker:
-        request = system.receive_line(asker)
-        if not request:
-            os._exit(0)
-        _become(json.loads(request), added)
-        system.send(asker, {"pid": os.getpid(), "folder": folder, "connection": connection}, (words,))
-    os.close(words)
-    gc.enable()
     shared = set(sys.modules)
+
+    def be_given(*_: Any) -> None:
+        """Somebody has asked: by this connection come environment and folder, and our answer goes back."""
+        loop.remove_handler(channel)
+        _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+        channel.close()
+        if not descriptors:
+            os._exit(0)  # nobody has asked, and now nobody will
+        with socket.socket(fileno=descriptors[0]) as asker:
+            request = system.receive_line(asker)
+            if not request:
+                os._exit(0)
+            _become(json.loads(request), added)
+            system.send(asker, reply, (words,))
+        os.close(words)
+        gc.enable()
+
+    async def be_ready() -> None:
+        await _rehearse(app.kernel)
+        shared.update(sys.modules)
+        loop.add_handler(channel, be_given, loop.READ)
+        channel.sendall(b"r")
+
+    # All is running when the kernel is given away: who gets it waits for nothing.
+    loop = _loop()
+    loop.add_callback(be_ready)
     app.start()
     end.leave(shared)
+
+
+def _loop() -> Any:
+    from tornado.ioloop import IOLoop
+
+    return IOLoop.current()
+
+
+async def _rehearse(kernel: Any) -> None:
+    """Run a cell that does nothing: the first one takes longer than others. Nothing of it can be seen afterwards."""
+    await kernel.do_execute("None", True, store_history=False, allow_stdin=False)
 
 
 def _take_output() -> int:
@@ -90,11 +116,14 @@ def _connection(folder: str) -> dict[str, Any]:
 
 def _initialise(application: Any, settings: dict[str, Any], folder: str) -> Any:
     """ipykernel's application, all but started; the same options as an ordinary start has."""
+    from traitlets.config import Config
+
     launcher = importlib.util.find_spec("ipykernel_launcher")
-    arguments = ["-f", os.path.join(folder, "k.json"), "--HistoryManager.hist_file=:memory:"]
-    sys.argv = [str(launcher.origin) if launcher is not None else "ipykernel_launcher", *arguments]
-    app = application.instance()
-    app.initialize(arguments)
+    file = os.path.join(folder, "k.json")
+    sys.argv = [str(launcher.origin) if launcher is not None else "ipykernel_launcher", "-f", file, _HISTORY]
+    app = application.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}), connection_file=file)
+    app.parse_command_line = lambda _: None  # said above; to build a parser takes a fifth of the whole
+    app.initialize([])
     prelude = importlib.util.spec_from_file_location("_nbflow_prelude", settings["prelude"])
     if prelude is None or prelude.loader is None:
         raise ImportError(settings["prelude"])

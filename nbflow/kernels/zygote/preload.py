@@ -42,6 +42,8 @@ _LATE_PARTS = (
 
 def load_kernel() -> Any:
     """ipykernel's application class. Raises ImportError where this environment has no ipykernel."""
+    # Else the debugger warns of Python's own modules, which are frozen. No kernel gets this variable.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     from ipykernel.kernelapp import IPKernelApp
 
     for name in ("ipykernel.ipkernel", "ipykernel.zmqshell", *_LATE_PARTS):

@@ -65,7 +65,6 @@ class _Watch:
         if not ended:
             self._kill()
         _, status, usage = os.wait4(self._pid, 0)
-        shutil.rmtree(self._folder, ignore_errors=True)
         # Nobody may be there to be told: then the owner is gone, and that is why the kernel was ended.
         with contextlib.suppress(OSError):
             if owner is not None:
@@ -76,6 +75,8 @@ class _Watch:
         with contextlib.suppress(OSError):
             if owner is not None:
                 system.send(owner, {"left": left})
+                owner.recv(1)  # it removes the folder, and hangs up; where it dies, that is left to us
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _until_given(self, zygote: socket.socket, kernel: socket.socket) -> socket.socket | None:
         """The connection of the one who gets the kernel; None where it has ended before, or the zygote has."""
