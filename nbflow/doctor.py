@@ -11,7 +11,7 @@ import re
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +22,7 @@ from nbflow.errors import NbflowError, UnreachableError, UsageError
 from nbflow.version import __version__
 
 if TYPE_CHECKING:
+    from nbflow.config.notebooks import NotebookFile
     from nbflow.core.spec import ProjectSpec
 
 PYTHON = (3, 11)
@@ -202,8 +203,27 @@ def _project(path: Path, profile: str | None) -> Iterator[Check]:
         yield _check("project", Finding.FAIL, message, "see: nbflow validate", code=UsageError.exit_code)
         return
     yield _check("project", Finding.OK, f"{path.name} declares {', '.join(checked.spec.pipelines) or 'no pipeline'}")
+    yield from _starts(checked.spec, checked.notebooks)
     yield from _archive(checked.spec)
     yield from _store(checked.spec)
+
+
+def _starts(spec: ProjectSpec, notebooks: Mapping[str, NotebookFile]) -> Iterator[Check]:
+    """How each kernel that the project uses is started, and why."""
+    from nbflow.core.spec import PreloadMode
+    from nbflow.kernels.specs import find_kernel, why_not_forked
+
+    tasks = [task for pipeline in spec.pipelines.values() for task in pipeline.tasks.values()]
+    names = {task.kernel or notebooks[task.notebook].kernel for task in tasks}
+    unforked = {name.lower() for name, preload in spec.preloads.items() if preload.mode is PreloadMode.OFF}
+    for name in sorted(name for name in names if name is not None):
+        try:
+            reason = "preload = false" if name.lower() in unforked else why_not_forked(find_kernel(name))
+        except NbflowError as error:
+            yield _failed(f"kernel {name}", error)
+            continue
+        message = "forked from a zygote" if reason is None else f"ordinary start: {reason}"
+        yield _check(f"kernel {name}", Finding.OK, message)
 
 
 def _archive(spec: ProjectSpec) -> Iterator[Check]:

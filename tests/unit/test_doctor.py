@@ -13,7 +13,7 @@ import pytest
 
 from nbflow import doctor
 from nbflow.doctor import Check, Finding, examine
-from nbflow.errors import UnreachableError
+from nbflow.errors import NotFoundError, UnreachableError
 from nbflow.kernels.runtime import RuntimeFolder
 from support.folders import Folder
 
@@ -182,3 +182,25 @@ def test_a_store_that_others_can_read_is_a_warning(folder: Folder) -> None:
     assert one(folder, "store").finding is Finding.OK
     path.chmod(0o644)
     assert [check.finding for check in found(folder, "store")] == [Finding.WARN, Finding.OK]
+
+
+class TestStarts:
+    """How the kernels of the project are started."""
+
+    def test_forked(self, folder: Folder) -> None:
+        assert one(folder, "kernel python3").message == "forked from a zygote"
+
+    def test_not_wanted(self, folder: Folder) -> None:
+        folder.write("pipelines.toml", f"kernels.Python3.preload = false\n{folder.file.read_text()}")
+        assert one(folder, "kernel python3").message == "ordinary start: preload = false"
+
+    def test_not_possible(self, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("nbflow.kernels.specs.why_not_forked", lambda _: "only Python kernels are forked")
+        assert one(folder, "kernel python3").message == "ordinary start: only Python kernels are forked"
+
+    def test_damaged(self, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+        def damaged(name: str) -> None:
+            raise NotFoundError(f"the kernel.json of kernel {name} cannot be used")
+
+        monkeypatch.setattr("nbflow.kernels.specs.find_kernel", damaged)
+        assert Finding.FAIL in {check.finding for check in found(folder, "kernel python3")}
