@@ -15,6 +15,7 @@ from nbflow.worker.session import Ending
 
 LONGEST_MESSAGE = 2_000
 _TITLE = 80
+_NO_INPUT = "the notebook asks for input, and nobody is there to answer: make it a parameter, or a secret of the task"
 _CLEAN_EXITS = frozenset({"", "0", "None", "False"})
 """Texts of the SystemExit of a notebook that ended itself without a fault: `sys.exit()`, `sys.exit(0)`, ...
 
@@ -56,27 +57,34 @@ def judge(
     if may_raise:
         return Judged(state=CellState.OK)
     if ename == "SystemExit":
-        if evalue in _CLEAN_EXITS:
-            return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
-        return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with {_exit(evalue)}", ename)
+        return _judge_exit(index, evalue)
     if ename in {"", "NoneType"} and shown is not None:
         ename, evalue = shown  # a reply to a failed display names no exception
     if reply.get("status") == "abort":  # as kernels for R and Bash say it
         evalue = evalue or "the cell was interrupted"
+    if ename == "StdinNotImplementedError":
+        evalue = f"{_NO_INPUT} ({evalue})"
     message = _message(ename, evalue) or f"the kernel replied {reply.get('status')!r}"
     return _failed(index, ErrorKind.EXCEPTION, message, ename or None)
 
 
 def _judge_ok(index: int, reply: Mapping[str, Any], *, may_raise: bool, shown: tuple[str, str] | None) -> Judged:
     """A cell may show an error and reply that all is well: one of a callback, or one that it caught and showed."""
-    if may_raise:
-        warning = None if shown else "is tagged raises-exception and did not raise"
-        return Judged(state=CellState.OK, warning=warning)
-    if shown is not None and not (shown[0] == "SystemExit" and shown[1] in _CLEAN_EXITS):
+    if not may_raise and shown is not None and not (shown[0] == "SystemExit" and shown[1] in _CLEAN_EXITS):
         return _failed(index, ErrorKind.EXCEPTION, _message(*shown), shown[0] or None)
-    if _asks_to_exit(reply):
-        return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
+    if (status := _asked_exit(reply)) is not None:
+        # Also where the cell may raise: the kernel ends in a moment, whatever anybody wishes.
+        return _judge_exit(index, status)
+    if may_raise and shown is None:
+        return Judged(state=CellState.OK, warning="is tagged raises-exception and did not raise")
     return Judged(state=CellState.OK)
+
+
+def _judge_exit(index: int, status: str) -> Judged:
+    """Judge a cell that has ended its notebook, by the text of its status."""
+    if status in _CLEAN_EXITS:
+        return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
+    return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with {_exit(status)}", "SystemExit")
 
 
 def _message(ename: str, evalue: str) -> str:
@@ -113,12 +121,17 @@ def _failed(index: int, kind: ErrorKind, message: str, ename: str | None) -> Jud
     return Judged(state=CellState.FAILED, ending=Ending(verdict=Verdict.FAILED, error=error))
 
 
-def _asks_to_exit(reply: Mapping[str, Any]) -> bool:
-    """True after `exit()` or `quit()`: IPython's own ones end the kernel once the cell has ended."""
+def _asked_exit(reply: Mapping[str, Any]) -> str | None:
+    """The status after `exit()` or `quit()`: IPython's own ones end the kernel once the cell has ended.
+
+    They take no status but a flag, `keep_kernel`; who writes `exit(3)` means the status all the same.
+    """
     payload = reply.get("payload")
-    return isinstance(payload, list) and any(
-        isinstance(item, dict) and item.get("source") == "ask_exit" for item in payload
-    )
+    for item in payload if isinstance(payload, list) else ():
+        if isinstance(item, dict) and item.get("source") == "ask_exit":
+            status = item.get("keepkernel")
+            return "" if status is None or isinstance(status, bool) else str(status)
+    return None
 
 
 def _exit(evalue: str) -> str:

@@ -44,7 +44,30 @@ def test_an_end_on_purpose(evalue: str) -> None:
 
 
 def test_exit_and_quit_end_on_purpose_too() -> None:
-    assert judge(3, EXIT, may_raise=False).ending == Ending(verdict=Verdict.SUCCEEDED, stopped_at=3)
+    """Whatever the cell may raise: the kernel is about to end."""
+    for may_raise in (False, True):
+        assert judge(3, EXIT, may_raise=may_raise) == Judged(
+            state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=3)
+        )
+
+
+@pytest.mark.parametrize(("status", "said"), [(3, "exit code 3"), ("no data", '"no data"'), (0, None), (True, None)])
+def test_exit_with_a_status(status: object, said: str | None) -> None:
+    """IPython's `exit` takes it for its flag `keep_kernel`."""
+    judged = judge(3, {"status": "ok", "payload": [{"source": "ask_exit", "keepkernel": status}]}, may_raise=False)
+    if said is None:
+        assert judged.ending == Ending(verdict=Verdict.SUCCEEDED, stopped_at=3)
+    else:
+        kind, message, _, ename = failure(judged)
+        assert (kind, ename) == (ErrorKind.EXITED, "SystemExit")
+        assert said in message
+
+
+def test_a_question_that_nobody_can_answer_says_what_to_do() -> None:
+    kind, message, _, _ = failure(judge(3, error("StdinNotImplementedError", "getpass was called"), may_raise=False))
+    assert kind is ErrorKind.EXCEPTION
+    assert "make it a parameter, or a secret" in message
+    assert "getpass was called" in message
 
 
 @pytest.mark.parametrize(
