@@ -185,9 +185,10 @@ def plain(text: str, *, in_line: bool = False) -> str:
 
     With `in_line` it goes on in a line whose beginning is told already: written again, that line begins anew.
     """
+    text = _COLOUR.sub("", text)
     end = _LINE_END.search(text)
-    begins_anew = in_line and end is not None and end[0] == "\r"
-    return ("\n" if begins_anew else "") + _CONTROL.sub("", _ESCAPE.sub("", collapse(_COLOUR.sub("", text))))
+    goes_back = text.startswith("\b") or (end is not None and end[0] == "\r")
+    return ("\n" if in_line and goes_back else "") + _CONTROL.sub("", _ESCAPE.sub("", collapse(text)))
 
 
 def _unfinished(text: str) -> str:

@@ -201,6 +201,14 @@ def test_a_progress_bar_is_a_line_for_each_report(attempt: Attempt) -> None:
     assert all(line.startswith(" ") and "%|#" in line for line in lines[:2])
 
 
+def test_a_progress_bar_of_backspaces(attempt: Attempt) -> None:
+    attempt.hear("loading  1%")
+    attempt.loop.go_on(2)
+    attempt.hear("\x1b[1m\b\b\b 2%\b\b\b 3%")
+    attempt.end()
+    assert attempt.text == "loading  1%\n 3%"
+
+
 def test_a_fast_progress_bar_has_lost_nothing(attempt: Attempt) -> None:
     for percent in range(50_000):
         attempt.hear(f"\r{percent:6} of 50000")
