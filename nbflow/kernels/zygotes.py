@@ -51,6 +51,7 @@ class Zygote:
             listening.listen(_BACKLOG)
             settings = {
                 "listen": listening.fileno(),
+                "folder": str(folder.path),
                 "base": str(folder.path.parent),
                 "cwd": cwd,
                 "modules": list(modules),

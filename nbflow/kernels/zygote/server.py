@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -51,17 +52,23 @@ def main(argument: str) -> None:
     try:
         application = _load(settings, owner)
     except Exception as error:  # whatever ipykernel raises, the ordinary start will show it
-        system.send(owner, {"failed": f"{type(error).__name__}: {error}"})
+        _tell(owner, {"failed": f"{type(error).__name__}: {error}"})
         return
-    system.send(owner, {"ready": True, "left_out": settings.get("left_out", {})})
+    _tell(owner, {"ready": True, "left_out": settings.get("left_out", {})})
     listening = socket.socket(fileno=settings["listen"])
     try:
         _Server(settings, owner, listening).serve()
     except _Forked as forked:
         found = forked
     else:
+        shutil.rmtree(settings["folder"], ignore_errors=True)  # the owner may have died
         os._exit(0)
     kernel.run(application, settings, found.channel, found.folder)
+
+
+def _tell(owner: socket.socket, message: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # an owner that is gone already is seen next
+        system.send(owner, message)
 
 
 def _load(settings: dict[str, Any], owner: socket.socket) -> Any:
