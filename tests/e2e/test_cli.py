@@ -309,13 +309,14 @@ def test_a_reader_that_goes_away_does_not_end_the_run(project: Project) -> None:
 
 def test_a_pipe_into_head(project: Project) -> None:
     project("run", "short")
-    command = f"{sys.executable} -m nbflow runs | head -1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=project.root, env=ENVIRONMENT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[0].startswith("RUN ")
-    assert done.stdout.splitlines()[1] == "0"
-    assert done.stderr == ""
+    for arguments, first in (("runs", "RUN "), ("logs -f @last", ""), ("logs @last/extract", "✓ cell 1/")):
+        command = f"{sys.executable} -m nbflow {arguments} | head -1; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=project.root, env=ENVIRONMENT, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[0].startswith(first)
+        assert done.stdout.splitlines()[1] == "0"
+        assert done.stderr == ""
 
 
 def lines_until(stream: IO[str], text: str) -> list[str]:
