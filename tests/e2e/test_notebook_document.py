@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,3 +164,13 @@ def test_the_source_is_read_once_when_the_attempt_begins(runs: Bench, tmp_path: 
     _, found = ran(runs, done)
     assert Path(done.notebook).read_text() == "something else"
     assert text(found["cells"][1]) == "as it was\n"
+
+
+def test_every_key_of_an_executed_notebook_is_in_the_reference(runs: Bench, tmp_path: Path) -> None:
+    """All volatile facts are under the key `nbflow`, and each of them is documented."""
+    page = (Path(__file__).parents[2] / "docs/reference/executed-notebooks.md").read_text("utf-8")
+    documented = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\|([^|]*)\|", page, re.MULTILINE))))
+    _, found = ran(runs, order(tmp_path, "1"))
+    facts = found["metadata"]["nbflow"]
+    keys = {*facts, *facts["environment"], *found["cells"][0]["metadata"]["nbflow"]}
+    assert keys <= documented, keys - documented
