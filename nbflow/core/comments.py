@@ -17,6 +17,12 @@ _TYPE = re.compile(r"type:\s*(\S+)\s*(.*)", re.DOTALL)
 """papermill's way to give a type: `limit = 5  # type: int  How many rows`."""
 
 
+def words_of(comment: str) -> str | None:
+    """What a comment tells people; None for one that tells them nothing."""
+    words = comment.lstrip("#").strip()
+    return words if words and not _NO_WORDS.match(words) else None
+
+
 class Comments:
     """The comments of a source that parses, by line (from 1)."""
 
@@ -26,8 +32,7 @@ class Comments:
         for token in _tokens(text):
             if token.type == tokenize.COMMENT:
                 line, column = token.start
-                words = token.string.lstrip("#").strip()
-                if words and not _NO_WORDS.match(words):
+                if (words := words_of(token.string)) is not None:
                     (self._trailing if token.line[:column].strip() else self._alone)[line] = words
 
     def beside(self, first: int, last: int) -> tuple[str | None, str | None]:

@@ -1,4 +1,4 @@
-"""The contract of a notebook: the parameters that its `parameters` cells declare, read by `ast`.
+"""The contract of a notebook: the parameters that its `parameters` cells declare, read by `ast` where it is in Python.
 
 The user's code is never run to look at it; what cannot be read for certain makes a smaller contract, not a guess.
 Must not know files, or values that somebody gives.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from nbflow.core.assignments import LANGUAGES, read_assignments
 from nbflow.core.cells import Cell, Python, code_cells, is_parameters, language_of, parse, read_imports
 from nbflow.core.declarations import Declarations, Declared
 from nbflow.core.names import Names, names_of
@@ -37,8 +38,10 @@ def read_contract(document: Mapping[str, Any]) -> Contract:
     last = max((at for at, cell in enumerate(cells) if cell.is_parameters), default=-1)
     warnings = _misplaced_tags(document)
     declarations = Declarations()
-    complete = language == "python"
-    if complete and last >= 0:
+    complete = language == "python" or language in LANGUAGES
+    if language in LANGUAGES:
+        complete = _read_plainly(declarations, cells, language)
+    elif complete and last >= 0:
         parsed = [parse(cell.source) for cell in cells]
         complete, doubts = _declare(declarations, cells[: last + 1], parsed[: last + 1])
         warnings += [*doubts, *declarations.warnings]
@@ -51,6 +54,17 @@ def read_contract(document: Mapping[str, Any]) -> Contract:
         warnings=tuple(warnings),
         cells=len(cells),
     )
+
+
+def _read_plainly(declarations: Declarations, cells: Sequence[Cell], language: str) -> bool:
+    """Read the parameters cells of a language that has no parser here; whether that is all that they declare."""
+    complete = True
+    for cell in cells:
+        if cell.is_parameters:
+            found, is_all = read_assignments(cell.source, language, cell.index)
+            declarations.declared.update({one.name: one for one in found})
+            complete = complete and is_all
+    return complete
 
 
 def _declare(

@@ -121,7 +121,7 @@ class TestValidate:
 
     def test_nested_containers_where_the_language_has_none(self, said: dict[str, list[str]]) -> None:
         (message,) = said["inside.params.a"]
-        assert message == "a: Bash has text, numbers and dates only, no list"
+        assert message == "a[0]: Bash has text, numbers, dates and times, and lists of them, no dict in a list"
 
     def test_a_name_that_looks_like_code(self, said: dict[str, list[str]]) -> None:
         assert any("x; import os" in key for key in said)

@@ -154,12 +154,25 @@ def test_a_tag_on_a_cell_that_is_no_code() -> None:
     assert found.warnings == ("cell 1 of the notebook is tagged `parameters` and is no code cell",)
 
 
-@pytest.mark.parametrize("language", ["R", "julia", "bash", "scala", "SQL"])
+@pytest.mark.parametrize("language", ["scala", "SQL", "matlab"])
 def test_other_languages_are_not_read(language: str) -> None:
     found = read_contract(notebook(cell("x = 1", "parameters"), cell("x = 2"), language=language))
     assert found.language == language.lower()
     assert (found.has_cell, found.complete, dict(found.declared), found.warnings) == (True, False, {}, ())
     assert not read_contract(notebook(cell("x = 1"), language=language)).complete
+
+
+@pytest.mark.parametrize("language", ["R", "julia", "bash"])
+def test_plain_assignments_of_languages_that_can_be_written(language: str) -> None:
+    x, y = ('"a"', '"b"') if language != "bash" else ("a", "b")
+    cells = (cell(f"x={x}\n", "parameters"), cell("f(1)"), cell(f"x={y}  # Why\ny={x}", "parameters"), cell(f"x={x}"))
+    found = read_contract(notebook(*cells, language=language))
+    assert (found.has_cell, found.complete, found.language, found.warnings) == (True, True, language.lower(), ())
+    assert {name: one.default for name, one in found.declared.items()} == {"x": "b", "y": "a"}
+    assert (found.declared["x"].description, found.declared["x"].cell) == ("Why", 2)
+    assert not read_contract(notebook(cell(f"x={x}\nf(2)", "parameters"), language=language)).complete
+    without = read_contract(notebook(cell(f"x={x}"), language=language))
+    assert (without.has_cell, without.complete, dict(without.declared)) == (False, True, {})
 
 
 def test_nothing_is_run() -> None:

@@ -112,10 +112,19 @@ def test_a_notebook_without_a_parameters_cell_takes_none() -> None:
 
 
 def test_a_contract_that_is_not_complete_takes_every_name_but_only_exact_values() -> None:
-    notebooks = {"x.ipynb": facts("x <- 1", kernel="ir", language="R")}
+    notebooks = {"x.ipynb": facts("x <- f()", kernel="ir", language="R")}
     assert not said(notebooks, task(anything=1), kernels=KERNELS)
     (found,) = said(notebooks, task(anything=10**400), kernels=KERNELS)
     assert found.startswith("tasks.t.params.anything: ")
+
+
+def test_plain_parameters_of_other_languages_are_known() -> None:
+    notebooks = {"x.ipynb": facts("limit <- 5L\nregion <- 'eu'", kernel="ir", language="R")}
+    assert not said(notebooks, task(limit=1, region="us"), kernels=KERNELS)
+    assert said(notebooks, task(limit="1", regoin="us"), kernels=KERNELS) == [
+        "tasks.t.params.limit: '1', of type str, is no int (x.ipynb declares `limit` as int)",
+        'tasks.t.params.regoin: x.ipynb declares no parameter `regoin` (did you mean "region"?)',
+    ]
 
 
 def test_parameters_of_the_run_fit_where_they_are_declared() -> None:
