@@ -53,9 +53,12 @@ def released(store: Store, run: str, fence: int) -> Iterator[None]:
 
 
 def drop_journals(state: RunState) -> None:
-    """Remove the journals of attempts whose notebooks are archived."""
+    """Remove the journals of attempts whose notebooks are archived, and what lies beside them."""
+    from nbflow.worker.spool import drop_spools
+
     for journal in spent_journals(state):
         Path(journal).unlink(missing_ok=True)
+        drop_spools(Path(journal))
     with suppress(OSError):  # what is left in it belongs to notebooks that could not be archived
         Path(state.created.settings.journals).rmdir()
 

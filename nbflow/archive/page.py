@@ -18,6 +18,7 @@ from nbflow.archive import outputs, palette, prose, widgets
 from nbflow.archive.outputs import Budget, joined_text, value_text
 from nbflow.archive.prose import Heading
 from nbflow.archive.render import render
+from nbflow.archive.spools import spool_path, spooled
 from nbflow.archive.svg import clean
 from nbflow.archive.words import clock, count, day, duration, moment
 from nbflow.core.spec import EMPTY
@@ -56,12 +57,13 @@ class ErrorView:
 
 @dataclass(slots=True, kw_only=True)
 class CellView:
-    """A cell as the template shows it; `note` stands below it."""
+    """A cell as the template shows it; `files` hold what was too long for its outputs, `note` stands below it."""
 
     kind: str
     anchor: str
     body: Markup
     outputs: list[Markup] = field(default_factory=list)
+    files: list[Link] = field(default_factory=list)
     state: str | None = None
     count: str = ""
     took: str = ""
@@ -89,6 +91,10 @@ def notebook_page(
     zone = ZoneInfo(timezone)
     error = _mapping(about.get("error"))
     cells, headings = _cells(document, error, about.get("stopped_at"))
+    for one in spooled(document) if notebook else ():
+        if one.cell < len(cells):
+            link = Link(label=clean(one.output), href=spool_path(clean(notebook or ""), clean(one.file)))
+            cells[one.cell].files.append(link)
     return render(
         "notebook.html.j2",
         title=clean(title),

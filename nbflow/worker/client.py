@@ -8,6 +8,7 @@ limits of time, nor what a reply means for the attempt.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ _LATE_REPLY = 0.5
 _INTERRUPTED = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
 _HANG_UP = 0.5
 """Seconds for the sockets of a dead kernel to be closed; longer only where a process it forked still holds them."""
+_CAPTURED = 500_000
+"""Characters that an Output widget captures at most."""
+_REST = 0.3
+"""Seconds without a message after which the recorder writes what it had put off."""
 _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
 
 
@@ -107,6 +112,7 @@ class JournalClient(NotebookClient):
         self._prepared: asyncio.Future[Mapping[str, Any]] = loop.create_future()
         self._pumps: list[asyncio.Task[None]] = []
         self._drained = False
+        self._captured: dict[str, int] = {}
         self.kc: Any = None
 
     def open(self) -> None:
@@ -222,8 +228,13 @@ class JournalClient(NotebookClient):
 
     async def _pump_iopub(self) -> None:
         channel = self.kc.iopub_channel
+        is_written = True
         while True:
-            await channel.socket.poll(None)
+            if not await channel.socket.poll(None if is_written else _REST * 1_000):
+                self.recorder.flush(at_end=False)
+                is_written = True
+                continue
+            is_written = False
             if (message := await self._take(channel)) is not None:
                 self._take_output(message)
             # Messages that are already here never let the loop go by themselves: a flood would stop every clock.
@@ -324,17 +335,29 @@ class JournalClient(NotebookClient):
         if kind not in _OUTPUTS:
             return
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if hooks:
+        if hooks and self._may_capture(hooks[-1].comm_id, content):
             self.recorder.captured(cell_index, kind, content, widget=hooks[-1].comm_id)
             hooks[-1].output(outs, msg, display_id, cell_index)
         else:
             self.recorder.output(cell_index, kind, content, display_id)
+
+    def _may_capture(self, comm: str, content: Mapping[str, Any]) -> bool:
+        """False where an Output widget is full: what is too much for it is the cell's own, which has no such bounds.
+
+        All that a widget has captured goes back to the kernel with each output.
+        """
+        taken = self._captured.get(comm, 0)
+        if taken > _CAPTURED:
+            return False
+        self._captured[comm] = taken + len(json.dumps(content, default=str))
+        return self._captured[comm] <= _CAPTURED
 
     def clear_output(self, outs: Any, msg: dict[str, Any], cell_index: int) -> None:
         """Record that outputs are cleared."""
         wait = bool(msg["content"].get("wait"))
         hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
         if hooks:
+            self._captured.pop(hooks[-1].comm_id, None)
             self.recorder.clear(cell_index, wait=wait, widget=hooks[-1].comm_id)
             hooks[-1].clear_output(outs, msg, cell_index)
         else:

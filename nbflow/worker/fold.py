@@ -15,6 +15,7 @@ from nbflow.core.attempt import CellCounts, CellState, ErrorKind, Outcome, TaskE
 from nbflow.core.values import decode, plain
 from nbflow.worker import snapshot
 from nbflow.worker.journal import VERSION, Record
+from nbflow.worker.shown import Outputs, TextFile, Widget
 
 _START = {True: "forked", False: "ordinary"}
 WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -29,7 +30,8 @@ class Folded:
     """What a journal comes to. The outcome has no files yet.
 
     `running` is the cell that was started and has no end; `runtime` the folder of the kernel, where one was started;
-    `memory_mark` what a lack of memory is told by since then (`kernels.memory.Mark`).
+    `memory_mark` what a lack of memory is told by since then (`kernels.memory.Mark`);
+    `open_texts` files with whole texts, by cell, that were not brought to their end.
     """
 
     document: dict[str, Any]
@@ -38,36 +40,7 @@ class Folded:
     running: int | None
     runtime: str | None
     memory_mark: Mapping[str, Any] | None
-
-
-@dataclass(slots=True)
-class _Outputs:
-    """A list of outputs as a page shows them: texts joined, clears delayed until something new comes."""
-
-    items: list[dict[str, Any]] = field(default_factory=list)
-    clear_next: bool = False
-
-    def add(self, output: Mapping[str, Any]) -> dict[str, Any]:
-        if self.clear_next:
-            self.clear(wait=False)
-        if output["output_type"] == "stream":
-            last = self.items[-1] if self.items else {}
-            if last.get("output_type") == "stream" and last["name"] == output["name"]:
-                last["text"].append(output["text"])
-                return last
-            output = {**output, "text": [output["text"]]}
-        self.items.append(dict(output))
-        return self.items[-1]
-
-    def clear(self, *, wait: bool) -> None:
-        self.clear_next = wait
-        if not wait:
-            self.items.clear()
-
-    def finished(self) -> list[dict[str, Any]]:
-        return [
-            {**item, "text": "".join(item["text"])} if item["output_type"] == "stream" else item for item in self.items
-        ]
+    open_texts: tuple[tuple[int, TextFile], ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,7 +52,7 @@ class _Cell:
     cpu: float | None = None
     memory: int | None = None
     count: int | None = None
-    outputs: _Outputs = field(default_factory=_Outputs)
+    outputs: Outputs = field(default_factory=Outputs)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -90,24 +63,6 @@ class _Cell:
         return {"state": self.state.value, **times, "cpu_seconds": self.cpu, "peak_memory": self.memory}
 
 
-@dataclass(slots=True)
-class _Widget:
-    state: dict[str, Any] = field(default_factory=dict)
-    buffers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    captured: _Outputs | None = None
-
-    @property
-    def document(self) -> dict[str, Any]:
-        state = self.state if self.captured is None else {**self.state, "outputs": self.captured.finished()}
-        found = {
-            "model_name": state.get("_model_name"),
-            "model_module": state.get("_model_module"),
-            "model_module_version": state.get("_model_module_version"),
-            "state": state,
-        }
-        return {**found, "buffers": list(self.buffers.values())} if self.buffers else found
-
-
 class _Fold:
     """The state of one fold; one method for each type of record."""
 
@@ -115,7 +70,7 @@ class _Fold:
         self.header = header
         self.cells = {index: _Cell() for index, _ in snapshot.code_cells(header["document"])}
         self.displays: dict[str, list[dict[str, Any]]] = {}
-        self.widgets: dict[str, _Widget] = {}
+        self.widgets: dict[str, Widget] = {}
         self.values: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.kernel: Record = {}
@@ -163,39 +118,37 @@ class _Fold:
     def _apply_output(self, record: Record) -> None:
         match record:
             case {"type": "output", "cell": cell, "output": output}:
-                added = self.cells[cell].outputs.add(output)
+                added = self.cells[cell].outputs.add(output, record.get("files", ()))
                 if "display" in record:
                     self.displays.setdefault(record["display"], []).append(added)
+            case {"type": "spool", "cell": cell, "name": name}:
+                self.cells[cell].outputs.spool(name, record["file"], record["head"], record["tail"])
             case {"type": "tail", "cell": cell, "name": name, "text": text, "omitted": omitted}:
-                mark = f"\n[truncated: {omitted:,} characters of {name} are left out here]\n" if omitted else ""
-                self.cells[cell].outputs.add({"output_type": "stream", "name": name, "text": mark + text})
+                self.cells[cell].outputs.add_tail(name, text, omitted, self.header["order"]["slug"])
             case {"type": "update", "display": display, "data": data, "metadata": metadata}:
                 for shown in self.displays.get(display, []):
-                    shown.update(data=data, metadata=metadata)
+                    shown.update(data=data, metadata=metadata, files=record.get("files", []))
             case {"type": "clear", "cell": cell, "wait": wait}:
                 self.cells[cell].outputs.clear(wait=wait)
+            case _:
+                self._apply_widget(record)
+
+    def _apply_widget(self, record: Record) -> None:
+        match record:
             case {"type": "widget", "comm": comm, "state": state, "buffers": buffers}:
-                self._apply_widget(self.widgets.setdefault(comm, _Widget()), state, buffers)
+                self.widgets.setdefault(comm, Widget()).apply(state, buffers)
             case {"type": "widget_output", "comm": comm, "output": output}:
-                self._captured(comm).add(output)
+                self.widgets.setdefault(comm, Widget()).capturing().add(output)
             case {"type": "widget_clear", "comm": comm, "wait": wait}:
-                self._captured(comm).clear(wait=wait)
+                self.widgets.setdefault(comm, Widget()).capturing().clear(wait=wait)
             case _:
                 raise FoldError(f"a record of unknown type {record.get('type')!r}")
 
-    def _apply_widget(self, widget: _Widget, state: Mapping[str, Any], buffers: Iterable[Mapping[str, Any]]) -> None:
-        widget.state.update(state)
-        widget.buffers.update({repr(buffer["path"]): dict(buffer) for buffer in buffers})
-        if "outputs" in state:
-            widget.captured = None
-
-    def _captured(self, comm: str) -> _Outputs:
-        widget = self.widgets.setdefault(comm, _Widget())
-        if widget.captured is None:
-            widget.captured = _Outputs()
-            for output in widget.state.get("outputs", []):
-                widget.captured.add(output)
-        return widget.captured
+    def open_texts(self) -> tuple[tuple[int, TextFile], ...]:
+        """Files whose end the journal does not tell, with their cells."""
+        return tuple(
+            (index, text) for index, cell in self.cells.items() for text in cell.outputs.texts.values() if text.open
+        )
 
     def document(self) -> dict[str, Any]:
         source = self.header["document"]
@@ -251,6 +204,11 @@ class _Fold:
                 **self.changed,
             },
             "warnings": self.warnings,
+            "spooled": [
+                {"cell": index, "output": output, "file": file}
+                for index, cell in self.cells.items()
+                for output, file in cell.outputs.files()
+            ],
         }
 
     @property
@@ -314,6 +272,7 @@ def fold(records: Iterable[Record]) -> Folded:
         running=next((index for index, cell in folding.cells.items() if cell.start and not cell.end), None),
         runtime=folding.runtime,
         memory_mark=folding.start.get("memory"),
+        open_texts=folding.open_texts(),
     )
 
 

@@ -23,7 +23,7 @@ _SYNC_EVERY = 1.0
 _LOCK_POLL = 0.05
 
 Record = dict[str, Any]
-"""One line. `type` says which: attempt, kernel, cell_started, count, output, tail, update, clear, widget,
+"""One line. `type` says which: attempt, kernel, cell_started, count, output, spool, tail, update, clear, widget,
 widget_output, widget_clear, value, warning, cell_ended, kernel_ended, packages, ended, published."""
 
 

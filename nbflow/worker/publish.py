@@ -1,6 +1,6 @@
-"""Into the archive: the executed notebook first, then its page; what an earlier attempt left makes way.
+"""Into the archive: what lies beside the notebook, the notebook, then its page; what an earlier attempt left makes way.
 
-Must not know kernels or journals.
+Must not know kernels or what is in a journal.
 """
 
 from __future__ import annotations
@@ -8,17 +8,23 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nbflow.archive.files import FileArchive
 from nbflow.archive.layout import attempt_path, notebook_path, page_path
+from nbflow.archive.spools import spool_path, spooled
 from nbflow.core.attempt import ArchivedFile, WorkOrder
+from nbflow.errors import NotFoundError, UnreachableError
 from nbflow.worker.snapshot import dumps
+from nbflow.worker.spool import spool_folder
 
 
 def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile, ...]:
-    """Publish the notebook of an attempt and its page. Raises UnreachableError where the archive cannot be written.
+    """Publish the notebook of an attempt, its page, and what lies beside it.
+
+    Raises UnreachableError where the archive cannot be written.
 
     A notebook that cannot be made into a page is published all the same: the page then says so, and the notebook has a
     warning.
@@ -26,11 +32,22 @@ def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile
     archive = FileArchive(Path(order.outputs))
     _make_way(archive, order)
     place = notebook_path(order.folder, order.slug)
+    beside = [_publish_spool(archive, order, spool_path(place, one.file), one.file) for one in spooled(document)]
     notebook = archive.publish(place, dumps(document))
     page, fault = _page(order, document, f"{order.slug}.ipynb", "index.html")
     if fault is not None:
         notebook = archive.publish(place, dumps(_with_warning(document, fault)))
-    return notebook, archive.publish(page_path(order.folder, order.slug), page)
+    return notebook, archive.publish(page_path(order.folder, order.slug), page), *beside
+
+
+def _publish_spool(archive: FileArchive, order: WorkOrder, place: str, file: str) -> ArchivedFile:
+    """Publish a file that lies beside the journal; it comes before the notebook that refers to it."""
+    source = spool_folder(Path(order.journal)) / file
+    try:
+        with source.open("rb") as found:
+            return archive.publish_from(place, found)
+    except OSError as error:
+        raise UnreachableError(f"cannot read {source}: {error.strerror}") from error
 
 
 def warm_up() -> None:
@@ -56,7 +73,11 @@ def _make_way(archive: FileArchive, order: WorkOrder) -> None:
     earlier = _attempt_of(document) or order.attempt - 1
     if earlier in {order.attempt, 0}:
         return
-    archive.move(place, attempt_path(order.folder, order.slug, earlier))
+    target = attempt_path(order.folder, order.slug, earlier)
+    for one in spooled(document):
+        with suppress(NotFoundError):  # somebody has removed it: the notebook makes way all the same
+            archive.move(spool_path(place, one.file), spool_path(target, one.file))
+    archive.move(place, target)
     page, _ = _page(order, document, f"{order.slug}.{earlier}.ipynb", "../index.html")
     archive.publish(attempt_path(order.folder, order.slug, earlier, ".html"), page)
 

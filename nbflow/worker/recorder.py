@@ -1,67 +1,28 @@
 """What a kernel says, turned into records of the journal, within bounds.
 
-Of a cell's text the head goes to the journal as it comes; beyond that only the tail is kept, in memory, until the
-cell ends, so that a flood costs neither disk nor memory. Must not know sockets or limits of time.
+What is too long or too large for a notebook goes to files beside the journal. Must not know sockets or limits of time.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nbflow.core.attempt import CellState
+from nbflow.core.overwrite import collapse
 from nbflow.kernels.memory import Mark
 from nbflow.kernels.usage import Usage
 from nbflow.worker import outputs
+from nbflow.worker.displays import Displays
 from nbflow.worker.journal import Journal, instant
+from nbflow.worker.spool import Spools
+from nbflow.worker.texts import Texts
 
-HEAD = TAIL = 500_000
-"""Characters of each stream of a cell that the notebook keeps from its beginning and from its end."""
 PREVIEW = 2_000
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-
-
-@dataclass(slots=True)
-class _Flood:
-    """The text of one stream of one cell: how much of the head is written, and the tail so far."""
-
-    written: int = 0
-    tail: deque[str] = field(default_factory=deque)
-    kept: int = 0
-    omitted: int = 0
-
-    def head(self, text: str) -> str:
-        """The part of `text` that still belongs to the head; the rest goes to the tail."""
-        room = max(0, HEAD - self.written)
-        self.written += min(room, len(text))
-        if len(text) > room:
-            # A text that comes at once may be large: what is left out is not even copied.
-            first = max(room, len(text) - TAIL)
-            self.omitted += first - room
-            self._keep(text[first:])
-        return text[:room]
-
-    def _keep(self, text: str) -> None:
-        self.tail.append(text)
-        self.kept += len(text)
-        while self.kept > TAIL:
-            first = self.tail.popleft()
-            drop = min(len(first), self.kept - TAIL)
-            if drop < len(first):
-                self.tail.appendleft(first[drop:])
-            self.kept -= drop
-            self.omitted += drop
-
-    def flush(self) -> tuple[str, int]:
-        """The tail and how much is left out before it; both begin anew."""
-        found = "".join(self.tail), self.omitted
-        self.tail.clear()
-        self.kept = self.omitted = 0
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +36,18 @@ class Faults:
 class Recorder:
     """Writes what happens in an attempt to its journal. Raises JournalError where that fails."""
 
-    def __init__(self, journal: Journal, *, heard: Callable[[int, str], None] | None = None) -> None:
-        """`heard` is called with a cell's index and each piece of its text as it comes."""
+    def __init__(
+        self, journal: Journal, *, heard: Callable[[int, str], None] | None = None, spools: Spools | None = None
+    ) -> None:
+        """`heard` is called with a cell's index and each piece of its text as it comes.
+
+        Without `spools`, what is too long or too large for the notebook is left out.
+        """
         self._journal = journal
         self._heard = heard
-        self._floods: dict[tuple[int, str], _Flood] = {}
+        self._texts = Texts(journal, spools)
+        self._bounds = Displays(spools, self.warn)
+        self._clearing: set[int] = set()
         self._previews: dict[int, str] = {}
         self._displays: set[str] = set()
         self._values: dict[str, Any] = {}
@@ -113,7 +81,7 @@ class Recorder:
         self, index: int, state: CellState, duration: float | None = None, used: Usage | None = None
     ) -> None:
         """A cell has its end state. `duration` is in seconds; None, and `used` too, where it did not run."""
-        self._flush(index)
+        self._texts.end(index)
         at = None if duration is None else instant()
         usage = {} if used is None else asdict(used)
         self._journal.append("cell_ended", cell=index, state=state.value, at=at, duration=duration, **usage)
@@ -129,14 +97,18 @@ class Recorder:
 
     def output(self, index: int, kind: str, content: Mapping[str, Any], display_id: str | None = None) -> None:
         """One output of a cell, as the message `kind` (stream, display_data, execute_result, error) brings it."""
-        if kind == "stream":
-            self._text(index, str(content["name"]), str(content["text"]))
-            return
         output = _output(kind, content)
-        extra = {"display": display_id} if display_id else {}
+        if index in self._clearing:
+            self._clear(index)
+        if kind == "stream":
+            self._text(index, output["name"], output["text"])
+            return
+        self._texts.interrupt(index)
+        extra: dict[str, Any] = {"display": display_id} if display_id else {}
         if display_id:
             self._displays.add(display_id)
-        self._journal.append("output", cell=index, output=output, **extra)
+        bounded, files = self._bounds.add(index, output, display_id)
+        self._journal.append("output", cell=index, output=bounded, **extra, **({"files": files} if files else {}))
         if kind == "error":
             self._errors[index] = (output["ename"], output["evalue"])
             self._preview(index, f"{output['ename']}: {output['evalue']}\n")
@@ -147,23 +119,26 @@ class Recorder:
     def update(self, display_id: str, content: Mapping[str, Any]) -> None:
         """Displays that bear this id change; where there is none, nothing does."""
         if display_id in self._displays:
-            shown = _output("display_data", content)
-            self._journal.append("update", display=display_id, data=shown["data"], metadata=shown["metadata"])
+            shown, files = self._bounds.update(display_id, _output("display_data", content))
+            body = {"data": shown["data"], "metadata": shown["metadata"]} | ({"files": files} if files else {})
+            self._journal.append("update", display=display_id, **body)
 
     def clear(self, index: int, *, wait: bool, widget: str | None = None) -> None:
         """A cell's outputs go, or what an Output widget has captured; `wait`: when the next one comes."""
         if widget is not None:
             self._journal.append("widget_clear", comm=widget, wait=wait)
             return
-        for key in [key for key in self._floods if key[0] == index]:
-            del self._floods[key]
-        self._previews.pop(index, None)
-        self._errors.pop(index, None)
+        if wait:
+            self._texts.write_tails(index)
+            self._clearing.add(index)
         self._journal.append("clear", cell=index, wait=wait)
+        if not wait:
+            self._clear(index)
 
     def widget(self, comm: str, state: Mapping[str, Any], buffers: list[dict[str, Any]]) -> None:
         """A part of a widget's state."""
-        self._journal.append("widget", comm=comm, state=dict(state), buffers=buffers)
+        if self._bounds.takes_widget(comm, state, buffers):
+            self._journal.append("widget", comm=comm, state=dict(state), buffers=buffers)
 
     def captured(self, index: int, kind: str, content: Mapping[str, Any], *, widget: str) -> None:
         """An output of a cell that an Output widget has captured."""
@@ -171,30 +146,31 @@ class Recorder:
         self._journal.append("widget_output", comm=widget, output=output)
         self._hand_on(index, output.get("data", {}))
 
-    def flush(self) -> None:
-        """Write the tails of text that came after its cell had ended."""
-        for index in sorted({index for index, _ in self._floods}):
-            self._flush(index)
+    def flush(self, *, at_end: bool = True) -> None:
+        """Write what was put off: all of it `at_end` of the attempt, else what a crash could lose meanwhile."""
+        if at_end:
+            self._texts.flush()
+        else:
+            self._texts.rest()
 
     def preview(self, index: int) -> str:
         """The end of a cell's text, without colours and control characters."""
-        return _CONTROL.sub("", self._previews.get(index, ""))
+        return _CONTROL.sub("", collapse(self._previews.get(index, "")))
 
     def faults(self, index: int) -> Faults:
         """What has gone wrong in a cell as far as its output tells."""
         return Faults(shown=self._errors.get(index), refused=self._refused.get(index))
 
     def _text(self, index: int, name: str, text: str) -> None:
-        flood = self._floods.setdefault((index, name), _Flood())
         self._preview(index, text)
-        if head := flood.head(text):
-            self._journal.append("output", cell=index, output={"output_type": "stream", "name": name, "text": head})
+        self._texts.add(index, name, text)
 
-    def _flush(self, index: int) -> None:
-        for (cell, name), flood in self._floods.items():
-            if cell == index and flood.kept:
-                text, omitted = flood.flush()
-                self._journal.append("tail", cell=index, name=name, text=text, omitted=omitted)
+    def _clear(self, index: int) -> None:
+        self._clearing.discard(index)
+        self._texts.clear(index)
+        self._bounds.clear(index)
+        self._previews.pop(index, None)
+        self._errors.pop(index, None)
 
     def _preview(self, index: int, text: str) -> None:
         self._previews[index] = (self._previews.get(index, "") + text[-PREVIEW:])[-PREVIEW:]

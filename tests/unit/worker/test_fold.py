@@ -22,7 +22,7 @@ def header(*cells: str) -> dict[str, Any]:
         "type": "attempt",
         "version": 1,
         "at": AT,
-        "order": {"run": "r", "pipeline": "p", "task": "t", "attempt": 1, "logical_date": AT},
+        "order": {"run": "r", "pipeline": "p", "task": "t", "attempt": 1, "slug": "t", "logical_date": AT},
         "parameters": {"day": "2026-01-31"},
         "source": {"path": "a.ipynb", "sha256": "0", "changed": False},
         "document": notebook(*cells),
@@ -129,7 +129,7 @@ class TestStates:
         error = {"kind": "exited", "message": "bye", "cell": 0, "ename": "SystemExit"}
         records = [
             header("1"),
-            {"type": "kernel_started", "pid": 5, "runtime": "/run/nbflow-x"},
+            {"type": "kernel_started", "pid": 5, "runtime": "/run/nbflow-x", "forked": True, "reason": None},
             {"type": "kernel_ready", "info": info},
             {"type": "value", "cell": 0, "name": "day", "value": {"$date": "2026-01-31"}},
             {"type": "warning", "text": "look"},
@@ -211,6 +211,34 @@ class TestOutputs:
         (text,) = outputs(fold([header("1"), stream(0, "head"), tail]))
         assert text == "head\n[truncated: 12,345 characters of stdout are left out here]\nend"
         assert outputs(fold([header("1"), stream(0, "head"), {**tail, "omitted": 0}])) == ["headend"]
+
+    def test_it_says_where_all_of_it_is(self) -> None:
+        spool = {"type": "spool", "cell": 0, "name": "stdout", "file": "cell-1.stdout.txt.gz", "head": 4, "tail": 3}
+        tail = {"type": "tail", "cell": 0, "name": "stdout", "text": "end", "omitted": 7}
+        folded = fold([header("1"), stream(0, "head"), spool, tail])
+        assert "; all of it is beside this in t.cell-1.stdout.txt.gz]" in outputs(folded)[0]
+        entry = {"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}
+        assert folded.document["metadata"]["nbflow"]["spooled"] == [entry]
+        assert folded.open_texts == ()
+        ((cell, text),) = fold([header("1"), stream(0, "head"), spool]).open_texts
+        assert (cell, text.told, text.tail) == (0, 4, 3)
+
+    def test_files_go_with_what_refers_to_them(self) -> None:
+        spool = {"type": "spool", "cell": 0, "name": "stdout", "file": "cell-1.stdout.txt.gz", "head": 4, "tail": 3}
+        image = {**shown(0, "a", "d"), "files": [{"file": "cell-1.output-1.png", "mime": "image/png"}]}
+        update = {"type": "update", "display": "d", "data": {"text/plain": "b"}, "metadata": {}}
+        clear = {"type": "clear", "cell": 0, "wait": False}
+        both = fold([header("1"), stream(0, "head"), spool, image])
+        assert [one["output"] for one in both.document["metadata"]["nbflow"]["spooled"]] == ["stdout", "output-1"]
+        assert "files" not in both.document["cells"][0]["outputs"][1]
+        for records in ([image, update], [stream(0, "head"), spool, image, clear]):
+            folded = fold([header("1"), *records])
+            assert folded.document["metadata"]["nbflow"]["spooled"] == []
+            assert folded.open_texts == ()
+
+    def test_lines_written_again_are_collapsed(self) -> None:
+        folded = fold([header("1"), stream(0, "a\n10%"), stream(0, "\r20%"), stream(0, "\r30%\n")])
+        assert outputs(folded) == ["a\n30%\n"]
 
     def test_widgets(self) -> None:
         def state(comm: str, **values: Any) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nbflow.archive import page
+from nbflow.archive.files import FileArchive
+from nbflow.archive.spools import spooled, stream_text
 from nbflow.core.attempt import WorkOrder
 from nbflow.errors import UnreachableError
 from nbflow.worker import publish as pub
 from nbflow.worker.publish import publish
+from nbflow.worker.spool import spool_folder
 from support.attempts import archived, notebook, order
 
 FOLDER = "sales/sales-1"
@@ -49,6 +54,36 @@ def test_each_attempt_makes_way_for_the_next(tmp_path: Path) -> None:
     assert names(one) == {"clean.ipynb", "clean.html", *kept}
     assert archived(one)["metadata"]["nbflow"]["attempt"] == 3
     assert archived(one, f"{FOLDER}/attempts/clean.2.ipynb")["metadata"]["nbflow"]["attempt"] == 2
+
+
+def test_what_lies_beside_a_notebook_goes_with_it(tmp_path: Path) -> None:
+    files = {}
+    for attempt in (1, 2):
+        journal = tmp_path / f"outputs/.nbflow/journals/r/clean.{attempt}.jsonl"
+        one = order(tmp_path, attempt=attempt, journal=str(journal))
+        folder = spool_folder(Path(one.journal))
+        folder.mkdir(parents=True)
+        (folder / "cell-1.stdout.txt.gz").write_bytes(gzip.compress(f"text {attempt}".encode()))
+        made = document(attempt)
+        made["metadata"]["nbflow"]["spooled"] = [{"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}]
+        files = {file.path: file for file in publish(one, made)}
+    place = f"{FOLDER}/clean.cell-1.stdout.txt.gz"
+    data = (tmp_path / "outputs" / place).read_bytes()
+    assert (files[place].size, files[place].sha256) == (len(data), sha256(data).hexdigest())
+    archive = FileArchive(tmp_path / "outputs")
+    for path, text in ((f"{FOLDER}/clean.ipynb", "text 2"), (f"{FOLDER}/attempts/clean.1.ipynb", "text 1")):
+        (beside,) = spooled(json.loads(archive.read(path)))
+        assert "".join(stream_text(archive, path, beside)) == text
+    root = tmp_path / "outputs" / FOLDER
+    assert "clean.cell-1.stdout.txt.gz" in links(root / "clean.html")
+    assert "clean.1.cell-1.stdout.txt.gz" in links(root / "attempts/clean.1.html")
+
+
+def test_a_file_that_should_lie_beside_it_and_is_not_there(tmp_path: Path) -> None:
+    made = document()
+    made["metadata"]["nbflow"]["spooled"] = [{"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}]
+    with pytest.raises(UnreachableError, match="cannot read"):
+        publish(order(tmp_path), made)
 
 
 def test_links_of_an_earlier_attempt_hold_in_its_folder(tmp_path: Path) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nbflow.core.attempt import CellState
 from nbflow.worker import journal as jr
 from nbflow.worker import recorder as rec
+from nbflow.worker import texts
 from nbflow.worker.recorder import Recorder
 
 MIME = "application/vnd.nbflow.output.v1+json"
@@ -47,8 +45,8 @@ def recorder(kept: Kept) -> Recorder:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that tests can reach."""
-    monkeypatch.setattr(rec, "HEAD", 10)
-    monkeypatch.setattr(rec, "TAIL", 6)
+    monkeypatch.setattr(texts, "HEAD", 10)
+    monkeypatch.setattr(texts, "TAIL", 6)
 
 
 def say(recorder: Recorder, text: str, cell: int = 0, name: str = "stdout") -> None:
@@ -91,44 +89,22 @@ class TestText:
     def test_clearing_makes_room_again(self, kept: Kept, recorder: Recorder) -> None:
         say(recorder, "0123456789abc")
         recorder.clear(0, wait=True)
+        assert [record["text"] for record in kept.of("tail")] == ["abc"]  # it stays if nothing follows
         say(recorder, "new")
         recorder.cell_ended(0, CellState.OK, 1.0)
-        assert kept.of("tail") == []
+        assert len(kept.of("tail")) == 1
         assert kept.of("output")[-1]["output"]["text"] == "new"
         assert recorder.preview(0) == "new"
 
-    @settings(max_examples=50)
-    @given(st.lists(st.text(max_size=12), max_size=12))
-    def test_head_and_tail_are_those_of_the_text(self, texts: list[str]) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rec, "HEAD", 10)
-            patch.setattr(rec, "TAIL", 6)
-            kept = Kept()
-            recorder = Recorder(kept)  # type: ignore[arg-type]
-            for text in texts:
-                say(recorder, text)
-            recorder.cell_ended(0, CellState.OK, 1.0)
-        whole = "".join(texts)
-        head = "".join(record["output"]["text"] for record in kept.of("output"))
-        (tail, omitted) = next(((one["text"], one["omitted"]) for one in kept.of("tail")), ("", 0))
-        assert head == whole[:10]
-        assert tail == whole[10:][-6:]
-        assert omitted == len(whole) - len(head) - len(tail)
-
-    def test_memory_is_bounded(self, recorder: Recorder) -> None:
-        for _ in range(300):
-            say(recorder, "x" * 10_000)
-        (flood,) = recorder._floods.values()
-        assert sum(map(len, flood.tail)) == rec.TAIL
-
-    def test_a_text_that_comes_at_once_is_not_copied(self, recorder: Recorder) -> None:
-        text = "x" * 5_000_000
-        tracemalloc.start()
-        try:
-            recorder.output(0, "stream", {"name": "stdout", "text": text})
-            assert tracemalloc.get_traced_memory()[1] < 2_000_000
-        finally:
-            tracemalloc.stop()
+    def test_what_was_put_off_is_written_when_nothing_comes(
+        self, kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(texts, "_UPDATES", 0)
+        for number in range(100):
+            say(recorder, f"\r{number}")
+        assert len(kept.records) < 5
+        recorder.flush(at_end=False)
+        assert kept.records[-1]["output"]["text"].endswith("99")
 
 
 class TestDisplays:
@@ -143,6 +119,8 @@ class TestDisplays:
         assert recorder.faults(0).shown == ("E", "v")
         assert recorder.faults(1).shown is None
         recorder.clear(0, wait=True)
+        assert recorder.faults(0).shown == ("E", "v")
+        say(recorder, "something new")
         assert recorder.faults(0).shown is None
 
     @pytest.mark.parametrize(
@@ -162,8 +140,24 @@ class TestDisplays:
             "execution_count": 3,
         }
 
+    def test_what_is_too_large_is_left_out_where_there_is_no_place_for_it(self, kept: Kept, recorder: Recorder) -> None:
+        recorder.output(0, "display_data", {"data": {"image/png": "A" * 6_000_000, "text/plain": "fig"}})
+        text = kept.of("output")[0]["output"]["data"]["text/plain"]
+        assert text == "fig\n[truncated: 6,000,000 characters of image/png are left out here]"
+
+    def test_widgets_have_bounds(self, kept: Kept, recorder: Recorder) -> None:
+        recorder.widget("a", {"value": "x"}, [])
+        for _ in range(2):
+            recorder.widget("b", {}, [{"path": ["data"], "data": "A" * 6_000_000}])
+        assert [record["comm"] for record in kept.of("widget")] == ["a"]
+        assert len(kept.of("warning")) == 1
+
 
 class TestPreview:
+    def test_it_is_what_is_left_of_a_progress_bar(self, recorder: Recorder) -> None:
+        say(recorder, "10%\r20%\r30%\n")
+        assert recorder.preview(0) == "30%\n"
+
     def test_it_is_the_end_without_colours(self, recorder: Recorder) -> None:
         say(recorder, "x" * 5_000)
         recorder.output(0, "display_data", {"data": {"text/plain": "\x1b[31mred\x1b[0m\x07"}, "metadata": {}})
@@ -201,7 +195,7 @@ class TestValues:
 def test_it_writes_a_journal(tmp_path: Path) -> None:
     journal = jr.Journal.create(str(tmp_path / "j"))
     recorder = Recorder(journal)
-    recorder.kernel_started(7, "/run")
+    recorder.kernel_started(7, "/run", reason="it prints")
     recorder.kernel_ready({"implementation": "x", "banner": "hello", "language_info": {}})
     recorder.cell_started(0)
     recorder.count(0, 1)
@@ -210,5 +204,6 @@ def test_it_writes_a_journal(tmp_path: Path) -> None:
     journal.close()
     started, ready, *_, skipped = jr.read(tmp_path / "j")
     assert (started["pid"], started["runtime"]) == (7, "/run")
+    assert (started["forked"], started["reason"]) == (False, "it prints")
     assert ready["info"] == {"implementation": "x", "language_info": {}}
     assert (skipped["at"], skipped["duration"]) == (None, None)
