@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbflow.archive.words import duration
+from nbflow.cli.facts import print_facts, shown_value
+from nbflow.cli.notebook import show_notebook
 from nbflow.cli.output import Output
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.summary import error_line
-from nbflow.cli.text import Cell, between, moment, one_line
-from nbflow.errors import NotFoundError, UsageError
+from nbflow.cli.text import Cell, between, moment
+from nbflow.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from nbflow.core.declarations import Declared
     from nbflow.core.spec import Origin
     from nbflow.project import Project
     from nbflow.results import RunResult
@@ -43,8 +42,7 @@ def show_command(session: Session, what: str) -> None:
     nbflow show @last/clean         one task of it
     nbflow show extract.ipynb       the parameters that a notebook declares
     """
-    if what.endswith(".ipynb") and Path(what).is_file():
-        _show_contract(session, Path(what))
+    if what.endswith(".ipynb") and show_notebook(session, what):
         return
     with session.records() as project:
         pipeline, dot, task = what.partition(".")
@@ -86,7 +84,7 @@ def _print_run(session: Session, project: Project, document: RunResult) -> None:
     out, zone = session.out, project.spec.timezone
     took = between(document["started"], document["ended"])
     page = project.page(document.run)
-    _facts(
+    print_facts(
         out,
         {
             "run": Cell(document.run, "bold"),
@@ -96,7 +94,7 @@ def _print_run(session: Session, project: Project, document: RunResult) -> None:
             "started": moment(document["started"], zone),
             "took": "" if took is None else duration(took),
             "made by": document["trigger"],
-            **{f"param {name}": _value(value) for name, value in document["params"].items()},
+            **{f"param {name}": shown_value(value) for name, value in document["params"].items()},
             "page": session.shown_path(page) if page.exists() else "",
         },
     )
@@ -122,7 +120,7 @@ def _task_row(out: Output, task: Mapping[str, Any]) -> list[Cell | str]:
 def _print_task(out: Output, task: Mapping[str, Any], zone: str) -> None:
     took = between(task["started"], task["ended"])
     cells = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in task["cells"].items() if number)
-    _facts(
+    print_facts(
         out,
         {
             "task": Cell(task["task"], "bold"),
@@ -134,8 +132,8 @@ def _print_task(out: Output, task: Mapping[str, Any], zone: str) -> None:
             "started": moment(task["started"], zone),
             "took": "" if took is None else duration(took),
             "cells": cells,
-            **{f"param {name}": _value(value) for name, value in task["params"].items()},
-            **{f"output {name}": _value(value) for name, value in task["outputs"].items()},
+            **{f"param {name}": shown_value(value) for name, value in task["params"].items()},
+            **{f"output {name}": shown_value(value) for name, value in task["outputs"].items()},
             "reused from": task["reused_from"] or "",
             "notebook": task["notebook"] or "",
             "page": task["html"] or "",
@@ -167,71 +165,10 @@ def _show_settings(session: Session, project: Project, pipeline: str, task: str 
     session.out.table(("key", "value", "from"), rows)
 
 
-def _show_contract(session: Session, path: Path) -> None:
-    from nbflow.config.notebooks import read_notebook
-    from nbflow.core.contract import read_contract
-
-    file = read_notebook(path)
-    if file.document is None:
-        fault = file.problems[0]
-        raise UsageError(f"{path}: {fault.message}", hint=fault.hint)
-    contract = read_contract(file.document)
-    params = [_param_document(one) for one in contract.declared.values()]
-    facts = {"kernel": file.kernel, "language": contract.language, "cells": contract.cells}
-    out = session.out
-    if session.outputs.json:
-        more = {"complete": contract.complete, "params": params, "warnings": list(contract.warnings)}
-        out.document({"notebook": str(path), **facts, **more})
-        return
-    _facts(out, {"notebook": str(path), "kernel": file.kernel or contract.language, "cells": str(contract.cells)})
-    out.line()
-    if params:
-        out.table(("parameter", "type", "default", "options", "description"), [_param_row(one) for one in params])
-    else:
-        out.line("no parameters" if contract.has_cell else "no parameters: no cell is tagged `parameters`")
-    for warning in contract.warnings:
-        out.line(f"{out.paint('warning:', 'yellow')} {one_line(warning)}")
-
-
-def _param_document(param: Declared) -> dict[str, Any]:
-    from nbflow.core.values import plain
-
-    return {
-        "name": param.name,
-        "type": param.type.value,
-        "default": plain(param.default) if param.has_default else None,
-        "required": param.required,
-        "options": [plain(option) for option in param.options],
-        "description": param.description,
-    }
-
-
-def _param_row(param: Mapping[str, Any]) -> list[Cell | str]:
-    default = "required" if param["required"] else _value(param["default"])
-    options = ", ".join(_value(option) for option in param["options"])
-    return [Cell(param["name"], "bold"), param["type"], default, options, param["description"] or ""]
-
-
 def _setting(key: str, value: Any) -> str:
     """A value of a specification; seconds as a duration."""
     is_seconds = key.rsplit(".", 1)[-1] in SECONDS and isinstance(value, float | int)
-    return duration(value) if is_seconds else _value(value)
-
-
-def _facts(out: Output, facts: Mapping[str, Cell | str]) -> None:
-    """Names and values below each other; empty ones are left out."""
-    rows: list[list[Cell | str]] = []
-    for name, value in facts.items():
-        if value.text if isinstance(value, Cell) else value:
-            rows.append([Cell(name, "dim"), value])
-    out.table((), rows)
-
-
-def _value(value: Any) -> str:
-    """A value as the file writes it; text without quotes where that is clear."""
-    if isinstance(value, str):
-        return value if value and value == value.strip() else json.dumps(value)
-    return "-" if value is None or value == [] else json.dumps(value, ensure_ascii=False)
+    return duration(value) if is_seconds else shown_value(value)
 
 
 def _origin_text(origin: Origin | None) -> str:

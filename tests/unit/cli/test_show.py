@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from support.commands import Shell
@@ -89,32 +87,6 @@ def test_every_value_has_an_origin_and_every_origin_a_value(shell: Shell) -> Non
 def is_whole_param(key: str) -> bool:
     parts = key.split(".")
     return len(parts) == 4 and parts[2] == "params"
-
-
-def test_the_parameters_of_a_notebook(shell: Shell) -> None:
-    shell.folder.notebook(
-        "notebooks/a {b} 100%.ipynb", "from typing import Literal\nmode: Literal['full', 'delta'] = 'delta'\nday: str\n"
-    )
-    path = "notebooks/a {b} 100%.ipynb"
-    document = shell("show", path, "--json").json
-    assert document["notebook"] == path
-    assert document["kernel"] == "python3"
-    params = {one["name"]: one for one in document["params"]}
-    assert params["mode"]["options"] == ["full", "delta"]
-    assert params["day"]["required"]
-    text = shell("show", path).out
-    assert "delta" in text
-    assert "required" in text
-
-
-def test_a_notebook_needs_no_project_and_may_be_no_notebook(shell: Shell) -> None:
-    shell.folder.file.unlink()
-    shell.folder.notebook("a.ipynb")
-    assert "no parameters: no cell is tagged `parameters`" in shell("show", "a.ipynb").out
-    shell.folder.write("b.ipynb", json.dumps([]))
-    said = shell("show", "b.ipynb")
-    assert said.code == 2
-    assert said.err.startswith("error: b.ipynb: ")
 
 
 @pytest.mark.parametrize("what", ["nope", "none.ipynb", "nope/clean", "", "a\0b", "-1"])
