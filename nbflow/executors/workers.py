@@ -87,4 +87,4 @@ class Workers:
             if self._server is server:
                 self._deaths += 1
                 self._server = None
-                self._old.append(server)
+        server.close()

@@ -20,6 +20,8 @@ MODULES = (
     "nbflow.worker.runner",
     "nbflow.worker.engine",
     "nbflow.worker.publish",
+    "psutil",
+    "encodings.utf_8_sig",
 )
 """All but what pages are made with; the order is that of their own imports, each taking a fraction of a second."""
 

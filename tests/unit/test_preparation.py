@@ -1,0 +1,92 @@
+"""An executor is told what a run needs, and is closed whatever comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbflow import plugins
+from nbflow.config.notebooks import NotebookFile
+from nbflow.core.events import Settings
+from nbflow.core.plan import Action, PlannedTask
+from nbflow.core.spec import Preload, PreloadMode
+from nbflow.errors import UsageError
+from nbflow.preparation import loading, prepare
+from support.engines import FakeExecutor
+from support.folders import Folder
+
+
+class Told(FakeExecutor):
+    """Keeps what it was told."""
+
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        super().prepare(kernels, cwd, withheld)
+        self.told = (dict(kernels), cwd, tuple(withheld))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Told:
+    executor = Told()
+    factory: Callable[[str, str], Callable[[], Told]] = lambda group, name: lambda: executor  # noqa: E731
+    monkeypatch.setattr(plugins, "factory", factory)
+    return executor
+
+
+def test_it_begins_at_once_and_is_closed(made: Told) -> None:
+    with loading("local", "/p") as executor:
+        assert executor is made
+        assert made.told == ({}, "/p", ())
+    assert made.calls == ["prepare", "close"]
+
+
+def test_it_is_closed_after_a_failure(made: Told) -> None:
+    with pytest.raises(RuntimeError), loading("local", "/p"):
+        raise RuntimeError
+    assert made.calls == ["prepare", "close"]
+
+
+def test_an_executor_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="locla"), loading("locla", "/p"):
+        raise AssertionError("it is not there")
+
+
+def planned(name: str, notebook: str, **more: Any) -> PlannedTask:
+    return PlannedTask(name=name, base=name, slug=name, notebook=notebook, **more)
+
+
+def test_notebooks_that_are_not_read_yet_are_read_once(
+    made: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path)
+    folder.notebook("a.ipynb", None, "import pandas")
+    folder.notebook("b.ipynb", None, "import numpy", kernel="ir")
+    read: list[str] = []
+
+    def counted(path: Path) -> NotebookFile:
+        from nbflow.config.notebooks import _parse
+
+        read.append(path.name)
+        document = _parse(path.read_bytes()) if path.exists() else None
+        return NotebookFile(path=path, document=document if isinstance(document, dict) else None)
+
+    known = {"b.ipynb": counted(tmp_path / "b.ipynb")}
+    read.clear()
+    monkeypatch.setattr("nbflow.config.notebooks.read_notebook", counted)
+    tasks = [
+        planned("a", "a.ipynb"),
+        planned("a2", "a.ipynb"),
+        planned("b", "b.ipynb"),
+        planned("missing", "c.ipynb"),
+        planned("reused", "d.ipynb", action=Action.REUSE),
+    ]
+    settings = Settings(root=str(tmp_path), outputs="outputs", folder="f", journals="/j", withheld=("TOKEN",))
+    prepare(made, tasks, settings, {"ir": Preload(mode=PreloadMode.OFF)}, known)
+    assert read == ["a.ipynb", "c.ipynb"]
+    assert made.told == (
+        {"python3": Preload(modules=("pandas",)), "ir": Preload(mode=PreloadMode.OFF)},
+        str(tmp_path),
+        ("TOKEN",),
+    )

@@ -1,0 +1,51 @@
+"""The process of one attempt from outside: an order in, reports out; what it says to others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from nbflow.core.attempt import ErrorKind, Verdict
+from nbflow.core.messages import Finished
+from nbflow.worker.protocol import decode_report, encode_order
+from support.attempts import archived, order, states
+
+COMMAND = [sys.executable, "-P", "-m", "nbflow.worker", "--grace", "2"]
+
+
+def worker(stdin: bytes) -> tuple[int, list[bytes], str]:
+    """The exit code of a worker, the lines of its output, its stderr."""
+    done = subprocess.run(COMMAND, input=stdin, capture_output=True, timeout=60, check=False)
+    return done.returncode, done.stdout.splitlines(), done.stderr.decode()
+
+
+def test_without_an_order_it_ends() -> None:
+    assert worker(b"") == (0, [], "")
+
+
+def test_what_is_no_order_is_refused() -> None:
+    code, lines, stderr = worker(b'{"v": 1}\n')
+    assert (code, lines) == (2, [])
+    assert stderr.startswith("not a work order")
+
+
+def test_the_end_of_stdin_is_the_end_of_its_owner_and_the_notebook_is_kept(tmp_path: Path) -> None:
+    done = order(tmp_path, "import time\ntime.sleep(100)")
+    code, lines, _ = worker(encode_order(done))
+    assert code == 0
+    last = decode_report(lines[-1])
+    assert isinstance(last, Finished)
+    assert last.outcome.error is not None
+    assert last.outcome.error.kind is ErrorKind.LOST
+    assert states(archived(done))[0] in {"failed", "killed", "not_run"}
+
+
+def test_an_attempt_that_is_to_be_recovered_is_not_executed(tmp_path: Path) -> None:
+    done = order(tmp_path, "print('never')")
+    code, (line,), _ = worker(encode_order(done, recover="its engine died"))
+    assert code == 0
+    last = decode_report(line)
+    assert isinstance(last, Finished)
+    assert last.outcome.verdict is Verdict.FAILED
+    assert states(archived(done)) == ["not_run"]
