@@ -79,11 +79,18 @@ def code(source: str, language: str) -> Markup:
     if len(source) > MOST_CODE:
         return Markup.escape(source)
     from pygments import highlight
-    from pygments.formatters import HtmlFormatter
 
     magic = _MAGIC.match(source)
     lexer = _lexer(_LANGUAGES.get(magic[1], language) if magic else language)
-    return Markup(highlight(source, lexer, HtmlFormatter(nowrap=True)).rstrip("\n"))  # noqa: S704 - it escapes
+    return Markup(highlight(source, lexer, _formatter()).rstrip("\n"))  # noqa: S704 - it escapes
+
+
+@lru_cache(maxsize=1)
+def _formatter() -> Any:
+    """One for all cells: to make one takes longer than to use it."""
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(nowrap=True)
 
 
 def terminal(text: str) -> Markup:

@@ -71,9 +71,10 @@ class Ordinary:
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._watch, args=(provisioner.process, loop), name="kernel-exit", daemon=True).start()
 
-    def client(self, context: Any) -> Any:
-        """jupyter_client's client of it, not yet connected."""
-        return self._manager.client(context=context)
+    @property
+    def info(self) -> dict[str, Any]:
+        """Where its sockets are, and its key."""
+        return dict(self._manager.get_connection_info())
 
     async def interrupt(self) -> None:
         """Interrupt what runs, in the way the kernelspec asks for."""

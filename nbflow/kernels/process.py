@@ -90,13 +90,14 @@ class Kernel:
 
     def connect(self) -> Any:
         """A client with its shell and iopub channels open; there is no stdin: nobody could answer."""
-        import zmq.asyncio
+        import zmq
+
+        from nbflow.kernels.wire import Client
 
         assert self._process is not None  # noqa: S101 - it is started
-        self._context = zmq.asyncio.Context()
+        self._context = zmq.Context()
         self._tune(self._context, waits=self.spec.runs_ipykernel)
-        client = self._process.client(self._context)
-        client.shell_channel_class = _channel_class()
+        client = Client(self._context, self._process.info)
         client.start_channels(stdin=False, hb=False, control=False)
         return client
 
@@ -168,21 +169,3 @@ class Kernel:
 
         context.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)
         context.setsockopt(zmq.RCVHWM, _READ_AHEAD if waits else 0)
-
-
-def _channel_class() -> Any:
-    """A channel that looks for replies after each message that it sends.
-
-    jupyter_client sends behind the back of the asynchronous socket; ZMQ's only notice of a reply that comes in at that
-    moment would be lost, and with it every later one.
-    """
-    import zmq
-    from jupyter_client.channels import AsyncZMQSocketChannel
-
-    class Channel(AsyncZMQSocketChannel):
-        def send(self, msg: dict[str, Any]) -> None:
-            super().send(msg)
-            if self.socket is not None:
-                self.socket.get(zmq.EVENTS)
-
-    return Channel

@@ -33,7 +33,7 @@ class Forked:
         loop = asyncio.get_running_loop()
         self.pid = int(reply["pid"])
         self.folder = str(reply["folder"])
-        self.info: dict[str, Any] = dict(reply["connection"])
+        self.info: dict[str, Any] = {**reply["connection"], "key": reply["connection"]["key"].encode("ascii")}
         self.words = words
         self.exited: asyncio.Future[int] = loop.create_future()
         self.left: asyncio.Future[list[str]] = loop.create_future()
@@ -41,15 +41,6 @@ class Forked:
         self._connection = connection
         self._said = b""
         loop.add_reader(connection, self._hear)
-
-    def client(self, context: Any) -> Any:
-        """jupyter_client's client of it, not yet connected."""
-        from jupyter_client.asynchronous.client import AsyncKernelClient
-
-        made = AsyncKernelClient(context=context)
-        info: Any = {**self.info, "key": self.info["key"].encode("ascii")}
-        made.load_connection_info(info)
-        return made
 
     async def interrupt(self) -> None:
         """Interrupt what runs."""

@@ -24,6 +24,7 @@ from nbformat import from_dict
 from nbflow.kernels import prelude
 from nbflow.kernels.leaving import Leaving, Left
 from nbflow.kernels.process import Kernel
+from nbflow.kernels.wire import Line, unpacker
 from nbflow.worker.journal import JournalError
 from nbflow.worker.recorder import Recorder
 from nbflow.worker.snapshot import RAISES, has_tag
@@ -85,14 +86,13 @@ class _Traffic:
     cells: dict[str, int] = field(default_factory=dict)
     last: int | None = None
     heard: int = 0
-    receiving: bool = False
 
 
 class JournalClient(NotebookClient):
     """nbclient's client, writing to a recorder.
 
-    `broken` fails with the first error that ended the reading. `hung_up` is done once the kernel has closed its sockets,
-    or has said that it restarts: it knows nothing of what was sent to it any more.
+    `broken` fails with the first error that ended the reading. `hung_up` is done once the kernel has closed its
+    sockets, or has said that it restarts: it knows nothing of what was sent to it any more.
     """
 
     def __init__(self, notebook: Any, kernel: Kernel, recorder: Recorder) -> None:
@@ -110,7 +110,8 @@ class JournalClient(NotebookClient):
         self._listening = asyncio.Event()
         self._preluded: str | None = None
         self._prepared: asyncio.Future[Mapping[str, Any]] = loop.create_future()
-        self._pumps: list[asyncio.Task[None]] = []
+        self._lines: list[Line] = []
+        self._at_rest: asyncio.TimerHandle | None = None
         self._drained = False
         self._captured: dict[str, int] = {}
         self.kc: Any = None
@@ -118,11 +119,15 @@ class JournalClient(NotebookClient):
     def open(self) -> None:
         """Connect to the kernel and begin to read what it says."""
         self.kc = self.kernel.connect()
-        self._gone = self.kc.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        pumps = (self._pump_shell(), self._pump_iopub(), self._await_hang_up())
-        self._pumps = [asyncio.create_task(pump) for pump in pumps]
-        for pump in self._pumps:
-            pump.add_done_callback(self._on_pump_done)
+        unpack = unpacker(self.kc.session)
+        shell, iopub = self.kc.shell_channel, self.kc.iopub_channel.socket
+        gone = iopub.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._lines = [
+            Line(shell.socket, unpack, self._take_reply, self._break),
+            Line(iopub, unpack, self._take_output, self._break),
+            Line(gone, lambda _: {}, self._note_hang_up, self._break),
+        ]
+        shell.sent = self._lines[0].look
 
     @property
     def is_ready(self) -> bool:
@@ -182,11 +187,8 @@ class JournalClient(NotebookClient):
             return
         self._drained = True
         await asyncio.wait({self.hung_up}, timeout=_HANG_UP)
-        await self._stop_pumps()
-        for channel, handle in ((self.kc.shell_channel, self._take_reply), (self.kc.iopub_channel, self._take_output)):
-            while channel.socket is not None and await channel.socket.poll(0):
-                if (message := await _receive(channel)) is not None:
-                    handle(message)
+        for line in self._lines:
+            line.drain()
         for pending in self._pending.values():
             if pending.reply is not None:
                 pending.settle()
@@ -195,7 +197,10 @@ class JournalClient(NotebookClient):
         """Stop reading and close the sockets."""
         if self.kc is None:
             return
-        await self._stop_pumps()
+        if self._at_rest is not None:
+            self._at_rest.cancel()
+        for line in self._lines:
+            line.close()
         for pending in self._pending.values():
             if pending.watcher is not None:
                 pending.watcher.cancel()
@@ -205,51 +210,29 @@ class JournalClient(NotebookClient):
         self.kc.stop_channels()
         self.kc = None
 
-    async def _stop_pumps(self) -> None:
-        """A pump is only cancelled while it waits: a message that it has begun to receive would be lost."""
-        while self._traffic.receiving:
-            await asyncio.sleep(0)
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-        self._pumps = []
-
-    async def _await_hang_up(self) -> None:
-        await self._gone.recv_multipart()
+    def _note_hang_up(self, _: Mapping[str, Any]) -> None:
         if not self.hung_up.done():
             self.hung_up.set_result(None)
 
-    async def _pump_shell(self) -> None:
-        channel = self.kc.shell_channel
-        while True:
-            await channel.socket.poll(None)
-            if (message := await self._take(channel)) is not None:
-                self._take_reply(message)
-
-    async def _pump_iopub(self) -> None:
-        channel = self.kc.iopub_channel
-        is_written = True
-        while True:
-            if not await channel.socket.poll(None if is_written else _REST * 1_000):
-                self.recorder.flush(at_end=False)
-                is_written = True
-                continue
-            is_written = False
-            if (message := await self._take(channel)) is not None:
-                self._take_output(message)
-            # Messages that are already here never let the loop go by themselves: a flood would stop every clock.
-            await asyncio.sleep(0)
-
-    def _on_pump_done(self, pump: asyncio.Task[None]) -> None:
-        if not pump.cancelled() and (error := pump.exception()) is not None and not self.broken.done():
+    def _break(self, error: Exception) -> None:
+        """What was said cannot be recorded."""
+        if not self.broken.done():
             self.broken.set_exception(error)
 
-    async def _take(self, channel: Any) -> dict[str, Any] | None:
-        self._traffic.receiving = True
+    def _rest(self, heard: int) -> None:
+        """Have the recorder write what it had put off, once the kernel says nothing for a while."""
+        self._at_rest = None
+        if heard != self._traffic.heard:
+            self._rest_later()
+            return
         try:
-            return await _receive(channel)
-        finally:
-            self._traffic.receiving = False
+            self.recorder.flush(at_end=False)
+        except JournalError as error:
+            self._break(error)
+
+    def _rest_later(self) -> None:
+        if self._at_rest is None:
+            self._at_rest = asyncio.get_running_loop().call_later(_REST, self._rest, self._traffic.heard)
 
     def _take_reply(self, message: Mapping[str, Any]) -> None:
         kind = message["header"]["msg_type"]
@@ -301,6 +284,7 @@ class JournalClient(NotebookClient):
     def _take_output(self, message: dict[str, Any]) -> None:
         """Record one message of the kernel; what cannot be understood is noted and left out."""
         self._traffic.heard += 1
+        self._rest_later()
         self._listening.set()
         parent = message["parent_header"].get("msg_id", "")
         kind = message["header"]["msg_type"]
@@ -387,12 +371,3 @@ def _no_reply(words: str) -> Mapping[str, str]:
     """The reply that stands for one that never comes. What the kernel writes to its stderr ends with the reason."""
     said = f"; it said last: {' '.join(words.splitlines()[-3:])}" if words else ""
     return {"status": "error", "ename": "NoReply", "evalue": f"the kernel ended the cell without a reply{said}"}
-
-
-async def _receive(channel: Any) -> dict[str, Any] | None:
-    """One message that is there; None for one that is not from this kernel, or is no message."""
-    try:
-        message: dict[str, Any] = await channel.get_msg(timeout=0)
-    except ValueError:
-        return None  # a wrong signature, or broken JSON
-    return message

@@ -31,7 +31,7 @@ def run(application: Any, settings: dict[str, Any], channel: socket.socket, fold
     app = _initialise(application, settings, folder)
     shared = set(sys.modules)
 
-    def be_given(*_: Any) -> None:
+    def be_given(*_events: Any) -> None:
         """Somebody has asked: by this connection come environment and folder, and our answer goes back."""
         loop.remove_handler(channel)
         _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
