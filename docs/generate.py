@@ -107,7 +107,8 @@ def _named(one: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _type(one: Mapping[str, Any]) -> str:
     if "enum" in one:
-        return " \\| ".join(f"`{value}`" for value in one["enum"])
+        values = (str(value).lower() if isinstance(value, bool) else value for value in one["enum"])
+        return " \\| ".join(f"`{value}`" for value in values)
     for several in ("anyOf", "oneOf"):
         if several in one:
             return " or ".join(dict.fromkeys(_type(part) for part in one[several]))
