@@ -74,7 +74,7 @@ def _escaped(char: str) -> str:
 
 def _time(value: datetime | date | time, path: str) -> str:
     micro = 0 if not isinstance(value, datetime | time) else value.microsecond
-    if isinstance(value, datetime | time) and value.tzinfo is not None:
+    if isinstance(value, datetime | time) and (value.tzinfo is not None or value.fold):
         raise InexactValueError(path, type(value).__name__, "Julia's Dates has no time zones")
     if isinstance(value, datetime):
         if micro % 1000:
