@@ -9,17 +9,20 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
 
 import click
 
 from nbflow.cli.main import cli
 from nbflow.config.schema import json_schema
 from nbflow.core import events, status
+from nbflow.core.literals import injected_source, unsupported
 from nbflow.project import Project
 from nbflow.request import Request
 from nbflow.results import RunResult
@@ -201,7 +204,58 @@ def _signature(member: object, function: Any) -> str:
     return str(signature.replace(parameters=shown)).replace("'", "")
 
 
+SAMPLES: tuple[tuple[str, Any], ...] = (
+    ("text", 'it\'s "$5" ě'),
+    ("int", 5),
+    ("a large int", 2**60),
+    ("float", 0.1),
+    ("nan, inf", [float("nan"), float("inf")]),
+    ("bool", True),
+    ("none", None),
+    ("date", date(2026, 1, 31)),
+    ("datetime in UTC", datetime(2026, 1, 31, 6, tzinfo=UTC)),
+    ("datetime in a zone", datetime(2026, 1, 31, 6, tzinfo=ZoneInfo("Europe/Prague"))),
+    ("datetime without a zone", datetime(2026, 1, 31, 6)),  # noqa: DTZ001
+    ("time", time(6, 30)),
+    ("timedelta", timedelta(minutes=90)),
+    ("Decimal", Decimal("1.10")),
+    ("path", PurePosixPath("data/a.csv")),
+    ("list", ["a", 5]),
+    ("list in a list", [[1], [None]]),
+    ("dict", {"a b": 1}),
+    ("dict with other keys", {1: "a"}),
+    ("tuple", (1, "a")),
+    ("set", {1, 2}),
+)
+
+
+def parameters() -> str:
+    """What the injected cell says for values of every type, in every language that can be written."""
+    parts = [
+        "# Parameters in the languages of notebooks\n",
+        "Each value is given to a parameter `x`. The cell that nbflow injects says what stands here; where a language",
+        "has no exact literal, `nbflow validate` refuses the value and says where it stands, as in `limits[3].max`.\n",
+        "| value | " + " | ".join(name for name, _ in _LANGUAGES) + " |",
+        "|---" * (len(_LANGUAGES) + 1) + "|",
+    ]
+    for label, value in SAMPLES:
+        parts.append(f"| {label} | " + " | ".join(_literal(value, language) for _, language in _LANGUAGES) + " |")
+    return "\n".join(parts) + "\n"
+
+
+_LANGUAGES = (("Python", "python"), ("R", "r"), ("Julia", "julia"), ("Bash", "bash"))
+
+
+def _literal(value: Any, language: str) -> str:
+    if unsupported(value, language, name="x") is not None:
+        return "refused"
+    lines = injected_source({"x": value}, language).split("\n")[1:]
+    written = "; ".join(line for line in lines if line != "declare +i x")
+    return f"`` {_cell(written)} ``" if "`" in written else f"`{_cell(written)}`"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "parameters.md": parameters,
     "command-line.md": command_line,
     "pipelines-toml.md": keys,
     "events.md": event_types,
