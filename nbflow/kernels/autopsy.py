@@ -125,7 +125,7 @@ def _place(words: str, source: str | None) -> str | None:
                 return _line(source, inner.line)
     for frame in stacks[0] if stacks else ():
         if _CELL_FILE.search(frame.file):
-            return f"in {_cut(frame.name)}, line {frame.line} of the cell that defines it"
+            return f"in the function {_cut(frame.name)}"
     return None
 
 

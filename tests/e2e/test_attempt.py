@@ -63,7 +63,7 @@ class TestWhatIsLeft:
         assert text(two) == "2"
         assert (one["execution_count"], two["execution_count"]) == (1, 2)
         assert set(two["metadata"]) == {"tags", "nbflow"}
-        assert set(two["metadata"]["nbflow"]) == {"state", "start", "end", "duration"}
+        assert set(two["metadata"]["nbflow"]) == {"state", "start", "end", "duration", "cpu_seconds", "peak_memory"}
         assert document["metadata"]["kernelspec"]["display_name"] != "Some kernel"
         assert document["metadata"]["language_info"]["name"] == "python"
         facts = document["metadata"]["nbflow"]

@@ -60,28 +60,6 @@ def submit_and_sleep(runs: Bench, folder: Path, source: str = SLEEP) -> Watched:
 
 
 class TestKernel:
-    @pytest.mark.parametrize(
-        ("death", "number", "words"),
-        [
-            ("os.kill(os.getpid(), 9)", 9, "signal 9, SIGKILL; possibly out of memory"),
-            ("os._exit(0)", None, "exit code 0"),
-            ("os._exit(3)", None, "exit code 3"),
-            ("import ctypes; ctypes.string_at(0)", 11, "signal 11, SIGSEGV"),
-        ],
-    )
-    def test_it_dies_in_a_cell(self, runs: Bench, tmp_path: Path, death: str, number: int | None, words: str) -> None:
-        source = f"import os, time\nprint('before', flush=True)\ntime.sleep(0.3)\n{death}"
-        began = time.monotonic()
-        outcome, document = runs.run(order(tmp_path, "print('first')", source, "print('never')"))
-        assert time.monotonic() - began < 30
-        assert outcome.verdict is Verdict.FAILED
-        assert outcome.error is not None
-        assert (outcome.error.kind, outcome.error.cell, outcome.error.signal) == (ErrorKind.KERNEL_DIED, 1, number)
-        assert words in outcome.error.message
-        assert states(document) == ["ok", "killed", "not_run"]
-        assert text(document["cells"][1]) == "before\n"
-        assert (outcome.cells.ok, outcome.cells.failed, outcome.cells.not_run) == (1, 1, 1)
-
     def test_its_death_is_noticed_at_once_with_its_last_words(self, runs: Bench, tmp_path: Path) -> None:
         watched = submit_and_sleep(
             runs, tmp_path, f"import sys\nprint('help', file=sys.__stderr__, flush=True)\n{SLEEP}"

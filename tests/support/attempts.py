@@ -21,6 +21,7 @@ from nbflow.core.spec import Limits
 from nbflow.core.values import encode
 from nbflow.executors.local import LocalExecutor
 from nbflow.kernels.environ import OWNER_MARK
+from support.consistent import assert_consistent
 
 LONGEST = 60.0
 
@@ -143,10 +144,15 @@ class Bench:
         return self._watched[one.task, one.attempt]
 
     def run(self, one: WorkOrder) -> tuple[Outcome, dict[str, Any]]:
-        """Run an attempt to its end: its outcome and its archived notebook. Nothing of it may be left over."""
+        """Run an attempt to its end: its outcome and its archived notebook. Nothing of it may be left over.
+
+        None of it may contradict the rest.
+        """
         outcome = self.submit(one).outcome()
         self.assert_clean(one)
-        return outcome, archived(one)
+        document = archived(one)
+        assert_consistent(outcome, document)
+        return outcome, document
 
     def assert_clean(self, done: WorkOrder) -> None:
         """No process, socket or temporary file of an attempt is left."""

@@ -79,7 +79,7 @@ Thread 0x00007f9e05491b80 (most recent call first):
         frame = '  File "/tmp/ipykernel_7/1.py", line 5 in __eq__\n'
         words = f"Fatal Python error: Segmentation fault\n\n{POLLER}Current thread 0x00 (most recent call first):\n"
         said = told(-11, f"{words}{frame * 100}  ...\n{EXTENSIONS}")
-        assert said.splitlines()[1:] == ["in __eq__, line 5 of the cell that defines it"]
+        assert said.splitlines()[1:] == ["in the function __eq__"]
 
     def test_the_stack_of_c_is_not_one_of_python(self) -> None:
         words = CRASH + (
