@@ -128,4 +128,10 @@ class SecretField:
         return value
 
     def schema(self) -> Schema:
-        return {"type": "string", "pattern": f"^({'|'.join(Scheme)}):.+", "maxLength": LONGEST}
+        return {
+            "type": "string",
+            "pattern": f"^({'|'.join(Scheme)}):.+",
+            "maxLength": LONGEST,
+            "description": 'Where the value is found: "env:NAME", "file:PATH", "cmd:PROGRAM ARGUMENTS" or '
+            '"keyring:SERVICE/NAME".',
+        }

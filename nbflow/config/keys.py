@@ -55,8 +55,7 @@ INHERITED: Mapping[str, Key] = {
         kind=TableOf(
             kind=SecretField(), what="secret", name_fault=variable_fault, pattern="[A-Za-z_][A-Za-z0-9_]{0,127}"
         ),
-        doc='Environment variables of the kernel, by reference: "env:NAME", "file:PATH", "cmd:PROGRAM ARGUMENTS", '
-        '"keyring:SERVICE/NAME"; merged with those of the pipeline and of [defaults].',
+        doc="Environment variables of the kernel, by reference; a task adds its own to those that it inherits.",
     ),
 }
 """Keys that a task has from its pipeline or from [defaults] where it does not set them."""

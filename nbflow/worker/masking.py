@@ -15,13 +15,22 @@ from typing import Any, TextIO, cast
 from nbflow.core.masking import MaskedStream, Masker
 from nbflow.core.messages import Report
 from nbflow.worker import outputs
-from nbflow.worker.recorder import Faults, Recorder
+from nbflow.worker.recorder import Recorder
 from nbflow.worker.session import Ending
 
 _KEPT = ("task",)
 """Fields of reports that are names, not what a notebook says."""
 
 _Key = tuple[int, str, str | None]
+
+
+def _as_it_is(name: str) -> Any:
+    """A method that passes on numbers and places, or tells what has been masked when it came."""
+
+    def passed_on(self: Any, *facts: Any, **named: Any) -> Any:
+        return getattr(self._inner, name)(*facts, **named)
+
+    return passed_on
 
 
 class MaskingRecorder(Recorder):
@@ -31,26 +40,21 @@ class MaskingRecorder(Recorder):
     end of its cell: a value that comes in pieces is found, and what a killed worker loses is a few characters.
     """
 
+    kernel_started = _as_it_is("kernel_started")
+    kernel_ended = _as_it_is("kernel_ended")
+    cell_started = _as_it_is("cell_started")
+    count = _as_it_is("count")
+    preview = _as_it_is("preview")
+    faults = _as_it_is("faults")
+
     def __init__(self, inner: Recorder, masker: Masker) -> None:
         self._inner = inner
         self._masker = masker
         self._held: dict[_Key, MaskedStream] = {}
 
-    def kernel_started(self, *facts: Any, **named: Any) -> None:
-        """As it is: numbers and paths."""
-        self._inner.kernel_started(*facts, **named)
-
     def kernel_ready(self, info: Mapping[str, Any]) -> None:
         """Masked."""
         self._inner.kernel_ready(self._masker.data(info))
-
-    def kernel_ended(self, *facts: Any, **named: Any) -> None:
-        """As it is: numbers."""
-        self._inner.kernel_ended(*facts, **named)
-
-    def cell_started(self, index: int) -> None:
-        """As it is."""
-        self._inner.cell_started(index)
 
     def cell_ended(self, index: int, *facts: Any, **named: Any) -> None:
         """As it is, behind what was kept back of the cell's text."""
@@ -60,10 +64,6 @@ class MaskingRecorder(Recorder):
     def warn(self, text: str) -> None:
         """Masked."""
         self._inner.warn(self._masker.text(text))
-
-    def count(self, index: int, number: int) -> None:
-        """As it is."""
-        self._inner.count(index, number)
 
     def output(self, index: int, kind: str, content: Mapping[str, Any], display_id: str | None = None) -> None:
         """Masked."""
@@ -105,14 +105,6 @@ class MaskingRecorder(Recorder):
         if at_end:
             self._release(lambda _: True)
         self._inner.flush(at_end=at_end)
-
-    def preview(self, index: int) -> str:
-        """Of masked text."""
-        return self._inner.preview(index)
-
-    def faults(self, index: int) -> Faults:
-        """Of masked text."""
-        return self._inner.faults(index)
 
     def _content(self, content: Mapping[str, Any]) -> dict[str, Any]:
         masked: dict[str, Any] = self._masker.data(content)

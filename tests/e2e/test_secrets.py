@@ -229,6 +229,7 @@ def test_only_the_kernel_that_asked_for_it_has_it_and_nothing_keeps_it(project: 
     assert "x[secret DB_URL]x" in fails["error"]["message"]
     assert dies["error"]["kind"] == ErrorKind.KERNEL_DIED
     assert "] [secret FROM_COMMAND] [" in dies["error"]["message"]
+    assert "anary" not in dies["error"]["message"], "a value that was cut through"
     assert other["state"] == "succeeded", other
     document = json.loads((project.root / leak["notebook"]).read_text("utf-8"))
     assert document["metadata"]["nbflow"]["warnings"] == [

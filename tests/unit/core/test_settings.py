@@ -29,6 +29,7 @@ def test_a_pipeline() -> None:
                 name="a",
                 notebook="a.ipynb",
                 params={"x": [1, 2]},
+                secrets={"DB_URL": "env:X"},
                 retry=RetryPolicy(retries=2, delay=5),
                 limits=Limits(timeout=9),
                 matrix=Matrix(axes={"m": ("x", "y")}, exclude=({"m": "y"},)),
@@ -37,6 +38,7 @@ def test_a_pipeline() -> None:
     )
     found = dict(pipeline_settings(pipeline))
     assert found["pipelines.p.timeout"] == 60
+    assert found["pipelines.p.tasks.a.secrets.DB_URL"] == "env:X"
     assert found["pipelines.p.params.day.default"] == "2026-01-31"
     assert found["pipelines.p.params.day.options"] == ["2026-01-31"]
     assert found["pipelines.p.tasks.a.retries"] == 2

@@ -18,9 +18,10 @@ def test_a_work_order_has_all_that_the_worker_needs() -> None:
         limits=Limits(timeout=60.0),
         accepts=("day",),
         sha256="ff",
+        secrets={"DB_URL": "env:X"},
         retry=RetryPolicy(retries=1),
     )
-    story = Story(task, params={"day": 3}, outputs="out", journals="/project/out/.nbflow/journals")
+    story = Story(task, params={"day": 3}, outputs="out", journals="/project/out/.nbflow/journals", withheld=("X",))
     story.send("start")
     story.send("failed train[ridge,eu]/1")
     order = work_order(story.state, "train[ridge,eu]")
@@ -30,6 +31,7 @@ def test_a_work_order_has_all_that_the_worker_needs() -> None:
     assert order.journal == "/project/out/.nbflow/journals/train.ridge-eu.2.jsonl"
     assert (order.params, order.kernel, order.limits) == ({"day": 3}, "python3", Limits(timeout=60.0))
     assert (order.logical_date, order.sha256) == ("2026-01-31T12:00:00Z", "ff")
+    assert (order.secrets, order.withheld) == ({"DB_URL": "env:X"}, ("X",))
 
 
 def test_an_archive_root_elsewhere_stays_where_it_is() -> None:

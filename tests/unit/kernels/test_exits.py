@@ -29,3 +29,7 @@ def test_last_words_are_the_end_without_colours() -> None:
     assert long.endswith("az")
     assert len(long) < 2_100
     assert last_words(b"abcdef", 3) == "...def"
+
+
+def test_last_words_are_masked_before_they_are_cut() -> None:
+    assert last_words(b"xx ab\x1b[0mcdef", 3, lambda text: text.replace("abcd", "*")) == "...*ef"
