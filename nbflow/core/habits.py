@@ -11,6 +11,8 @@ from typing import Any
 
 from nbflow.core.cells import Cell, code_cells, language_of, parse
 
+_BARE = re.compile(r"^([ \t]*)((?:pip|conda|mamba)[ \t]+\w+)", re.MULTILINE)
+"""IPython takes `pip install x` for `%pip install x`; Python takes it for nothing."""
 _HINT = re.compile(r"^\s*[%!].*(?:matplotlib|install|add|remove|update|upgrade)", re.MULTILINE)
 """What a source has at least; most have none of it, and are not parsed."""
 _MATPLOTLIB = re.compile(r"%matplotlib\b\s*([\w:./-]*)\s*(?:#.*)?")
@@ -46,9 +48,10 @@ def _cell_warnings(cell: Cell) -> Iterator[str]:
 
 def _magics(source: str) -> Iterator[str]:
     """Lines of a cell that are magics for certain: those that `parse` takes out."""
-    if not _HINT.search(source) or (python := parse(source)) is None:
+    text = _BARE.sub(r"\1%\2", re.sub(r"\r\n?", "\n", source))
+    if not _HINT.search(text) or (python := parse(text)) is None:
         return
-    lines = re.sub(r"\r\n?", "\n", source).split("\n")
+    lines = text.split("\n")
     for line, plain in zip(lines, python.text.split("\n"), strict=True):
         if line != plain:
             yield line.strip()

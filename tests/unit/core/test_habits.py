@@ -42,6 +42,7 @@ def test_a_backend_that_needs_a_screen(line: str, said: str) -> None:
         ("!/opt/x/bin/python3.12 -m pip uninstall -y six", "pip"),
         ("!uv pip install six", "pip"),
         ("!uv add six", "uv"),
+        ("pip install six", "pip"),
     ],
 )
 def test_an_installation(line: str, tool: str) -> None:
@@ -59,6 +60,8 @@ def test_an_installation(line: str, tool: str) -> None:
         "%pip list",
         "!pip freeze",
         "# %pip install six",
+        "text = '''\npip install six\n'''",
+        "pip = 1\npip in [1]",
         "text = '''\n%pip install six\n%matplotlib qt\n'''",
         "%%bash\npip install six",
         "%%writefile setup.sh\n!pip install six",
