@@ -214,6 +214,10 @@ def test_only_the_kernel_that_asked_for_it_has_it_and_nothing_keeps_it(project: 
     assert [path.name for path in journals] == ["leak.1.jsonl"]
     # The kernel has it, and its children; a forked one has it in its memory only.
     assert len(holders(running, "DB_URL")) <= 1
+    # The variable that it comes from is where the user put it, and with those of us who look it up.
+    for one in descendants(running):
+        if one.pid in (found := holders(running, "NBT_CANARY")):
+            assert {"nbflow", "nbflow.worker"} & set(one.cmdline()), (one.cmdline(), found)
     (project.root / "go").touch()
     out, err = running.communicate(timeout=120)
     assert running.returncode == 1, err

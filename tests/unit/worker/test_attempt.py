@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 import pytest
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.messages import CellStart
 from nbflow.worker import attempt as at
 from nbflow.worker import engine
 from nbflow.worker import journal as jr
-from nbflow.worker.control import Control
+from nbflow.worker.control import Control, Stop, StopCause
 from nbflow.worker.fold import fold
 from nbflow.worker.journal import JournalError
 from nbflow.worker.session import Ending, Session
-from support.attempts import archived, code, order, states
+from support.attempts import archived, code, notebook, order, states
 
 Act = Callable[[Session], Ending]
 
@@ -125,6 +128,82 @@ class TestExecute:
         with pytest.raises(ZeroDivisionError):
             execute(one, bug)
         jr.Journal.reopen(one.journal, patience=0, evict=lambda: None).close()
+
+
+class TestSecrets:
+    SECRETS: ClassVar = {"DB_URL": "env:NBT_SECRET"}
+
+    @pytest.fixture(autouse=True)
+    def canary(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("NBT_SECRET", "hunter2-canary")
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        return "hunter2-canary"
+
+    def test_the_kernel_gets_the_values_and_what_is_kept_is_masked(
+        self, execute: Callable[..., Outcome], tmp_path: Path, canary: str
+    ) -> None:
+        seen: list[Session] = []
+
+        def act(session: Session) -> Ending:
+            seen.append(session)
+            session.report(CellStart(task="clean", attempt=1, cell=0, number=1, title=canary))
+            error = TaskError(kind=ErrorKind.EXCEPTION, message=f"E: {canary}", ename="E", cell=0)
+            return Ending(verdict=Verdict.FAILED, error=error)
+
+        document = notebook(code("url = ''", "parameters"), f"x = {canary!r}")
+        one = order(
+            tmp_path, document=document, params={"url": canary}, secrets=self.SECRETS, withheld=("NBT_SECRET", "B")
+        )
+        outcome = execute(one, act)
+        (session,) = seen
+        assert session.variables["DB_URL"] == canary
+        assert session.variables["NBFLOW_RUN"] == "sales-1"
+        assert session.withheld == ("NBT_SECRET", "B")
+        assert canary in session.document["cells"][1]["source"]
+        assert canary in session.document["cells"][2]["source"]
+        assert "variables=" not in repr(session)
+        assert outcome.error is not None
+        assert outcome.error.message == "E: [secret DB_URL]"
+        assert canary not in Path(one.journal).read_text("utf-8")
+        archive = json.dumps(archived(one))
+        assert canary not in archive
+        assert archive.count("the value of the secret DB_URL: masked here, open in the notebook itself") == 2
+
+    def test_one_without_a_value_fails_before_anything_starts(
+        self, execute: Callable[..., Outcome], tmp_path: Path, canary: str
+    ) -> None:
+        one = order(tmp_path, f"x = {canary!r}", secrets={**self.SECRETS, "OTHER": "env:NBT_ABSENT"})
+        outcome = execute(one, ran)
+        assert kind(outcome) is ErrorKind.START_FAILED
+        assert outcome.error is not None
+        assert outcome.error.message.startswith("the secret OTHER has no value: env:NBT_ABSENT: there is no such")
+        assert states(archived(one)) == ["not_run"]
+        assert canary not in Path(one.journal).read_text("utf-8")
+
+    def test_one_that_is_stopped_meanwhile_ends_as_such(self, tmp_path: Path) -> None:
+        control = Control()
+        control.request(Stop(cause=StopCause.CANCELLED))
+        one = order(tmp_path, "1", secrets={"X": "cmd:sleep 100"})
+        prepared = at._with_secrets(at.prepare(one), one, control)
+        assert prepared.refused is None
+        assert prepared.secrets.refused is not None
+
+    def test_a_notebook_is_searched_once_more_before_it_is_published(
+        self, execute: Callable[..., Outcome], tmp_path: Path, canary: str
+    ) -> None:
+        def act(session: Session) -> Ending:
+            output = {"output_type": "stream", "name": "stdout", "text": f"past all masking: {canary}"}
+            session.journal.append("output", cell=0, output=output)
+            return ran(session)
+
+        one = order(tmp_path, "1", secrets=self.SECRETS)
+        assert execute(one, act).verdict is Verdict.SUCCEEDED
+        document = archived(one)
+        assert document["cells"][0]["outputs"][0]["text"] == ["past all masking: [secret DB_URL]"]
+        assert document["metadata"]["nbflow"]["warnings"] == [
+            "values of secrets were found in this notebook at its end, and masked"
+        ]
+        assert canary not in (Path(one.outputs) / "sales/sales-1/clean.html").read_text("utf-8")
 
 
 class TestPrepare:
