@@ -20,7 +20,7 @@ from nbflow.archive.prose import Heading
 from nbflow.archive.render import render
 from nbflow.archive.spools import spool_path, spooled
 from nbflow.archive.svg import clean
-from nbflow.archive.words import clock, count, day, duration, moment
+from nbflow.archive.words import clock, count, day, duration, moment, usage
 from nbflow.core.spec import EMPTY
 
 ERROR_WORDS = {
@@ -67,6 +67,7 @@ class CellView:
     state: str | None = None
     count: str = ""
     took: str = ""
+    used: str = ""
     lines: int = 0
     injected: bool = False
     failed: bool = False
@@ -199,6 +200,7 @@ def _code_cell(cell: Mapping[str, Any], source: str, index: int, language: str, 
         state=about.get("state") if about.get("state") in palette.STATES else None,
         count=str(number) if isinstance(number, int) else " ",
         took=_took(about),
+        used=usage(about.get("cpu_seconds"), about.get("peak_memory")),
         lines=source.count("\n") + 1 if source else 0,
         injected="injected-parameters" in (metadata.get("tags") or ()),
     )
@@ -235,6 +237,7 @@ def _facts(about: Mapping[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
         ("Logical date", day(logical, zone) if logical else None),
         ("Started", clock(started, zone) if started else None),
         ("Duration", _took({**about, "start": about.get("started"), "end": about.get("ended")})),
+        ("Used", usage(about.get("cpu_seconds"), about.get("peak_memory"))),
         ("Kernel", environment.get("kernel_version") or environment.get("kernel")),
     ]
     return [(name, clean(str(value))) for name, value in facts if value is not None and value != ""]

@@ -6,7 +6,7 @@ Made from task documents alone. Links are relative to the run's folder. Must not
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from nbflow.archive.outputs import value_text
 from nbflow.archive.page import Link, error_view
 from nbflow.archive.svg import clean
 from nbflow.archive.timeline import DrawnSpan
-from nbflow.archive.words import duration, moment
+from nbflow.archive.words import duration, moment, usage
 
 CELLS = (("failed", "failed"), ("ok", "ok"), ("skipped", "skipped"), ("not_run", "not run"))
 LONGEST_VALUE = 80
@@ -31,7 +31,7 @@ SMALL_GROUP = 6
 class TaskView:
     """One row. `page` and `notebook` are None where nothing was archived; `cells` are (state, number, words).
 
-    `broke`: the task failed in one of its cells.
+    `broke`: the task failed in one of its cells. `used` is what the kernel of the last attempt has used.
     """
 
     name: str
@@ -50,6 +50,7 @@ class TaskView:
     earlier: tuple[Link, ...]
     spans: tuple[DrawnSpan, ...]
     description: str = ""
+    used: str = ""
     broke: bool = False
 
     @property
@@ -102,6 +103,7 @@ def task_view(task: Mapping[str, Any], folder: str, now: datetime) -> TaskView:
         earlier=_earlier(task, slug),
         spans=_spans(task, name, page or notebook),
         description=clean(str(task.get("description") or "")),
+        used=_used(task.get("attempt_history") or ()),
         broke=isinstance((error or {}).get("cell"), int),
     )
 
@@ -155,6 +157,10 @@ def _reason(task: Mapping[str, Any]) -> str:
         ended = "ended on purpose at cell {} of {}".format(*reached(task))
         reason = f"{reason}; {ended}" if reason else ended
     return cut(reason, 200)
+
+
+def _used(history: Sequence[Mapping[str, Any]]) -> str:
+    return usage(history[-1].get("cpu_seconds"), history[-1].get("peak_memory")) if history else ""
 
 
 def _earlier(task: Mapping[str, Any], slug: str) -> tuple[Link, ...]:

@@ -52,6 +52,15 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def usage(cpu: object, memory: object) -> str:
+    """`CPU 1.2s, peak 340 MB`: CPU seconds and peak memory in bytes, as far as they are known."""
+    known = (
+        f"CPU {duration(cpu)}" if isinstance(cpu, int | float) else "",
+        f"peak {size(memory)}" if isinstance(memory, int) else "",
+    )
+    return ", ".join(one for one in known if one)
+
+
 def size(number: int) -> str:
     """`512 bytes`, `3.4 KB`, `12 MB`: powers of 1000."""
     if number < 1000:

@@ -125,6 +125,16 @@ def test_cells_show_count_state_and_duration() -> None:
     assert [words(found) for found in by_class(by_class(root, "injected")[0], "tag")] == ["Parameters of this run"]
 
 
+def test_what_was_used_stands_beside_the_duration() -> None:
+    used = {"cpu_seconds": 1.5, "peak_memory": 90_000_000}
+    made = document(code("x", "ok", facts={"duration": 2.0, **used}), error=None, state="succeeded", **used)
+    root = tree(page(made))
+    (took,) = by_class(root, "took")
+    assert took.get("title") == "CPU 1.5s, peak 90 MB"
+    assert words(took) == "2s , CPU 1.5s, peak 90 MB"
+    assert "Used CPU 1.5s, peak 90 MB" in words(by_class(root, "facts")[0])
+
+
 def test_durations_come_from_instants_where_none_was_measured() -> None:
     facts = {"start": "2026-01-31T05:00:00Z", "end": "2026-01-31T05:01:05Z"}
     root = tree(page(document(code("x", "ok", facts=facts), error=None, state="succeeded")))

@@ -44,6 +44,7 @@ def test_the_manifest_has_plan_hashes_and_every_attempt(story: Story) -> None:
         ("b", 1, "failed"),
     ]
     assert document["attempts"][0]["error"]["ename"] == "ValueError"
+    assert {"cpu_seconds", "peak_memory"} <= set(document["attempts"][1])
     assert [one["sha256"] for one in document["files"]] == ["ff"]
 
 

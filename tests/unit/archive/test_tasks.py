@@ -79,6 +79,9 @@ def test_attempts_before_the_one_that_counts_are_linked() -> None:
         (1, "failed", "The kernel died (signal 9)"),
         (2, "failed", "The kernel died (signal 9)"),
     ]
+    measured = [*history[:1], {**history[1], "cpu_seconds": 3.0, "peak_memory": 200_000_000}]
+    assert view(state="failed", attempt_history=measured, attempts=2).used == "CPU 3s, peak 200 MB"
+    assert ended.used == ""
     running = {"attempt": 3, "state": "running", "started": "2026-01-31T05:00:40Z", "ended": None, "error": None}
     again = view(state="running", attempt_history=[*history, running], attempts=3)
     assert len(again.earlier) == 2

@@ -66,6 +66,15 @@ def test_instants_are_shown_in_their_zone() -> None:
     assert words.day(datetime(2026, 1, 30, 23, tzinfo=UTC), ZoneInfo("Europe/Prague")) == "Sat 31 Jan 2026"
 
 
+def test_what_a_kernel_used_as_far_as_it_is_known() -> None:
+    assert words.usage(1.25, 340_000_000) == "CPU 1.2s, peak 340 MB"
+    assert (words.usage(0.02, None), words.usage(None, 5_000), words.usage(None, None)) == (
+        "CPU 20ms",
+        "peak 5.0 KB",
+        "",
+    )
+
+
 def test_counts_and_sizes() -> None:
     assert [words.count(number, "task") for number in (0, 1, 1000)] == ["0 tasks", "1 task", "1,000 tasks"]
     assert [words.size(number) for number in (1, 999, 1000, 34_000_000, 2_500_000_000)] == [
