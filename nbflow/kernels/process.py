@@ -83,7 +83,7 @@ class Kernel:
         if self._zygote is None:
             return None
         try:
-            return await ask(self._zygote, environment=self._env, cwd=self._cwd)
+            return await ask(self._zygote, environment={**self._env, **self.spec.env}, cwd=self._cwd)
         except NotForkedError as error:
             self.reason = str(error)
             return None

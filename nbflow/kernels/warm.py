@@ -7,6 +7,7 @@ it ends the kernel. Must not know cells or limits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -43,8 +44,9 @@ class Forked:
         loop.add_reader(connection, self._hear)
 
     async def interrupt(self) -> None:
-        """Interrupt what runs."""
-        os.killpg(self.pid, signal.SIGINT)
+        """Interrupt what runs; nothing where it has ended by now."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGINT)
 
     async def ask_to_end(self) -> None:
         """Let it end: an IPython kernel is asked by its client, before this; here nothing is left to do."""
@@ -110,19 +112,22 @@ async def ask(address: str, *, environment: Mapping[str, str], cwd: str) -> Fork
 async def _reply(connection: socket.socket) -> tuple[dict[str, Any], int]:
     """The first line that comes, with the descriptor that comes along with it."""
     data, descriptors = b"", []
-    while not data.endswith(b"\n"):
-        await _readable(connection)
-        part, found, _, _ = socket.recv_fds(connection, 65_536, 1)
-        descriptors += found
-        data += part
-        if not part:
-            for one in descriptors:
-                os.close(one)
-            raise ConnectionResetError("it has ended")
-    reply = json.loads(data)
-    if "refused" in reply:
-        raise ValueError(reply["refused"])
-    os.set_blocking(descriptors[0], False)
+    try:
+        while not data.endswith(b"\n"):
+            await _readable(connection)
+            part, found, _, _ = socket.recv_fds(connection, 65_536, 1, socket.MSG_CMSG_CLOEXEC)
+            descriptors += found
+            data += part
+            if not part:
+                raise ConnectionResetError("it has ended")
+        reply = json.loads(data)
+        if "pid" not in reply or not descriptors:
+            raise ValueError(reply.get("refused", "the kernel ended while it was being prepared"))
+        os.set_blocking(descriptors[0], False)
+    except BaseException:
+        for one in descriptors:
+            os.close(one)
+        raise
     return reply, descriptors[0]
 
 

@@ -58,6 +58,7 @@ class Zygote:
                 "reserve": reserve,
                 "at_once": max(2, os.cpu_count() or 1),
                 "prelude": str(_PRELUDE),
+                "options": interpreter_options(spec),
             }
             process = subprocess.Popen(
                 [spec.interpreter, *interpreter_options(spec), str(_SCRIPT), json.dumps(settings)],

@@ -16,6 +16,7 @@ from typing import Any
 from nbflow.core import codec
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.contract import read_contract
+from nbflow.core.early import sets_variables_first
 from nbflow.core.literals import LiteralError, injected_source
 from nbflow.core.masking import Masker
 from nbflow.core.messages import Report
@@ -253,6 +254,8 @@ def _run(
 
 def _kernel_source(prepared: Prepared, zygotes: Mapping[str, str], reasons: Mapping[str, str]) -> KernelSource:
     name = prepared.kernel.name if prepared.kernel is not None else ""
+    if name in zygotes and sets_variables_first(prepared.document):
+        return KernelSource(reason="the notebook sets environment variables before it imports libraries")
     return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name))
 
 

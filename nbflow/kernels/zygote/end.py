@@ -7,13 +7,31 @@ So only what came after the fork is taken apart; the order is that of Python. St
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import gc
 import io
 import os
 import sys
 import threading
+import types
 from typing import Any
+
+_MACHINERY = frozenset(
+    [
+        "IPython",
+        "asyncio",
+        "comm",
+        "concurrent",
+        "debugpy",
+        "ipykernel",
+        "jupyter_client",
+        "threading",
+        "tornado",
+        "zmq",
+    ]
+)
+"""Packages by which a kernel runs: their finalizers have nothing to write."""
 
 
 def leave(shared: set[str]) -> None:
@@ -22,26 +40,72 @@ def leave(shared: set[str]) -> None:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         _forget(shared)
-        _flush_files()
+        _finish_files()
         for stream in (sys.__stdout__, sys.__stderr__):
             if stream is not None:
                 stream.flush()
     except BaseException:  # as in Python, whatever fails now is told and does not keep the process
         sys.__excepthook__(*sys.exc_info())
-    ctypes.CDLL(None).exit(0)  # C libraries have their own handlers
+    ctypes.PyDLL(None).exit(0)  # C libraries have their own handlers; no other thread runs Python any more
 
 
 def _forget(shared: set[str]) -> None:
     """Let go of the notebook's own objects, so that files are closed and destructors run."""
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         sys.__dict__.pop(name, None)
-    own = [module for name, module in list(sys.modules.items()) if name not in shared]
     main = sys.modules.get("__main__")
-    for module in [*([main] if main is not None else []), *reversed(own)]:
-        contents = getattr(module, "__dict__", None)
-        if isinstance(contents, dict):
-            _clear(contents)
+    own = [module for name, module in list(sys.modules.items()) if name not in shared]
+    contents = [getattr(module, "__dict__", None) for module in [main, *reversed(own)]]
+    spaces: list[dict[str, Any]] = [one for one in contents if isinstance(one, dict)]
     gc.collect()
+    _finalize({id(space) for space in spaces})
+    for space in spaces:
+        _clear(space)
+    gc.collect()
+
+
+def _finalize(spaces: set[int]) -> None:
+    """Run finalizers, once, while the names that they use are still there. `spaces` are namespaces, by identity."""
+    known: dict[type, Any] = {}
+    for found in gc.get_objects():
+        kind = type(found)
+        if kind is types.GeneratorType:
+            is_own = found.gi_frame is not None and id(found.gi_frame.f_globals) in spaces
+            finalizer = types.GeneratorType.close if is_own else None
+        else:
+            if kind not in known:
+                known[kind] = _finalizer(kind)
+            finalizer = known[kind]
+        if finalizer is not None and not gc.is_finalized(found):
+            try:
+                finalizer(found)
+            except BaseException as error:
+                sys.unraisablehook(_Unraisable(error, finalizer))  # type: ignore[arg-type]
+    for kind in [kind for kind, finalizer in known.items() if finalizer is not None]:
+        for base in kind.__mro__:
+            if "__del__" in vars(base):
+                base.__del__ = _nothing  # type: ignore[attr-defined]
+
+
+class _Unraisable(types.SimpleNamespace):
+    """What the interpreter tells of an error in a finalizer."""
+
+    def __init__(self, error: BaseException, finalizer: Any) -> None:
+        self.exc_type, self.exc_value, self.exc_traceback = type(error), error, error.__traceback__
+        self.err_msg = None
+        self.object = finalizer
+
+
+def _nothing(self: Any) -> None:
+    del self
+
+
+def _finalizer(kind: type) -> Any:
+    """The finalizer that a class has in Python; None where it has none, or it is a file, or of the kernel itself."""
+    if issubclass(kind, io.IOBase) or kind.__module__.partition(".")[0] in _MACHINERY:
+        return None
+    found = getattr(kind, "__del__", None)
+    return found if isinstance(found, types.FunctionType) else None
 
 
 def _clear(contents: dict[str, Any]) -> None:
@@ -52,14 +116,21 @@ def _clear(contents: dict[str, Any]) -> None:
                 contents[name] = None
 
 
-def _flush_files() -> None:
-    """Files that something shared still refers to."""
-    for found in gc.get_objects():
-        if isinstance(found, io.IOBase) and not found.closed:
-            try:
-                found.flush()
-            except (OSError, ValueError):
-                continue  # read-only, or its other end is gone
+def _finish_files() -> None:
+    """Close files that something shared still refers to: first all is written, then the outer before the inner."""
+    found = [one for one in gc.get_objects() if issubclass(type(one), io.IOBase)]
+    for action in ("flush", "close"):
+        for one in sorted(found, key=_depth):
+            # What is read-only, or has lost its other end, has nothing to lose.
+            with contextlib.suppress(Exception):
+                if not one.closed and type(one).__module__.partition(".")[0] not in _MACHINERY:
+                    getattr(one, action)()
+
+
+def _depth(file: Any) -> int:
+    kinds = (io.TextIOBase, io.BufferedIOBase)
+    level = next((number for number, kind in enumerate(kinds) if isinstance(file, kind)), len(kinds))
+    return level * 2 + (type(file).__module__ == "_io")
 
 
 def shorten_search(kernel: Any) -> None:

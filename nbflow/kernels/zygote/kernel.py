@@ -10,25 +10,49 @@ import gc
 import importlib.util
 import json
 import os
+import re
 import secrets
 import socket
 import sys
+import tempfile
 import time
+from dataclasses import dataclass
 from typing import Any
 
-from . import end, system
+from . import end, preload, system
 
+_AT_START = re.compile(
+    "(PYTHON|LD_|LC_|MALLOC_|OMP_|KMP_|OPENBLAS_|GOTO_|MKL_|BLIS_|NUMEXPR_|NUMBA_|MPL).*"
+    "|LANG|LANGUAGE|HOME|MATPLOTLIBRC|XDG_CACHE_HOME|XDG_CONFIG_HOME|PYDEVD_.*"
+)
+"""Variables that are read when Python starts or a library is loaded: later they have no effect."""
 _HISTORY = "--HistoryManager.hist_file=:memory:"
 
 
-def run(application: Any, settings: dict[str, Any], channel: socket.socket, folder: str) -> None:
+@dataclass
+class Loaded:
+    """What a zygote has before it forks: ipykernel's application class, and what the modules leave to the kernel.
+
+    `began_with` is the environment that the zygote was started with, `environment` the one that loading has left;
+    `modules` are the names of what was loaded for notebooks.
+    """
+
+    application: Any
+    began_with: dict[str, str]
+    environment: dict[str, str]
+    modules: frozenset[str]
+    deferred: preload.Deferred
+
+
+def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder: str) -> None:
     """Be a kernel until it ends. `channel` leads to the process that watches this one."""
     os.setsid()
     words = _take_output()
-    added = _prepare_environment(folder)
-    _reseed()
+    _prepare_environment(folder)
+    _reseed(loaded.deferred)
     reply = {"pid": os.getpid(), "folder": folder, "connection": _connection(folder)}
-    app = _initialise(application, settings, folder)
+    app = _initialise(loaded.application, settings, folder)
+    loaded.deferred.register_exits()
     shared = set(sys.modules)
 
     def be_given(*_events: Any) -> None:
@@ -42,7 +66,12 @@ def run(application: Any, settings: dict[str, Any], channel: socket.socket, fold
             request = system.receive_line(asker)
             if not request:
                 os._exit(0)
-            _become(json.loads(request), added)
+            try:
+                _become(json.loads(request), loaded)
+                app.shell.user_ns["_dh"][:] = [type(app.shell.user_ns["_dh"][0])(os.getcwd())]
+            except Exception as error:  # whatever it is, whoever asked can have a kernel in the ordinary way
+                system.send(asker, {"refused": str(error)})
+                os._exit(0)
             system.send(asker, reply, (words,))
         os.close(words)
         gc.enable()
@@ -82,19 +111,23 @@ def _take_output() -> int:
     return read_end
 
 
-def _prepare_environment(folder: str) -> dict[str, str]:
+def _prepare_environment(folder: str) -> None:
     """What of the environment belongs to this kernel itself, whoever asks for it."""
     ipython = os.path.join(folder, "ipython")
     os.mkdir(ipython, 0o700)
     os.environ["IPYTHONDIR"] = ipython
-    return {"IPYTHONDIR": ipython}
 
 
-def _reseed() -> None:
-    """Kernels of one zygote must not draw the same numbers; the module `random` sees to that itself."""
+def _reseed(deferred: preload.Deferred) -> None:
+    """Kernels of one zygote must not draw the same numbers; the module `random` itself sees to that at a fork."""
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
         numpy.seed()
+    for generator in deferred.generators:
+        generator.seed()
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None:
+        processes.current_process().authkey = os.urandom(32)
 
 
 def _connection(folder: str) -> dict[str, Any]:
@@ -121,9 +154,12 @@ def _initialise(application: Any, settings: dict[str, Any], folder: str) -> Any:
     launcher = importlib.util.find_spec("ipykernel_launcher")
     file = os.path.join(folder, "k.json")
     sys.argv = [str(launcher.origin) if launcher is not None else "ipykernel_launcher", "-f", file, _HISTORY]
+    sys.orig_argv = [sys.executable, *settings["options"], "-m", "ipykernel_launcher", *sys.argv[1:]]
     app = application.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}), connection_file=file)
     app.parse_command_line = lambda _: None  # said above; to build a parser takes a fifth of the whole
     app.initialize([])
+    if "__mp_main__" in sys.modules:
+        sys.modules["__mp_main__"] = sys.modules["__main__"]  # multiprocessing was loaded before the notebook's module
     prelude = importlib.util.spec_from_file_location("_nbflow_prelude", settings["prelude"])
     if prelude is None or prelude.loader is None:
         raise ImportError(settings["prelude"])
@@ -134,10 +170,35 @@ def _initialise(application: Any, settings: dict[str, Any], folder: str) -> Any:
     return app
 
 
-def _become(request: dict[str, Any], added: dict[str, str]) -> None:
-    """Take on the environment and the working directory that were asked for."""
-    kept = {"MPLBACKEND": os.environ["MPLBACKEND"]}  # set by ipykernel, as in any kernel
+def _become(request: dict[str, Any], loaded: Loaded) -> None:
+    """Take on the environment and the working directory that were asked for. Raises OSError and ValueError."""
+    asked, before = request["environment"], loaded.began_with
+    for name in sorted({*asked, *before}):
+        if _AT_START.fullmatch(name) and asked.get(name) != before.get(name):
+            raise ValueError(f"it is to have another {name} than the zygote, which is read at the start only")
+    for name in _importable(request["cwd"]):
+        if name in loaded.modules:
+            raise ValueError(f'the module "{name}" in its folder comes before the one that the zygote has loaded')
+    environment = {**asked, **_changes(before, loaded.environment, asked)}
+    environment.update(_changes(loaded.environment, dict(os.environ), {}))
     os.environ.clear()
-    os.environ.update({**kept, **request["environment"], **added})
+    os.environ.update(environment)
     time.tzset()
+    tempfile.tempdir = None
     os.chdir(request["cwd"])
+
+
+def _importable(folder: str) -> set[str]:
+    """Names that an import looks for in a folder first."""
+    return {
+        entry.partition(".")[0] for entry in os.listdir(folder) if entry.endswith((".py", ".so")) or "." not in entry
+    }
+
+
+def _changes(before: dict[str, str], after: dict[str, str], asked: dict[str, str]) -> dict[str, str]:
+    """What was set in between; what is asked for otherwise stays as it is asked for."""
+    return {
+        name: value
+        for name, value in after.items()
+        if value != before.get(name) and asked.get(name) in {None, before.get(name)}
+    }

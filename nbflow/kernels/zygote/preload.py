@@ -7,15 +7,25 @@ has done cannot be undone, so the zygote then begins anew without it. Standard l
 
 from __future__ import annotations
 
+import atexit
+import builtins
 import contextlib
 import importlib
 import importlib.util
+import locale
+import logging
 import os
+import random
+import re
+import signal
 import site
+import socket
 import stat
 import sys
 import sysconfig
 import tempfile
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -38,37 +48,119 @@ _LATE_PARTS = (
     "tornado.platform.asyncio",
 )
 """What ipykernel would load in each kernel once it is initialised."""
+_QUIET_DEBUGGER = "PYDEVD_DISABLE_FILE_VALIDATION"
+
+
+class Deferred:
+    """What modules have asked for while they were loaded, and what only a kernel must do.
+
+    `generators` are random numbers that no seed was given for.
+    """
+
+    def __init__(self) -> None:
+        self.generators: list[random.Random] = []
+        self._exits: list[tuple[Any, Any, Any]] = []
+
+    def register_exits(self) -> None:
+        """Register the exit handlers of modules: after those of the kernel, hence before them at the end."""
+        for function, args, kwargs in self._exits:
+            atexit.register(function, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note it meanwhile."""
+        register, seed = atexit.register, random.Random.seed
+
+        def later(function: Any, *args: Any, **kwargs: Any) -> Any:
+            self._exits.append((function, args, kwargs))
+            return function
+
+        def noted(generator: random.Random, a: Any = None, version: int = 2) -> None:
+            seed(generator, a, version)
+            self.generators = [one for one in self.generators if one is not generator]
+            if a is None:
+                self.generators.append(generator)
+
+        atexit.register, random.Random.seed = later, noted  # type: ignore[assignment, method-assign]
+        try:
+            yield
+        finally:
+            atexit.register, random.Random.seed = register, seed  # type: ignore[method-assign]
 
 
 def load_kernel() -> Any:
     """ipykernel's application class. Raises ImportError where this environment has no ipykernel."""
+    kept = dict(os.environ)
     # Else the debugger warns of Python's own modules, which are frozen. No kernel gets this variable.
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault(_QUIET_DEBUGGER, "1")
     from ipykernel.kernelapp import IPKernelApp
 
     for name in ("ipykernel.ipkernel", "ipykernel.zmqshell", *_LATE_PARTS):
         with contextlib.suppress(ImportError):  # versions differ in what they have
             importlib.import_module(name)
+    if _QUIET_DEBUGGER not in kept:
+        del os.environ[_QUIET_DEBUGGER]
     return IPKernelApp
 
 
-def load_modules(names: list[str]) -> dict[str, str]:
+def load_modules(names: list[str], deferred: Deferred) -> dict[str, str]:
     """Import modules; those that must not be loaded before a fork, with the reason.
 
     One that cannot be imported is left to the notebook, and is no fault.
     """
     faults: dict[str, str] = {}
-    with _listening() as heard, _without_shell() as askers:
+    with _listening() as heard, _without_shell() as askers, deferred.noting():
         for name in names:
             if not is_third_party(name):
                 continue
-            before = _connections()
-            with contextlib.suppress(Exception, SystemExit):
-                importlib.import_module(name)
-            reason = _reason(heard, askers, before)
+            before, state = _connections(), _state()
+            with contextlib.suppress(Exception, SystemExit), _showing_what_is_deprecated():
+                __import__(name)
+            reason = _reason(heard, askers, before) or _changed(state)
             if reason is not None:
                 faults[name] = reason
     return faults
+
+
+@contextlib.contextmanager
+def _showing_what_is_deprecated() -> Iterator[None]:
+    """As IPython does to a notebook: where it is itself that imports."""
+    warnings.filterwarnings("default", category=DeprecationWarning, module=re.escape(__name__))
+    ours = warnings.filters[0]
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a module has cleared them all
+            warnings.filters.remove(ours)  # type: ignore[attr-defined]
+
+
+def _state() -> dict[str, Any]:
+    """What a module may change for all others when it is imported."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    root = logging.getLogger()
+    return {
+        "signal handlers": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        "hooks of the interpreter": [
+            *(sys.excepthook, sys.displayhook, sys.unraisablehook, threading.excepthook),
+            *(sys.gettrace(), sys.getprofile(), warnings.showwarning),
+        ],
+        "limits of the interpreter": (sys.getrecursionlimit(), sys.getswitchinterval(), socket.getdefaulttimeout()),
+        "how warnings are shown": [
+            one for one in warnings.filters if one[1] is None and one[3] is None and one[2].__module__ == "builtins"
+        ],
+        "built-in names": dict(vars(builtins)),
+        "sys.path": list(sys.path),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "the root logger": (root.level, list(root.handlers), logging.root.manager.disable),
+        "the working directory or umask": (os.getcwd(), umask),
+    }
+
+
+def _changed(before: dict[str, Any]) -> str | None:
+    now = _state()
+    found = [name for name, value in before.items() if now[name] != value]
+    return f"it changes {found[0]} when it is imported" if found else None
 
 
 def is_third_party(name: str) -> bool:

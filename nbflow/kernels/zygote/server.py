@@ -47,10 +47,11 @@ class _Child:
 def main(argument: str) -> None:
     """Load, then serve until the owner is gone. In a forked process this returns when its kernel has ended."""
     settings = json.loads(argument)
+    began_with = dict(os.environ)
     owner = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        application = _load(settings, owner)
+        loaded = _load(settings, owner, began_with)
     except Exception as error:  # whatever ipykernel raises, the ordinary start will show it
         _tell(owner, {"failed": f"{type(error).__name__}: {error}"})
         return
@@ -63,7 +64,7 @@ def main(argument: str) -> None:
     else:
         shutil.rmtree(settings["folder"], ignore_errors=True)  # the owner may have died
         os._exit(0)
-    kernel.run(application, settings, found.channel, found.folder)
+    kernel.run(loaded, settings, found.channel, found.folder)
 
 
 def _tell(owner: socket.socket, message: dict[str, Any]) -> None:
@@ -71,21 +72,23 @@ def _tell(owner: socket.socket, message: dict[str, Any]) -> None:
         system.send(owner, message)
 
 
-def _load(settings: dict[str, Any], owner: socket.socket) -> Any:
+def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str, str]) -> kernel.Loaded:
     """Import everything; where a module turns out to be unfit, begin anew without it."""
     os.chdir(settings["cwd"])
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel does in a kernel
     gc.disable()
     application = preload.load_kernel()
-    faults = preload.load_modules(settings["modules"])
+    deferred, before = preload.Deferred(), set(sys.modules)
+    faults = preload.load_modules(settings["modules"], deferred)
     if faults:
         settings["modules"] = [name for name in settings["modules"] if name not in faults]
         settings["left_out"] = {**settings.get("left_out", {}), **faults}
         os.dup2(owner.fileno(), 0)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:-1], json.dumps(settings)])
+        command = [sys.executable, *settings["options"], sys.argv[0], json.dumps(settings)]
+        os.execve(sys.executable, command, environment)
     gc.collect()
     gc.freeze()
-    return application
+    return kernel.Loaded(application, environment, dict(os.environ), frozenset({*sys.modules} - before), deferred)
 
 
 class _Server:
@@ -119,14 +122,19 @@ class _Server:
             self._give()
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        try:
             asker, _ = self._listening.accept()
-            asker.setblocking(True)
-            credentials = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            if struct.unpack("3i", credentials)[1] == os.geteuid():
-                self._waiting.append(asker)
-            else:
-                asker.close()
+        except BlockingIOError:
+            return
+        except OSError as error:  # too many open files: those who wait hold some
+            self._refuse(f"it could not take more requests: {error.strerror}")
+            return
+        asker.setblocking(True)
+        credentials = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", credentials)[1] == os.geteuid():
+            self._waiting.append(asker)
+        else:
+            asker.close()
 
     def _hear(self, child: _Child) -> None:
         """A kernel is ready, or has ended before anybody wanted it."""
@@ -165,11 +173,10 @@ class _Server:
         """Fork what is wanted and still missing; only as many at a time as there are cores."""
         wanted = self._settings["reserve"] + len(self._waiting)
         while len(self._children) < wanted and self._in_the_making() < self._settings["at_once"]:
-            reason = self._reason_not_to_fork()
+            reason = self._reason_not_to_fork() or self._fork()
             if reason is not None:
                 self._refuse(reason)
                 return
-            self._fork()
 
     def _in_the_making(self) -> int:
         return sum(not child.is_ready for child in self._children)
@@ -185,21 +192,25 @@ class _Server:
             with contextlib.suppress(OSError), self._waiting.popleft() as asker:
                 system.send(asker, {"refused": reason})
 
-    def _fork(self) -> None:
-        ours, theirs = socket.socketpair()
+    def _fork(self) -> str | None:
+        """Fork one kernel, with its watcher; why that cannot be done just now."""
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            return f"no kernel could be forked: {error.strerror}"
         try:
             pid = os.fork()
-        except OSError:
-            self._failures += 1
+        except OSError as error:
             ours.close()
             theirs.close()
-            return
+            return f"no kernel could be forked: {error.strerror}"
         if pid == 0:
             self._leave(ours, theirs)
         theirs.close()
         child = _Child(pid, ours)
         self._children.append(child)
         self._selector.register(ours, selectors.EVENT_READ, child)
+        return None
 
     def _leave(self, ours: socket.socket, theirs: socket.socket) -> None:
         """In the forked process: give back all that is the zygote's, and become a watcher."""

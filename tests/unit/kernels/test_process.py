@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -15,20 +15,12 @@ import pytest
 
 from nbflow.errors import UnreachableError
 from nbflow.kernels.process import Kernel
-from nbflow.kernels.runtime import RuntimeFolder
 from nbflow.kernels.specs import find_kernel
 
 
 @pytest.fixture
-def runtime() -> Iterator[RuntimeFolder]:
-    made = RuntimeFolder.create()
-    yield made
-    made.remove()
-
-
-@pytest.fixture
 def with_kernel(
-    tmp_path: Path, runtime: RuntimeFolder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, Callable[[Kernel], Awaitable[None]]], None]:
     """Runs a conversation with a kernel that is a program of the test's; the kernel is closed at the end."""
 
@@ -40,13 +32,14 @@ def with_kernel(
         monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
 
         async def held() -> None:
-            kernel = Kernel(find_kernel("fake"), cwd=cwd or str(tmp_path), env=dict(os.environ), runtime=runtime)
+            kernel = Kernel(find_kernel("fake"), cwd=cwd or str(tmp_path), env=dict(os.environ))
             try:
                 await conversation(kernel)
             finally:
+                folder = kernel.folder
                 await kernel.close()
                 assert not kernel.pid or not psutil.pid_exists(kernel.pid)
-                assert not runtime.connection_file.exists()
+                assert not folder or not Path(folder).exists()
 
         asyncio.run(held())
 
