@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nbflow.core.attempt import Verdict
-from support.attempts import Bench, bench, order, text
+from nbflow.core.attempt import ErrorKind, Verdict
+from support.attempts import Bench, bench, order, states, text
 from support.folders import Folder
 from support.real import NBFLOW, finished, install_kernel, notebook_of, ran
 
@@ -56,6 +56,27 @@ def test_the_kernel_needs_ipykernel_only(runs: Bench, tmp_path: Path) -> None:
     assert outcome.verdict is Verdict.SUCCEEDED, outcome.error
     assert text(found["cells"][0]).startswith("not installed\n")
     assert outcome.outputs == {"rows": 3}
+
+
+RESTARTING = """
+import time
+kernel = get_ipython().kernel
+print("before", flush=True)
+kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "restarting"}, ident=b"kernel.status")
+time.sleep(60)
+"""
+
+
+def test_the_kernel_restarts_behind_the_client(runs: Bench, tmp_path: Path) -> None:
+    """A `restarting` status is a death, whoever looks after the kernel: its names are gone, nobody waits for ever."""
+    begun = time.monotonic()
+    outcome, found = ran(runs, order(tmp_path, RESTARTING, "print('never')"))
+    assert time.monotonic() - begun < 45
+    assert outcome.error is not None
+    assert (outcome.error.kind, outcome.error.cell) == (ErrorKind.KERNEL_DIED, 0)
+    assert "restarted" in outcome.error.message
+    assert states(found) == ["killed", "not_run"]
+    assert text(found["cells"][0]) == "before\n"
 
 
 INNER = """
