@@ -6,10 +6,13 @@ Must not know what runs in it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from nbflow.errors import UnreachableError
@@ -20,6 +23,8 @@ LONGEST_SOCKET = 103
 _PREFIX = "nbflow-"
 _RANDOM = 8  # letters that mkdtemp adds
 _SOCKET = "k"
+_YOUNG = 300.0
+"""Seconds in which a folder without a socket that answers may still be in the making."""
 
 
 class RuntimeFolder:
@@ -65,6 +70,47 @@ def remove_left_over(path: str) -> None:
         return
     if place.name.startswith(_PREFIX) and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
         RuntimeFolder(place).remove()
+
+
+def sweep() -> list[str]:
+    """Remove folders that nobody uses any more: whoever would have done so was killed. Their paths.
+
+    A folder is in use as long as one of its sockets answers; a young one may have none yet.
+    """
+    swept = []
+    for base in _bases():
+        for place in base.glob(f"{_PREFIX}*"):
+            try:
+                found = place.lstat()
+                is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+                if is_ours and time.time() - found.st_mtime > _YOUNG and not _is_used(place):
+                    RuntimeFolder(place).remove()
+                    swept.append(str(place))
+            except OSError:
+                continue  # somebody else has just removed it
+    return swept
+
+
+def _is_used(folder: Path) -> bool:
+    """Whether a socket in it answers; one without sockets was never finished."""
+    sockets = [place for place in folder.iterdir() if stat.S_ISSOCK(place.lstat().st_mode)]
+    return any(_answers(place) for place in sockets)
+
+
+def _answers(place: Path) -> bool:
+    """Whether a process listens. Asked of the system first, which does not trouble the one who listens."""
+    with contextlib.suppress(OSError):
+        if f" {place}\n" in Path("/proc/net/unix").read_text("utf-8", "replace"):
+            return True
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.setblocking(False)
+        try:
+            asker.connect(str(place))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True  # busy, or not to be told: then it is left alone
+    return True
 
 
 def _bases() -> list[Path]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from nbflow.kernels.runtime import sweep
 from nbflow.worker import load
 
 LONGEST = 131_072
@@ -83,6 +84,7 @@ class Server:
             load.module(self._missing.pop(0))
             return
         load.pages()
+        sweep()  # what was killed with its owner could not clean up
         gc.collect()
         self._is_ready = True
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +92,24 @@ def test_only_folders_of_ours_are_removed(short: Path) -> None:
     for path in (ours, foreign, short / "nbflow-link", short / "nbflow-none"):
         remove_left_over(str(path))
     assert sorted(path.name for path in short.iterdir()) == ["nbflow-link", "precious"]
+
+
+def test_only_abandoned_folders_are_swept(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    monkeypatch.setattr(runtime, "_bases", lambda: [short])
+    listened, dead, young, empty = (RuntimeFolder.create().path for _ in range(4))
+    (short / "precious").mkdir()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(listened / "z"))
+    listening.listen()
+    for folder in (dead, young):
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(folder / "k-1"))
+    old = time.time() - 3_600
+    for folder in (listened, dead, empty, short / "precious"):
+        os.utime(folder, (old, old))
+    assert sorted(runtime.sweep()) == sorted([str(dead), str(empty)])
+    listening.setblocking(False)
+    with pytest.raises(BlockingIOError):  # who listens was not troubled
+        listening.accept()
+    listening.close()
+    assert {path.name for path in short.iterdir()} == {listened.name, young.name, "precious"}
