@@ -168,5 +168,6 @@ def _size(number: int) -> str:
     """`900 KB`, `1.2 GB`: powers of 1000."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6)):
         if number >= scale:
-            return f"{number / scale:.3g} {unit}" if number < 999 * scale else f"{number / scale:.0f} {unit}"
+            value = number / scale
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
     return f"{number / 1e3:.0f} KB"

@@ -103,7 +103,7 @@ class TestMemory:
 
     def test_near_the_limit(self) -> None:
         """User-space killers act before the system does."""
-        assert "possibly out of memory: it was near its limit of 1 GB" in told(-9, peak=950_000_000)
+        assert "possibly out of memory: it was near its limit of 1.0 GB" in told(-9, peak=950_000_000)
 
     def test_killed_and_nothing_is_known(self) -> None:
         assert told(-9, evidence=Evidence()) == "the kernel died: signal 9, SIGKILL; possibly out of memory"
@@ -119,7 +119,7 @@ class TestMemory:
     def test_an_abort_that_speaks_of_memory(self) -> None:
         words = "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc"
         said = told(-6, words, evidence=Evidence(kills=0, grouped=True, address_space=2_000_000_000))
-        assert said.splitlines()[0].endswith("possibly out of memory: its address space is limited to 2 GB")
+        assert said.splitlines()[0].endswith("possibly out of memory: its address space is limited to 2.0 GB")
         assert "it said last: terminate called" in said
 
     def test_of_the_machine(self) -> None:
