@@ -148,6 +148,8 @@ class TestStates:
         assert facts["environment"] == {
             "host": "h",
             "kernel": "python3",
+            "kernel_start": "forked",
+            "kernel_start_reason": None,
             "kernel_version": "ipython 9",
             "python": "3.12",
             "packages_changed": {"six": ["1", "2"]},
