@@ -28,6 +28,7 @@ _ANCHOR = 4
 """First characters of a form, by which it is looked for; what begins with them is compared with the whole form."""
 _BREAK = re.compile(r"(?:\r?\n[ \t]{0,16}|\\r\\n|\\n)")
 """What may stand between the characters of base64 behind the anchor: a line break, also as a literal writes it."""
+_MOST_PATTERNS = 100
 _HALF_BREAK = re.compile(r"(?:\r|\\|\\r|\\r\\)\Z")
 _BINARY = re.compile(r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)")
 _LONGEST_CUT = 4_096
@@ -72,17 +73,16 @@ class _Matcher:
         self.forms = sorted(forms, key=lambda form: (-len(form.text), form.name))
         self._at: dict[str, list[_Form]] = {}
         for form in self.forms:
-            self._at.setdefault(form.text[0], []).append(form)
-        patterns = _anchors({form.text[:_ANCHOR] for form in self.forms})
-        self._anchor = re.compile("|".join(patterns)) if self.forms else None
+            self._at.setdefault(form.text[:_ANCHOR], []).append(form)
+        self._beginnings = {anchor[:length] for anchor in self._at for length in range(1, _ANCHOR)}
+        self._patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
 
     def scan(self, text: str, *, is_whole: bool, names: set[str] | None = None) -> tuple[str, str]:
         """The text masked, and its end from where a form may have begun; nothing is kept back of a whole text."""
-        if self._anchor is None:
-            return text, ""
         parts: list[str] = []
         done = at = 0
-        while (found := self._anchor.search(text, at)) is not None:
+        pattern = self._pattern(text)
+        while pattern is not None and (found := pattern.search(text, at)) is not None:
             start = found.start()
             end, name = self._match(text, start, is_whole=is_whole)
             if end == _PERHAPS:
@@ -95,13 +95,26 @@ class _Matcher:
             at = done = end
             if names is not None:
                 names.add(name)
-        if not parts:
-            return text, ""
-        parts.append(text[done:])
-        return "".join(parts), ""
+        last = len(text) if is_whole else self._last_beginning(text, done)
+        parts.append(text[done:last])
+        return "".join(parts), text[last:]
+
+    def _pattern(self, text: str) -> re.Pattern[str] | None:
+        """What finds the anchors that the text has at all: of many anchors, few are in it, and a pattern is slow."""
+        there = tuple(anchor for anchor in self._at if anchor in text)
+        if there and there not in self._patterns:
+            if len(self._patterns) >= _MOST_PATTERNS:
+                self._patterns.clear()
+            self._patterns[there] = re.compile("|".join(map(re.escape, there)))
+        return self._patterns[there] if there else None
+
+    def _last_beginning(self, text: str, done: int) -> int:
+        """Where an anchor begins that the end of the text cuts through, else the end of the text."""
+        places = range(max(done, len(text) - _ANCHOR + 1), len(text))
+        return next((at for at in places if text[at:] in self._beginnings), len(text))
 
     def _match(self, text: str, start: int, *, is_whole: bool) -> tuple[int, str]:
-        for form in self._at.get(text[start], ()):
+        for form in self._at[text[start : start + _ANCHOR]]:
             end = form.end(text, start)
             if end > 0 or (end == _PERHAPS and not is_whole):
                 return end, form.name
@@ -216,15 +229,6 @@ def replacement(name: str) -> str:
     return f"[secret {name}]"
 
 
-def _anchors(texts: Iterable[str]) -> Iterator[str]:
-    """Patterns of the texts, grouped by their characters; each fits, too, where the searched text ends early."""
-    groups: dict[str, list[str]] = {}
-    for text in texts:
-        groups.setdefault(text[0], []).append(text[1:])
-    for first, rests in groups.items():
-        yield re.escape(first) + (rf"(?:\Z|{'|'.join(_anchors(rests))})" if all(rests) else "")
-
-
 def _forms(name: str, value: str) -> Iterator[_Form]:
     parts = dict.fromkeys([value, *_passwords(value)])
     for part in parts:
@@ -282,7 +286,7 @@ def _with_quotes_escaped(text: str) -> str:
 def _base64(text: str) -> Iterator[str]:
     """The whole encoding, and what is sure of it wherever the value begins in a larger text; both alphabets.
 
-    Also without its first characters: where a line break stands behind those, the rest of it is found.
+    Also without its first characters: where a line break stands among those, the rest of it is found.
     """
     data = text.encode("utf-8", "surrogatepass")
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -292,4 +296,4 @@ def _base64(text: str) -> Iterator[str]:
             shifted = encode(b"\0" * before + data).decode("ascii").rstrip("=")
             is_open = (before + len(data)) % 3 != 0
             sure = shifted[(0, 2, 3)[before] : -1 if is_open else None]
-            yield from (sure[cut:] for cut in range(_ANCHOR) if len(sure) - cut >= SHORTEST_PART)
+            yield from (sure[cut:] for cut in (0, _ANCHOR - 1) if len(sure) - cut >= SHORTEST_PART)
