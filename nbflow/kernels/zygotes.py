@@ -34,6 +34,7 @@ class Zygote:
         self.address = str(folder.path / "z")
         self.left_out: Mapping[str, str] = {}
         self.failure: str | None = None
+        self.is_loaded = False
         self._control = control
         self._folder = folder
         self._said = b""
@@ -88,6 +89,7 @@ class Zygote:
             said = json.loads(line)
             self.left_out = said.get("left_out", self.left_out)
             self.failure = said.get("failed", self.failure)
+            self.is_loaded = said.get("ready", self.is_loaded)
         return self.process.poll() is None and self.failure is None
 
     @property
@@ -97,6 +99,8 @@ class Zygote:
 
     def close(self) -> None:
         """End it, with the kernels that nobody has."""
+        if self.is_alive() and not self.is_loaded:
+            self.process.kill()  # it has no kernel yet, and would hear of its end when it has loaded everything only
         self._control.close()
         try:
             self.process.wait(_ENDING)
