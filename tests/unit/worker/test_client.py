@@ -147,6 +147,17 @@ def test_a_kernel_that_answers_the_next_question_has_no_reply(
     talk(conversation)
 
 
+def test_a_kernel_that_says_that_it_restarts_has_hung_up() -> None:
+    async def conversation(one: Talk) -> None:
+        one.begin(0)
+        one.hear("status", execution_state="busy")
+        assert not one.client.hung_up.done()
+        one.hear("status", "of nobody", execution_state="restarting")
+        assert one.client.hung_up.done()
+
+    talk(conversation)
+
+
 def test_a_kernel_that_answers_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cl, "_LATE_REPLY", 0.02)
     monkeypatch.setattr(cl, "_SILENCE", 0.02)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from nbflow.core.attempt import CellState
+from nbflow.kernels.memory import Mark
+from nbflow.kernels.usage import Usage
 from nbflow.worker import journal as jr
 from nbflow.worker import recorder as rec
 from nbflow.worker import texts
@@ -195,14 +197,21 @@ class TestValues:
 def test_it_writes_a_journal(tmp_path: Path) -> None:
     journal = jr.Journal.create(str(tmp_path / "j"))
     recorder = Recorder(journal)
-    recorder.kernel_started(7, "/run", reason="it prints")
+    mark = Mark(file="/sys/memory.events", kills=1, boot="b")
+    recorder.kernel_started(7, "/run", reason="it prints", memory=mark)
     recorder.kernel_ready({"implementation": "x", "banner": "hello", "language_info": {}})
     recorder.cell_started(0)
     recorder.count(0, 1)
     recorder.warn("look")
-    recorder.cell_ended(0, CellState.SKIPPED)
+    recorder.cell_ended(0, CellState.OK, 1.0, Usage(cpu=0.5, memory=70))
+    recorder.kernel_ended(Usage(cpu=0.75))
+    recorder.cell_ended(1, CellState.SKIPPED)
     journal.close()
-    started, ready, *_, skipped = jr.read(tmp_path / "j")
+    started, ready, *_, cell, kernel, skipped = jr.read(tmp_path / "j")
+    assert started["memory"] == {"file": "/sys/memory.events", "kills": 1, "boot": "b"}
+    assert (cell["cpu"], cell["memory"]) == (0.5, 70)
+    assert (kernel["cpu"], kernel["memory"]) == (0.75, None)
+    assert "cpu" not in skipped
     assert (started["pid"], started["runtime"]) == (7, "/run")
     assert (started["forked"], started["reason"]) == (False, "it prints")
     assert ready["info"] == {"implementation": "x", "language_info": {}}

@@ -15,6 +15,7 @@ import pytest
 from nbflow.core import codec
 from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
 from nbflow.kernels.environ import OWNER_MARK
+from nbflow.kernels.memory import MemoryWatch
 from nbflow.kernels.runtime import RuntimeFolder
 from nbflow.worker import attempt as at
 from nbflow.worker import journal as jr
@@ -93,7 +94,7 @@ def test_without_a_journal_the_source_is_what_there_is(tmp_path: Path, torn: byt
 def test_what_was_left_behind_is_ended_and_removed(tmp_path: Path) -> None:
     one = order(tmp_path, "1")
     runtime = RuntimeFolder.create()
-    begun(one, {"type": "kernel_started", "pid": 1, "runtime": str(runtime.path)})
+    begun(one, {"type": "kernel_started", "pid": 1, "runtime": str(runtime.path), "forked": False})
     left = subprocess.Popen(["sleep", "1000"], env={**os.environ, OWNER_MARK: one.journal}, start_new_session=True)
     recover(one, "killed")
     left.wait(10)
@@ -101,6 +102,24 @@ def test_what_was_left_behind_is_ended_and_removed(tmp_path: Path) -> None:
     assert not runtime.path.exists()
     (warning,) = archived(one)["metadata"]["nbflow"]["warnings"]
     assert f"sleep (pid {left.pid})" in warning
+
+
+def test_processes_that_the_system_has_ended_meanwhile_are_evidence(tmp_path: Path) -> None:
+    """A worker may have been one of them; then nobody else can tell."""
+    mark = MemoryWatch(os.getpid()).mark
+    if mark is None:
+        pytest.skip("this machine does not count processes that it ends for lack of memory")
+    count = tmp_path / "memory.events"
+    count.write_text("oom 1\noom_kill 3\n")
+    for before, said in ((1, "killed; possibly out of memory: the system ended 2 "), (3, "killed")):
+        folder = tmp_path / str(before)
+        folder.mkdir()
+        one = order(folder, "1")
+        memory = {"file": str(count), "kills": before, "boot": mark.boot}
+        begun(one, {"type": "kernel_started", "pid": 1, "runtime": "/no/such", "forked": False, "memory": memory})
+        message = lost(recover(one, "killed"))
+        assert message.startswith(said)
+        assert ("out of memory" in message) == (before == 1)
 
 
 def test_a_worker_that_does_not_let_go_is_killed(tmp_path: Path) -> None:

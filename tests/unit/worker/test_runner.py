@@ -38,6 +38,7 @@ class Kernel:
 
     is_forked = False
     mask: Any = None
+    hang_up: Callable[[], None]
     usage = None
 
     def __init__(
@@ -85,6 +86,7 @@ class Client:
         self.kernel, self.recorder = kernel, recorder
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.hung_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        kernel.hang_up = lambda: self.hung_up.set_result(None)
         self.is_ready = False
         self.sent = 0
 
@@ -268,6 +270,30 @@ class TestDeath:
         assert (played.ending.error.cell, played.ending.error.signal) == (1, 9)
         assert "it said last: ouch" in played.ending.error.message
         assert "ask" not in played.kernel.calls
+
+    def test_one_that_hangs_up_and_goes_on_has_restarted(
+        self, play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "_LEAVING", 0.05)
+
+        def restart(kernel: Kernel, pending: Pending) -> None:
+            kernel.hang_up()
+
+        played = play(ok, restart, ok, ends_on={signal.SIGKILL})
+        assert (played.kind, played.states) == (ErrorKind.KERNEL_DIED, ["ok", "killed"])
+        assert played.ending.error is not None
+        assert (played.ending.error.cell, played.ending.error.signal) == (1, None)
+        assert played.ending.error.message.startswith("the kernel restarted in a cell")
+
+    def test_one_that_hangs_up_on_its_way_out_has_died(self, play: Callable[..., Played]) -> None:
+        def leave(kernel: Kernel, pending: Pending) -> None:
+            kernel.hang_up()
+            asyncio.get_running_loop().call_later(0.05, kernel.die, 7)
+
+        played = play(leave)
+        assert played.kind is ErrorKind.KERNEL_DIED
+        assert played.ending.error is not None
+        assert "exit code 7" in played.ending.error.message
 
     def test_between_two_cells(self, play: Callable[..., Played]) -> None:
         def last_breath(kernel: Kernel, pending: Pending) -> None:
