@@ -68,6 +68,7 @@ class Overwriter:
             first, end, text = text.partition("\n")
             if end:
                 self._end_line(first)
+        text = text.replace("\r\n", "\n")
         if _MOVES.search(text):
             for line in text.split("\n")[:-1]:
                 self._end_line(line)

@@ -18,10 +18,12 @@ from nbflow.worker.spool import Spools, TextSpool
 
 HEAD = TAIL = 500_000
 """Characters of each stream of a cell that the notebook keeps from its beginning and from its end."""
-NOTEBOOK = 10_000_000
+NOTEBOOK = 5_000_000
 """Characters that a notebook keeps in all; a stream that begins after that keeps FEW of its beginning and its end."""
 FEW = 10_000
 
+_LINE = 12
+"""What a line takes in the file of a notebook beside its characters."""
 _PIECE = 262_144
 """Characters that are looked at in one go: a text that comes at once may be large."""
 _UPDATES = 1_000_000
@@ -33,7 +35,7 @@ _UPDATE_EVERY = 1.0
 class _Stream:
     """One stream of one cell. `written` characters are in the journal for good; `shown` is what it has of the line
     that is still open, and may be written again. `head` is kept until all goes to a file. `omitted` characters lie
-    between the head and the tail.
+    between the head and the tail. `size` is what it takes in the notebook's file.
     """
 
     cell: int
@@ -50,6 +52,7 @@ class _Stream:
     tail: deque[str] = field(default_factory=deque)
     kept: int = 0
     omitted: int = 0
+    size: int = 0
 
     @property
     def fits(self) -> bool:
@@ -65,6 +68,7 @@ class _Stream:
         said = part[len(self.shown) :] if part.startswith(self.shown) else RESTART + part
         self.shown = ""
         self.written += len(part)
+        self.size += _size(part)
         if self.spool is None and part:
             self.head.append(part)
         return said, final[room:] if len(final) > room else ""
@@ -86,9 +90,8 @@ class _Stream:
         self.shown = view
         return said
 
-    def keep(self, text: str) -> int:
-        """Add to the tail; how many more characters are kept than before. What is left out is not even copied."""
-        before = self.kept
+    def keep(self, text: str) -> None:
+        """Add to the tail. What is left out is not even copied."""
         first = max(0, len(text) - self.tail_limit)
         self.omitted += first
         self.tail.append(text[first:] if first else text)
@@ -100,7 +103,6 @@ class _Stream:
                 self.tail.appendleft(oldest[drop:])
             self.kept -= drop
             self.omitted += drop
-        return self.kept - before
 
     def take_tail(self) -> tuple[str, int]:
         """The tail and how much is left out before it; both begin anew."""
@@ -161,7 +163,7 @@ class Texts:
         for stream in self._of(index):
             if stream.spool is not None:
                 stream.spool.drop()
-            self._spent -= stream.written + stream.kept
+            self._spent -= stream.size
             del self._streams[index, stream.name]
             self._restless.pop((index, stream.name), None)
         self._last.pop(index, None)
@@ -187,14 +189,14 @@ class Texts:
         self._take(stream, stream.line.close(), str)
 
     def _take(self, stream: _Stream, final: str, more: Callable[[], str]) -> None:
-        before = stream.written
+        before = stream.size
         said, beyond = stream.take(final)
-        self._spent += stream.written - before
+        self._spent += stream.size - before
         self._say(stream, said + more())
         if beyond:
             if self._spools is not None:
                 self._spool(stream, beyond, self._spools)
-            self._spent += stream.keep(beyond)
+            stream.keep(beyond)
 
     def _say(self, stream: _Stream, text: str) -> None:
         if text:
@@ -217,7 +219,12 @@ class Texts:
         if stream.spool is not None:
             stream.spool.pause()
         if stream.kept:
-            self._spent -= stream.kept
             text, omitted = stream.take_tail()
-            self._spent += len(text)
+            stream.size += _size(text)
+            self._spent += _size(text)
             self._journal.append("tail", cell=stream.cell, name=stream.name, text=text, omitted=omitted)
+
+
+def _size(text: str) -> int:
+    """What a text takes in the file of a notebook."""
+    return len(text) + _LINE * text.count("\n")

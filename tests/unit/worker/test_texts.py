@@ -133,21 +133,22 @@ class TestBounds:
     def test_late_text_goes_on_in_the_same_file(self, tmp_path: Path) -> None:
         kept = Kept()
         one = texts(kept, tmp_path)
-        one.add(0, "stdout", "0123456789abcdefghij")
+        one.add(0, "stdout", "0123456789abcdefghi\n")
         one.end(0)
         assert kept.folded().open_texts == ()
-        one.add(0, "stdout", "late and long")
+        one.add(0, "stdout", "late, and long\n")
         assert [text.file for _, text in kept.folded().open_texts] == ["cell-1.stdout.txt.gz"]
         one.flush()
-        assert unpacked(tmp_path) == "0123456789abcdefghijlate and long"
-        assert [record["omitted"] for record in kept.records if record["type"] == "tail"] == [4, 7]
+        assert unpacked(tmp_path) == "0123456789abcdefghi\nlate, and long\n"
+        assert [record["omitted"] for record in kept.records if record["type"] == "tail"] == [4, 9]
 
     def test_what_is_cleared_does_not_count(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tx, "NOTEBOOK", 20)
         kept = Kept()
         one = texts(kept, tmp_path)
         for _ in range(5):
-            one.add(0, "stdout", "x" * 30)
+            one.add(0, "stdout", "x" * 29 + "\n")
+            assert (tmp_path / "j.spool/cell-1.stdout.txt.gz").exists()
             one.clear(0)
             kept.append("clear", cell=0, wait=False)
         assert list((tmp_path / "j.spool").iterdir()) == []
@@ -156,12 +157,13 @@ class TestBounds:
         assert kept.shown() == ["y" * 10]
 
     def test_a_notebook_has_bounds_of_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tx, "NOTEBOOK", 12)
+        monkeypatch.setattr(tx, "NOTEBOOK", 10)
         one = texts(kept := Kept(), tmp_path)
         one.add(0, "stdout", "x" * 30)
         one.add(0, "stderr", "y" * 30)
         one.flush()
-        assert kept.shown()[1].startswith("yy\n[truncated: 26 characters of stderr")
+        assert kept.shown()[1] == "yy"
+        assert kept.shown()[-1].startswith("\n[truncated: 26 characters of stderr")
         assert unpacked(tmp_path, "stderr") == "y" * 30
 
     def test_memory_is_bounded(self, tmp_path: Path) -> None:
