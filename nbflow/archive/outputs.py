@@ -18,6 +18,7 @@ from nbflow.archive import palette, prose
 from nbflow.archive.sanitize import Clean, picture, sanitize
 from nbflow.archive.svg import clean
 from nbflow.archive.words import size
+from nbflow.core.exceptions import exception_text
 from nbflow.core.values import decode
 from nbflow.core.values import plain as plain_value
 
@@ -106,7 +107,9 @@ def _show(output: Mapping[str, Any], budget: Budget) -> Markup:
             text = prose.terminal(output["text"])
             return _text(text, kind) if text.strip() else Markup()
         case "error":
-            lines = output.get("traceback") or [f"{output.get('ename', '')}: {output.get('evalue', '')}"]
+            lines = output.get("traceback") or [
+                exception_text(str(output.get("ename", "")), str(output.get("evalue", "")))
+            ]
             return _text(prose.terminal("\n".join(str(line) for line in lines)), "traceback")
         case "display_data" | "execute_result":
             data, metadata = output.get("data"), output.get("metadata")

@@ -15,6 +15,7 @@ from nbflow.archive.words import duration
 from nbflow.cli.output import Output
 from nbflow.cli.states import look
 from nbflow.cli.text import clean, coloured_output, one_line, plain_output
+from nbflow.core.exceptions import exception_text
 from nbflow.core.overwrite import Overwriter
 from nbflow.core.values import decode, plain
 from nbflow.errors import NotFoundError, UnreachableError
@@ -129,7 +130,7 @@ def _printed(output: Mapping[str, Any]) -> str:
         case "error":
             lines = output.get("traceback")
             text = "\n".join(str(line) for line in lines) if isinstance(lines, list) else ""
-            return text or f"{output.get('ename')}: {output.get('evalue')}"
+            return text or exception_text(str(output.get("ename", "")), str(output.get("evalue", "")))
         case _:
             data = output.get("data")
             return _displayed(data) if isinstance(data, Mapping) else ""

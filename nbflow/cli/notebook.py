@@ -63,11 +63,11 @@ def _show(session: Session, path: Path, tasks: list[str]) -> None:
     out = session.out
     if session.outputs.json:
         more = {"complete": contract.complete, "params": params, "imports": imports, "tasks": tasks}
-        out.document({"notebook": str(path), **facts, **more, "warnings": list(contract.warnings)})
+        out.document({"notebook": session.shown_path(path), **facts, **more, "warnings": list(contract.warnings)})
         return
     kernel = file.kernel or contract.language
     shown = {"kernel": kernel, "cells": str(contract.cells), "imports": ", ".join(imports), "tasks": ", ".join(tasks)}
-    print_facts(out, {"notebook": str(path), **shown})
+    print_facts(out, {"notebook": session.shown_path(path), **shown})
     out.line()
     if params:
         out.table(("parameter", "type", "default", "options", "description"), [_row(one) for one in params])

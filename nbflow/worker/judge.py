@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
+from nbflow.core.exceptions import exception_text
 from nbflow.worker.session import Ending
 
 LONGEST_MESSAGE = 2_000
@@ -64,14 +65,14 @@ def judge(
         evalue = evalue or "the cell was interrupted"
     if ename == "StdinNotImplementedError":
         evalue = f"{_NO_INPUT} ({evalue})"
-    message = _message(ename, evalue) or f"the kernel replied {reply.get('status')!r}"
+    message = exception_text(ename, evalue) or f"the kernel replied {reply.get('status')!r}"
     return _failed(index, ErrorKind.EXCEPTION, message, ename or None)
 
 
 def _judge_ok(index: int, reply: Mapping[str, Any], *, may_raise: bool, shown: tuple[str, str] | None) -> Judged:
     """A cell may show an error and reply that all is well: one of a callback, or one that it caught and showed."""
     if not may_raise and shown is not None and not (shown[0] == "SystemExit" and shown[1] in _CLEAN_EXITS):
-        return _failed(index, ErrorKind.EXCEPTION, _message(*shown), shown[0] or None)
+        return _failed(index, ErrorKind.EXCEPTION, exception_text(*shown), shown[0] or None)
     if (status := _asked_exit(reply)) is not None:
         # Also where the cell may raise: the kernel ends in a moment, whatever anybody wishes.
         return _judge_exit(index, status)
@@ -85,15 +86,6 @@ def _judge_exit(index: int, status: str) -> Judged:
     if status in _CLEAN_EXITS:
         return Judged(state=CellState.OK, ending=Ending(verdict=Verdict.SUCCEEDED, stopped_at=index))
     return _failed(index, ErrorKind.EXITED, f"the notebook ended itself with {_exit(status)}", "SystemExit")
-
-
-def _message(ename: str, evalue: str) -> str:
-    """`ValueError: no`. Bash's kernel names no exception, only the status of a command; R's has its own `Error in`."""
-    if not ename and re.fullmatch(r"\d+", evalue):
-        return f"the last command ended with exit code {evalue}"
-    if not evalue or not ename or (ename == "ERROR" and evalue.startswith("Error")):
-        return evalue.strip() or ename
-    return f"{ename}: {evalue}"
 
 
 def ended_itself(index: int, status: int | None) -> Judged:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nbflow.core.attempt import CellState
+from nbflow.core.exceptions import exception_text
 from nbflow.core.overwrite import collapse
 from nbflow.kernels.memory import Mark
 from nbflow.kernels.usage import Usage
@@ -111,7 +112,7 @@ class Recorder:
         self._journal.append("output", cell=index, output=bounded, **extra, **({"files": files} if files else {}))
         if kind == "error":
             self._errors[index] = (output["ename"], output["evalue"])
-            self._preview(index, f"{output['ename']}: {output['evalue']}\n")
+            self._preview(index, f"{exception_text(output['ename'], output['evalue'])}\n")
         else:
             self._preview(index, _text_of(output["data"]))
             self._hand_on(index, output["data"])

@@ -62,6 +62,7 @@ def test_errors_show_their_traceback_in_colour() -> None:
         '<pre class="traceback" tabindex="0"><span class="ansi-red-fg">E</span> &lt;b&gt;\nv</pre>'
     ]
     assert "E: &lt;v&gt;" in show([{"output_type": "error", "ename": "E", "evalue": "<v>", "traceback": []}])[0]
+    assert "exit code 2" in show([{"output_type": "error", "ename": "", "evalue": "2", "traceback": []}])[0]
 
 
 def test_tables_come_before_images_and_images_before_text() -> None:
