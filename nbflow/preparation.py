@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow.core.spec import EMPTY, Preload
+from nbflow.core.spec import EMPTY
 
 if TYPE_CHECKING:
     from nbflow.config.notebooks import NotebookFile
-    from nbflow.core.events import Settings
     from nbflow.core.plan import PlannedTask
     from nbflow.core.ports import Executor
+    from nbflow.core.spec import ProjectSpec, Task
 
 
 @contextmanager
@@ -37,20 +37,19 @@ def loading(name: str, root: str) -> Iterator[Executor]:
 
 def prepare(
     executor: Executor,
-    tasks: Iterable[PlannedTask],
-    settings: Settings,
-    declared: Mapping[str, Preload],
+    tasks: Iterable[Task | PlannedTask],
+    spec: ProjectSpec,
     notebooks: Mapping[str, NotebookFile] = EMPTY,
 ) -> None:
-    """Tell an executor the kernels of the tasks that run. Notebooks that are not among `notebooks` are read."""
+    """Tell an executor the kernels of some tasks. Notebooks that are not among `notebooks` are read."""
     from nbflow.config.notebooks import read_notebook
     from nbflow.core.imports import Imports, imported_modules, preloads
-    from nbflow.core.plan import Action
+    from nbflow.core.secrets import withheld
 
-    running = [task for task in tasks if task.action is Action.RUN]
+    pairs = [(task.notebook, task.kernel) for task in tasks]
     found: dict[str, Imports] = {}
-    for name in dict.fromkeys(task.notebook for task in running):
-        file = notebooks.get(name) or read_notebook(Path(settings.root, name))
+    for name in dict.fromkeys(name for name, _ in pairs):
+        file = notebooks.get(name) or read_notebook(Path(spec.root, name))
         if file.document is not None:
             found[name] = Imports(kernel=file.kernel, modules=imported_modules(file.document))
-    executor.prepare(preloads(running, found, declared), settings.root, settings.withheld)
+    executor.prepare(preloads(pairs, found, spec.preloads), spec.root, withheld(spec))

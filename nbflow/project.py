@@ -149,6 +149,7 @@ class Project:
         process is at it.
         """
         from nbflow.core.messages import Resume
+        from nbflow.core.plan import to_run
         from nbflow.engine.owner import describe, is_alive
         from nbflow.preparation import loading, prepare
 
@@ -161,9 +162,8 @@ class Project:
         if resume and row.state == RunStatus.SUCCEEDED:
             return self.runs.document(row)
         with loading(executor, self.spec.root) as made:
-            state = self.runs.state(row)
-            left = [task.planned for task in state.tasks.values() if task.state is not TaskState.SUCCEEDED]
-            prepare(made, left, state.created.settings, self.spec.preloads)
+            tasks = self.runs.state(row).tasks.values()
+            prepare(made, to_run(task.planned for task in tasks if task.state is not TaskState.SUCCEEDED), self.spec)
             ports = self._ports(self._store, made, listeners, self._seal)
             return self._go_on(row, [Resume()] if resume else [], ports, attach)
 
@@ -321,17 +321,22 @@ class Project:
 
         Raises ConfigError, NotFoundError and UsageError.
         """
-        from nbflow.core.plan import Source
+        from nbflow.config.check import judge, read
+        from nbflow.core.plan import Source, to_run
         from nbflow.engine.clock import SystemClock
         from nbflow.engine.facts import gather
         from nbflow.preparation import prepare
         from nbflow.request import History, Request, likeness, make_basis, make_run, plan_run
 
-        checked = self._check()
+        what, asked = read(self._path, profile=self.spec.profile), request or Request()
+        is_known = what.is_whole and not asked.select and not asked.exclude
+        if executor is not None and is_known:  # all tasks will run: the earlier their kernels load, the better
+            prepare(executor, pipeline.tasks.values(), self.spec, what.notebooks)
+        checked = judge(what)
         faults = [problem for problem in checked.problems if not problem.warning and _concerns(problem, pipeline)]
         if faults:
             raise ConfigError(faults)
-        runs, asked = self.runs, request or Request()
+        runs = self.runs
         basis = make_basis(self.spec, pipeline, asked, SystemClock().now())
         like = None if asked.trigger == TEST else likeness(self.spec, pipeline, asked, basis)
         history = History(
@@ -342,10 +347,9 @@ class Project:
             for name, contract in checked.contracts.items()
         }
         plan = plan_run(pipeline, asked, sources, history)
-        created = make_run(self.spec, pipeline, asked, basis, plan, facts=gather(self.spec.root))
-        if executor is not None:
-            prepare(executor, plan.tasks, created.settings, self.spec.preloads, checked.notebooks)
-        return created
+        if executor is not None and not is_known:
+            prepare(executor, to_run(plan.tasks), self.spec, what.notebooks)
+        return make_run(self.spec, pipeline, asked, basis, plan, facts=gather(self.spec.root))
 
     def _ports(self, store: Store, executor: Executor, listeners: Sequence[Listener], seal: Seal) -> Ports:
         from nbflow.engine.clock import SystemClock

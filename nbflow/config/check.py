@@ -52,11 +52,37 @@ def check(
     path: Path, *, profile: str | None = None, kernels: Callable[[], Mapping[str, str]] = installed_kernels
 ) -> Checked:
     """Load a project and judge all of it. Never raises for a mistake of the user's."""
+    return judge(read(path, profile=profile), kernels=kernels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """What stands in a project's files, and in the notebooks that its tasks name (by `Task.notebook`)."""
+
+    loaded: Loaded
+    notebooks: Mapping[str, NotebookFile] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it could be read, so that there will hardly be a reason to refuse it."""
+        return self.loaded.spec is not None and all(file.document is not None for file in self.notebooks.values())
+
+
+def read(path: Path, *, profile: str | None = None) -> Read:
+    """Read a project's files and notebooks, without judging how they fit together."""
     loaded = load(path, profile=profile)
+    if loaded.draft is None:
+        return Read(loaded=loaded)
+    root = Path(loaded.draft.root)
+    return Read(loaded=loaded, notebooks={name: read_notebook(root / name) for name in _users(loaded.draft)})
+
+
+def judge(what: Read, *, kernels: Callable[[], Mapping[str, str]] = installed_kernels) -> Checked:
+    """Judge all of a project that has been read."""
+    loaded, notebooks = what.loaded, what.notebooks
     if loaded.draft is None or loaded.files is None:
         return Checked(spec=None, problems=loaded.problems)
     spec = loaded.draft
-    notebooks = {name: read_notebook(Path(spec.root) / name) for name in _users(spec)}
     facts = {
         name: NotebookFacts(
             contract=read_contract(file.document), kernel=file.kernel, warnings=habit_warnings(file.document)

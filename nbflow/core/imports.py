@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbflow.core.cells import code_cells, language_of, parse
-from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.spec import Preload, PreloadMode
 
 
@@ -40,17 +39,18 @@ def imported_modules(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def preloads(
-    tasks: Iterable[PlannedTask], notebooks: Mapping[str, Imports], declared: Mapping[str, Preload]
+    tasks: Iterable[tuple[str, str | None]], notebooks: Mapping[str, Imports], declared: Mapping[str, Preload]
 ) -> dict[str, Preload]:
-    """What each kernel of the tasks that run is to load: as declared, else all that their notebooks import.
+    """What each kernel of some tasks is to load: as declared, else all that their notebooks import.
 
-    `notebooks` are known by `PlannedTask.notebook`; tasks of others count for nothing.
+    A task is its notebook and the kernel that it names in place of its notebook's; where that notebook is not among
+    `notebooks`, the task counts for nothing.
     """
     found: dict[str, set[str]] = {}
-    for task in tasks:
-        imports = notebooks.get(task.notebook)
-        name = task.kernel or (imports.kernel if imports else None)
-        if task.action is Action.RUN and imports is not None and name is not None:
+    for notebook, kernel in tasks:
+        imports = notebooks.get(notebook)
+        name = kernel or (imports.kernel if imports else None)
+        if imports is not None and name is not None:
             found.setdefault(name, set()).update(imports.modules)
     given = {name.lower(): preload for name, preload in declared.items()}
     return {name: _preload(given.get(name.lower(), Preload()), modules) for name, modules in found.items()}

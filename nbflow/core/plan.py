@@ -75,6 +75,11 @@ class Plan:
     description: str | None = None
 
 
+def to_run(tasks: Iterable[PlannedTask]) -> list[PlannedTask]:
+    """Those that the plan means to run."""
+    return [task for task in tasks if task.action is Action.RUN]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """What is known of a notebook: the names that it declares as parameters, and the hash of its bytes."""

@@ -10,9 +10,8 @@ import pytest
 
 from nbflow import plugins
 from nbflow.config.notebooks import NotebookFile
-from nbflow.core.events import Settings
-from nbflow.core.plan import Action, PlannedTask
-from nbflow.core.spec import Preload, PreloadMode
+from nbflow.core.plan import PlannedTask
+from nbflow.core.spec import Pipeline, Preload, PreloadMode, ProjectSpec, Task
 from nbflow.errors import UsageError
 from nbflow.preparation import loading, prepare
 from support.engines import FakeExecutor
@@ -80,10 +79,17 @@ def test_notebooks_that_are_not_read_yet_are_read_once(
         planned("a2", "a.ipynb"),
         planned("b", "b.ipynb"),
         planned("missing", "c.ipynb"),
-        planned("reused", "d.ipynb", action=Action.REUSE),
     ]
-    settings = Settings(root=str(tmp_path), outputs="outputs", folder="f", journals="/j", withheld=("TOKEN",))
-    prepare(made, tasks, settings, {"ir": Preload(mode=PreloadMode.OFF)}, known)
+    pipeline = Pipeline(name="p", tasks={"x": Task(name="x", notebook="x.ipynb", secrets={"A": "env:TOKEN"})})
+    spec = ProjectSpec(
+        root=str(tmp_path),
+        file="pipelines.toml",
+        pipelines={"p": pipeline},
+        outputs="o",
+        state="s",
+        preloads={"ir": Preload(mode=PreloadMode.OFF)},
+    )
+    prepare(made, tasks, spec, known)
     assert read == ["a.ipynb", "c.ipynb"]
     assert made.told == (
         {"python3": Preload(modules=("pandas",)), "ir": Preload(mode=PreloadMode.OFF)},

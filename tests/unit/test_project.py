@@ -355,6 +355,13 @@ class TestPreparation:
         assert executor.prepared == [{}, {"python3": Preload()}]
         assert executor.closed
 
+    def test_a_selection_is_known_with_the_plan(self, file: Path, executor: type[Answering]) -> None:
+        document = json.loads(notebook("region", "rows"))
+        document["cells"].append({**document["cells"][0], "id": "q", "metadata": {}, "source": "import pandas"})
+        (file.parent / "report.ipynb").write_text(json.dumps(document))
+        nbflow.Project.open(file).run("sales", request=Request(exclude=["report"]))
+        assert executor.prepared == [{}, {"python3": Preload()}]
+
     def test_resume_prepares_what_is_left(self, project: Project, executor: type[Answering]) -> None:
         executor.failing = {"report"}
         run = project.run("sales").run

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nbflow.config.check import check, installed_kernels
-from support.folders import Folder, brief, document
+from nbflow.config.check import check, installed_kernels, judge, read
+from support.folders import KERNELS, Folder, brief, document
 
 COMPLETE = (Path(__file__).parent / "complete.toml").read_text("utf-8")
 TWO = """\
@@ -166,7 +166,8 @@ c = { notebook = "b.ipynb", for_each = [1], params = { limit = "{{ item }}" }, w
     assert [one.split(": ")[0] for one in said(folder, "[pipeline.x]\n")] == ["1:2 pipeline"]
 
 
-def test_the_complete_example_lacks_notebooks_only(folder: Folder) -> None:
+def test_the_complete_example_lacks_notebooks_only(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_URL", "somewhere")
     (folder.root / "notebooks").mkdir()
     folder.write("teams/x/pipelines.toml", "")
     found = [one for one in said(folder, COMPLETE) if "not supported yet" not in one]
@@ -271,3 +272,17 @@ def test_no_mutation_of_a_project_raises(folder: Folder) -> None:
         checked = folder.check("\n".join(lines))
         assert checked.ok == (checked.spec is not None), seed
         assert all(len(str(problem).splitlines()) <= 5 for problem in checked.problems), seed
+
+
+def test_reading_and_judging_can_be_done_one_after_the_other(folder: Folder) -> None:
+    folder.notebook("x.ipynb")
+    folder.write("pipelines.toml", '[pipelines.p.tasks]\nx = { notebook = "x.ipynb" }\n')
+    what = read(folder.file)
+    assert what.is_whole
+    assert judge(what, kernels=lambda: KERNELS) == check(folder.file, kernels=lambda: KERNELS)
+
+
+@pytest.mark.parametrize("tasks", ['x = { notebook = "none.ipynb" }', "x = {}"])
+def test_what_could_not_be_read_is_not_whole(folder: Folder, tasks: str) -> None:
+    folder.write("pipelines.toml", f"[pipelines.p.tasks]\n{tasks}\n")
+    assert not read(folder.file).is_whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbflow.core.imports import Imports, imported_modules, preloads
-from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.spec import Preload, PreloadMode
 
 
@@ -55,10 +53,6 @@ def test_odd_documents_are_no_error(document: dict[str, Any]) -> None:
     assert imported_modules({**document, "cells": [document, None]}) == ()
 
 
-def task(name: str, notebook: str = "a.ipynb", kernel: str | None = None) -> PlannedTask:
-    return PlannedTask(name=name, base=name, slug=name, notebook=notebook, kernel=kernel)
-
-
 NOTEBOOKS = {
     "a.ipynb": Imports(kernel="python3", modules=("pandas",)),
     "b.ipynb": Imports(kernel="python3", modules=("numpy", "pandas")),
@@ -68,20 +62,22 @@ NOTEBOOKS = {
 
 class TestPreloads:
     def test_tasks_of_one_kernel_are_taken_together(self) -> None:
-        found = preloads([task("x"), task("y", "b.ipynb"), task("z", "c.ipynb", "other")], NOTEBOOKS, {})
+        found = preloads([("a.ipynb", None), ("b.ipynb", None), ("c.ipynb", "other")], NOTEBOOKS, {})
         assert found == {"python3": Preload(modules=("numpy", "pandas")), "other": Preload(modules=("polars",))}
 
     def test_a_task_may_name_another_kernel_than_its_notebook(self) -> None:
-        assert preloads([task("x", kernel="py")], NOTEBOOKS, {}) == {"py": Preload(modules=("pandas",))}
+        assert preloads([("a.ipynb", "py")], NOTEBOOKS, {}) == {"py": Preload(modules=("pandas",))}
 
-    def test_what_does_not_run_or_is_not_known_counts_for_nothing(self) -> None:
-        reused = replace(task("x"), action=Action.REUSE)
-        assert preloads([reused, task("y", "none.ipynb", "k"), task("z", "c.ipynb")], NOTEBOOKS, {}) == {}
+    def test_what_is_not_known_counts_for_nothing(self) -> None:
+        assert preloads([("none.ipynb", "k"), ("c.ipynb", None)], NOTEBOOKS, {}) == {}
 
     @pytest.mark.parametrize("mode", [PreloadMode.GIVEN, PreloadMode.OFF])
     def test_what_is_declared_stands(self, mode: PreloadMode) -> None:
         declared = Preload(mode=mode, modules=("scipy",))
-        assert preloads([task("x")], NOTEBOOKS, {"Python3": declared, "julia": declared}) == {"python3": declared}
+        found = preloads([("a.ipynb", None)], NOTEBOOKS, {"Python3": declared, "julia": declared})
+        assert found == {"python3": declared}
 
     def test_auto_may_be_written_out(self) -> None:
-        assert preloads([task("x")], NOTEBOOKS, {"python3": Preload()}) == {"python3": Preload(modules=("pandas",))}
+        assert preloads([("a.ipynb", None)], NOTEBOOKS, {"python3": Preload()}) == {
+            "python3": Preload(modules=("pandas",))
+        }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbflow.core.plan import Action, Plan, PlannedTask, Source, make_plan, task_references
+from nbflow.core.plan import Action, Plan, PlannedTask, Source, make_plan, task_references, to_run
 from nbflow.core.rows import Past
 from nbflow.core.spec import Limits, Matrix, Pipeline, RetryPolicy, RunIf, Task
 from nbflow.errors import UsageError
@@ -182,3 +182,8 @@ def test_references_of_templates_and_when_together() -> None:
         ("tasks", "b", "outputs", "go"),
         ("params", "x"),
     }
+
+
+def test_what_is_left_out_does_not_run() -> None:
+    plan = plan_of(task("a"), task("b", "a"), task("c", "b"), selected={"a", "c"})
+    assert [one.name for one in to_run(plan.tasks)] == ["a", "c"]
