@@ -40,8 +40,8 @@ class RunPage:
     `run` is the run document (`nbflow.run/1`). Each of its `tasks` may have more keys than the public ones:
     `upstream` (names of tasks), `slug` (of its files), `description`, `params`, `stopped_at` (the cell at which it
     ended on purpose), and `attempt_history`: a list of `{"attempt", "state", "started", "ended", "error",
-    "cpu_seconds", "peak_memory"}`, oldest first, where `state` is an attempt's verdict, or `running`. Without a history,
-    the task's own times are drawn.
+    "cpu_seconds", "peak_memory"}`, oldest first, where `state` is an attempt's verdict, or `running`. Without a
+    history, the task's own times are drawn.
 
     `folder` is the folder of this page in the terms of the tasks' `notebook` and `html`, so that links are relative.
     `facts` say where the run was made (git commit, host, versions): names and JSON values. `timezone` (IANA) is the
