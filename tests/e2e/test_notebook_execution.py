@@ -46,13 +46,13 @@ def page_of(done: WorkOrder) -> str:
 WIDGETS = """\
 import ipywidgets as w
 from IPython.display import HTML, display
-bar = w.HBox([w.HTML("100%"), w.IntProgress(value=3, max=3), w.Label("3/3 done")])
+bar = w.HBox([w.HTML("100" + "%"), w.IntProgress(value=3, max=3), w.Label("3/3 " + "done")])
 out = w.Output()
 box = w.VBox([w.IntSlider(value=3, description="how many"), out])
 display(bar, box)
 with out:
-    print("captured text")
-    display(HTML("<b>captured html</b>"))"""
+    print("captured", "text")
+    display(HTML("<b>captured " + "html</b>"))"""
 
 LATE = """
 import asyncio, atexit
