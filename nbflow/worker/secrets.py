@@ -88,8 +88,11 @@ def _read(reference: Reference, around: Around, masker: Masker) -> bytes | str:
             if find_spec("keyring") is None:
                 raise _NoValue("keyrings need the package keyring: pip install 'jupyter-nbflow[secrets]'")
             # In a process of its own: an entry may be locked, and whoever asks for its password waits for ever.
-            command = [sys.executable, "-P", "-m", "keyring", "get", *reference.entry]
-            return _without_newline(_output(command, around, masker))
+            command = [sys.executable, "-P", "-m", "keyring", "get", "--", *reference.entry]
+            try:
+                return _without_newline(_output(command, around, masker))
+            except _NoValue as error:
+                raise _NoValue(f"the keyring has no such entry, or cannot be read ({error})") from None
 
 
 def _file(path: Path) -> bytes:

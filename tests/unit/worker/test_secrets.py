@@ -154,13 +154,15 @@ def test_a_keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(
-        "import sys\nassert sys.argv[1] == 'get'\n"
-        "sys.exit(1) if sys.argv[3] == 'absent' else print('-'.join(sys.argv[2:]))"
+        "import sys\nassert sys.argv[1:3] == ['get', '--']\n"
+        "sys.exit(1) if sys.argv[4] == 'absent' else print('-'.join(sys.argv[3:]))"
     )
     monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     assert found(tmp_path, "keyring:https://a/b/me") == "https://a/b-me"
-    assert why(tmp_path, "keyring:a/absent") == "the program ended with code 1"
+    assert why(tmp_path, "keyring:a/absent") == (
+        "the keyring has no such entry, or cannot be read (the program ended with code 1)"
+    )
 
 
 def test_a_keyring_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
