@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 _DESCRIBED = re.compile(
@@ -48,14 +49,18 @@ def package_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict
     return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 
-def _described(folder: Path) -> Iterator[tuple[str, str]]:
+def _described(folder: Path) -> Iterable[tuple[str, str]]:
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed, of thousands of entries
+        return _read(str(folder), folder.stat().st_mtime_ns)
     except OSError:
-        return  # sys.path may name archives, and folders that are not there
-    for name in names:
-        if found := _DESCRIBED.fullmatch(name):
-            yield re.sub(r"[-_.]+", "-", found["name"]).lower(), found["version"]
+        return ()  # sys.path may name archives, and folders that are not there
+
+
+@lru_cache(maxsize=64)
+def _read(folder: str, _changed: int) -> tuple[tuple[str, str], ...]:
+    """What a folder names; whatever comes or goes changes the time of the folder."""
+    found = (_DESCRIBED.fullmatch(name) for name in os.listdir(folder))  # noqa: PTH208 - only names are needed
+    return tuple((re.sub(r"[-_.]+", "-", one["name"]).lower(), one["version"]) for one in found if one)
 
 
 def _site_folders(program: Path, environ: Mapping[str, str]) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 MODULES = (
     "nbformat",
@@ -46,13 +47,16 @@ def modules() -> None:
 def pages() -> None:
     """Load what pages are made with: the last thing that an attempt needs. Once, also for processes forked later.
 
-    First the checker of notebooks, which nbformat compiles of its schema when it is used for the first time.
+    First the checker of notebooks, which nbformat compiles of its schema when it is used for the first time, and the
+    list of packages, which is kept until one changes.
     """
     from nbformat.validator import get_validator
 
+    from nbflow.kernels.packages import installed_packages
     from nbflow.worker.publish import warm_up
 
     get_validator(4, 5)  # type: ignore[no-untyped-call]
+    installed_packages(Path(place) for place in sys.path if place)
     warm_up()
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +176,27 @@ def kernel_name(document: Mapping[str, Any], override: str | None) -> str:
 def dumps(document: Mapping[str, Any]) -> bytes:
     """The bytes of a notebook's file, as Jupyter writes it: sorted keys, lines split, one newline at the end."""
     split = {**document, "cells": [_split_cell(cell) for cell in document["cells"]]}
-    text = json.dumps(split, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": "))
+    text = _written(split, "\n")
     # A lone surrogate has no UTF-8 form; backslashreplace makes it the escape that JSON has for it.
     return (text + "\n").encode("utf-8", "backslashreplace")
+
+
+def _written(value: Any, margin: str) -> str:
+    """As `json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True)`, whose indenting is slow."""
+    if isinstance(value, str):
+        return encode_basestring(value)
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        parts = (f"{_key(key)}: {_written(value[key], inner)}" for key in sorted(value))
+        return f"{{{inner}{f',{inner}'.join(parts)}{margin}}}"
+    if isinstance(value, list | tuple) and value:
+        return f"[{inner}{f',{inner}'.join([_written(one, inner) for one in value])}{margin}]"
+    return json.dumps(value)
+
+
+def _key(key: Any) -> str:
+    """Keys that are no text are written as text."""
+    return encode_basestring(key) if isinstance(key, str) else encode_basestring(json.dumps(key))
 
 
 def _split_cell(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -164,3 +164,16 @@ def test_the_kernel_is_the_override_else_the_notebooks_own() -> None:
     for spec in ({}, {"kernelspec": {}}, {"kernelspec": {"name": ""}}, {"kernelspec": None}):
         with pytest.raises(SourceError, match="names no kernel"):
             snapshot.kernel_name({"metadata": spec}, None)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.dictionaries(st.integers(), inner),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_documents_are_written_as_json_writes_them(value: Any) -> None:
+    expected = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": "))
+    assert snapshot._written(value, "\n") == expected
