@@ -1,15 +1,15 @@
 """Masking: a text without the values of secrets, in the forms in which values usually turn up.
 
 Forms are the value itself, its long lines, the password of a URL, and these in base64 (wherever it stands in a larger
-text, line breaks and all), hexadecimal, URL, Python, JSON and HTML notation. What is found becomes `[secret NAME]`,
-which does not tell how long it was. A value that is cut, spelt or computed upon is not found: a net, not a wall.
+text, line breaks and all), hexadecimal, and as URLs, Python, JSON, HTML, SQL, CSV and shells write them. What is found
+becomes `[secret NAME]`, which does not tell how long it was. A value that is cut, spelt or computed upon is not found:
+a net, not a wall.
 Must not know where texts come from.
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +32,18 @@ _MOST_PATTERNS = 100
 _HALF_BREAK = re.compile(r"(?:\r|\\|\\r|\\r\\)\Z")
 _BINARY = re.compile(r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)")
 _LONGEST_CUT = 4_096
+
+_HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
+_REPLACEMENTS = (
+    _HTML,
+    (*_HTML, ('"', "&quot;")),
+    (*_HTML, ('"', "&quot;"), ("'", "&#x27;")),
+    (*_HTML, ('"', "&#34;"), ("'", "&#39;")),
+    (("'", "''"),),
+    (('"', '""'),),
+    (("'", "'\"'\"'"),),
+)
+"""What is written for some characters: HTML in its dialects, SQL, CSV, and the shell."""
 
 _NO, _PERHAPS = 0, -1
 """What a form says of a place, besides where it ends there: no, and that the text ends too early to tell."""
@@ -258,9 +270,13 @@ def _notations(text: str) -> Iterator[str]:
     for quoted in (quote(data, safe=""), quote(data), quote_plus(data)):
         yield quoted
         yield re.sub(r"%..", lambda found: found[0].lower(), quoted)
-    escaped = html.escape(text)
-    yield from (escaped, html.escape(text, quote=False))
-    yield escaped.replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    for pairs in _REPLACEMENTS:
+        shown = text
+        for char, written in pairs:
+            shown = shown.replace(char, written)
+        yield shown
+    shown = json.dumps(text)[1:-1]
+    yield shown.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _escaped(text: str) -> Iterator[str]:

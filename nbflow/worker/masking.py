@@ -107,10 +107,12 @@ class MaskingRecorder(Recorder):
         self._inner.flush(at_end=at_end)
 
     def _content(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        masked: dict[str, Any] = self._masker.data(content)
-        if isinstance(data := content.get("data"), Mapping):
-            masked["data"] = self._masker.bundle(data)
-        return masked
+        return {
+            key: self._masker.bundle(value)
+            if key == "data" and isinstance(value, Mapping)
+            else self._masker.data(value)
+            for key, value in content.items()
+        }
 
     def _tell_of_values(self, content: Mapping[str, Any]) -> None:
         """A value that is handed on is another one once it is masked: that is not done in silence."""

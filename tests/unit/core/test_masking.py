@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import shlex
 import textwrap
 import time
 from collections.abc import Callable
@@ -43,6 +44,13 @@ NOTATIONS: dict[str, Callable[[str], str]] = {
     "form": quote_plus,
     "html": html.escape,
     "html without quotes": lambda text: html.escape(text, quote=False),
+    "html with double quotes": lambda text: html.escape(text, quote=False).replace('"', "&quot;"),
+    "json in html": lambda text: (
+        json.dumps(text).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    ),
+    "sql": lambda text: text.replace("'", "''"),
+    "csv": lambda text: text.replace('"', '""'),
+    "shell": shlex.quote,
     "hex": lambda text: text.encode().hex(),
     "HEX": lambda text: text.encode().hex().upper(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
