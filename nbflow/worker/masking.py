@@ -41,7 +41,6 @@ class MaskingRecorder(Recorder):
     """
 
     kernel_started = _as_it_is("kernel_started")
-    kernel_ended = _as_it_is("kernel_ended")
     cell_started = _as_it_is("cell_started")
     count = _as_it_is("count")
     preview = _as_it_is("preview")

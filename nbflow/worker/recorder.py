@@ -74,10 +74,6 @@ class Recorder:
         """A cell is about to be sent to the kernel."""
         self._journal.append("cell_started", cell=index, at=instant())
 
-    def kernel_ended(self, used: Usage) -> None:
-        """The process is gone; `used` is what it has used altogether."""
-        self._journal.append("kernel_ended", **asdict(used))
-
     def cell_ended(
         self, index: int, state: CellState, duration: float | None = None, used: Usage | None = None
     ) -> None:

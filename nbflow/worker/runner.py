@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import Enum, auto
 from typing import Any, assert_never
 
@@ -118,7 +119,7 @@ class _Run:
     async def to_the_end(self) -> Ending:
         ending = await self._start() or await self._cells()
         await self._end_kernel()
-        self.recorder.kernel_ended(self.vitals.total())
+        self.session.journal.append("kernel_ended", **asdict(self.vitals.total()))
         self.recorder.flush()
         self.live.close()
         return ending

@@ -68,6 +68,8 @@ def test_a_full_document_holds_everything() -> None:
         "duration": 0.0,
         "stopped_at": None,
         "kernel": None,
+        "cpu_seconds": None,
+        "peak_memory": None,
     }
 
 

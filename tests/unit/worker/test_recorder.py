@@ -204,13 +204,11 @@ def test_it_writes_a_journal(tmp_path: Path) -> None:
     recorder.count(0, 1)
     recorder.warn("look")
     recorder.cell_ended(0, CellState.OK, 1.0, Usage(cpu=0.5, memory=70))
-    recorder.kernel_ended(Usage(cpu=0.75))
     recorder.cell_ended(1, CellState.SKIPPED)
     journal.close()
-    started, ready, *_, cell, kernel, skipped = jr.read(tmp_path / "j")
+    started, ready, *_, cell, skipped = jr.read(tmp_path / "j")
     assert started["memory"] == {"file": "/sys/memory.events", "kills": 1, "boot": "b"}
     assert (cell["cpu"], cell["memory"]) == (0.5, 70)
-    assert (kernel["cpu"], kernel["memory"]) == (0.75, None)
     assert "cpu" not in skipped
     assert (started["pid"], started["runtime"]) == (7, "/run")
     assert (started["forked"], started["reason"]) == (False, "it prints")

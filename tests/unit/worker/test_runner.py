@@ -234,6 +234,7 @@ def test_all_goes_well(play: Callable[..., Played]) -> None:
     assert played.kernel.calls == ["ask", "SIGKILL", "drain", "close"]
     assert played.kernel.env["NBFLOW_TASK"] == "t"
     assert played.warnings == ["a process that the notebook had left behind was ended: sleep (pid 9)"]
+    assert [set(record) for record in played.records if record["type"] == "kernel_ended"] == [{"type", "cpu", "memory"}]
 
 
 def test_a_failure_ends_it_in_good_order(play: Callable[..., Played]) -> None:
