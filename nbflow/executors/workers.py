@@ -27,6 +27,7 @@ class Workers:
     def __init__(self, command: Sequence[str], *, forks: bool = True) -> None:
         self._command = command
         self._forks = forks and MAY_FORK
+        self._why_not = "it is not wanted" if MAY_FORK else "that is done on Linux only"
         self._lock = threading.Lock()
         self._server: WorkerServer | None = None
         self._old: list[WorkerServer] = []
@@ -44,22 +45,24 @@ class Workers:
 
     def take(self) -> WorkerProcess:
         """A new worker. Raises OSError where none can be started."""
+        refused: str | None = None
         while (server := self._current()) is not None:
             try:
                 worker = server.fork()
-            except RefusedError:
+            except RefusedError as error:
+                refused = str(error)
                 break
             except ServerGoneError:
                 self._drop(server)
                 continue
             self._deaths = 0
             return worker
-        return WorkerProcess.start(self._command)
+        return WorkerProcess.start([*self._command, "--alone", refused or self._why_not])
 
     def close(self) -> None:
         """End all servers, and start none from now on."""
         with self._lock:
-            self._forks = False
+            self._forks, self._why_not = False, "the executor was being closed"
             servers = [*self._old, *([self._server] if self._server else [])]
             self._server, self._old = None, []
         for server in servers:
@@ -75,8 +78,9 @@ class Workers:
             if self._server is None and self._forks and self._deaths < _MOST_DEATHS:
                 try:
                     self._server = WorkerServer.start([*self._command, "--serve"])
-                except OSError:
-                    return None  # a worker that is started says why
+                except OSError as error:
+                    self._why_not = f"no server could be started: {error.strerror}"
+                    return None
                 for name, (preload, cwd, withheld) in self._kernels.items():
                     self._server.prepare(name, preload, cwd, withheld)
             return self._server
@@ -86,5 +90,5 @@ class Workers:
         with self._lock:
             if self._server is server:
                 self._deaths += 1
-                self._server = None
+                self._server, self._why_not = None, "the server that forks them has died"
         server.close()

@@ -15,9 +15,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m nbflow.worker", description="Executes one attempt of a task.")
     parser.add_argument("--grace", type=float, default=10.0, help="seconds that an interrupted cell gets to end")
     parser.add_argument("--serve", action="store_true", help="fork a worker for each request; stdin is a socket")
+    parser.add_argument("--alone", metavar="REASON", help="why it was started, and not forked")
     options = parser.parse_args(arguments)
     if not options.serve:
-        return serve_order(options.grace)
+        reasons = {"": f"its worker was not forked: {options.alone}"} if options.alone else {}
+        return serve_order(options.grace, reasons=reasons)
     from nbflow.kernels.zygotes import KernelZygotes
     from nbflow.worker.server import Server, take_channel
 

@@ -39,6 +39,9 @@ from nbflow.worker.snapshot import Source, SourceError
 from nbflow.worker.spool import Spools
 from nbflow.worker.surroundings import changed_packages, say_changes, surroundings
 
+ANY_KERNEL = ""
+"""In place of a kernel's name: what holds for all others."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -68,7 +71,7 @@ def execute(
 ) -> Outcome:
     """Carry out an order and publish what came of it. `grace`: seconds that an interrupted cell gets to end.
 
-    `zygotes` are the sockets of kernel zygotes by kernel name; `reasons` say why a kernel has none.
+    `zygotes` are the sockets of kernel zygotes by kernel name; `reasons` say why a kernel has none, or ANY_KERNEL.
     """
     began = time.monotonic()
     try:
@@ -256,7 +259,7 @@ def _kernel_source(prepared: Prepared, zygotes: Mapping[str, str], reasons: Mapp
     name = prepared.kernel.name if prepared.kernel is not None else ""
     if name in zygotes and sets_variables_first(prepared.document):
         return KernelSource(reason="the notebook sets environment variables before it imports libraries")
-    return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name))
+    return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name, reasons.get(ANY_KERNEL)))
 
 
 def _spools(order: WorkOrder, prepared: Prepared) -> Spools:

@@ -19,7 +19,8 @@ from nbflow.worker import load
 def serve_order(grace: float, zygotes: Mapping[str, str] = EMPTY, reasons: Mapping[str, str] = EMPTY) -> int:
     """Serve one order; the exit code of the process. 0: an outcome was reported, or none was wanted; 2: not an order.
 
-    `grace`: seconds that an interrupted cell gets to end. `zygotes` and `reasons` are those of `attempt.execute`.
+    `grace`: seconds that an interrupted cell gets to end. `zygotes` and `reasons` are those of `attempt.execute`, where
+    the empty name stands for any kernel.
     """
     reports = _take_stdout()
     load.modules()

@@ -53,6 +53,15 @@ def parent(worker: WorkerProcess) -> int:
     return int(line)
 
 
+def alone(worker: WorkerProcess) -> str:
+    """Why a worker was started, as it was told."""
+    worker.send(b"print(sys.argv[sys.argv.index('--alone') + 1], flush=True)\n")
+    worker._pipes.stdin.close()
+    (line,) = worker.lines()
+    worker.end()
+    return line.decode()
+
+
 def server(workers: Workers) -> int:
     assert workers._server is not None
     return workers._server.pid
@@ -106,14 +115,21 @@ def test_another_environment_gets_another_server(workers: Workers, monkeypatch: 
     assert parent(old) == first
 
 
-@pytest.mark.parametrize("failing", ["threading.Thread(target=time.sleep, args=(100,), daemon=True).start()", "1 / 0"])
-def test_without_a_server_that_forks_each_is_started(failing: str, tmp_path: Path, script: Path) -> None:
+@pytest.mark.parametrize(
+    ("failing", "reason"),
+    [
+        ("threading.Thread(target=time.sleep, args=(100,), daemon=True).start()", "its process has 2 threads"),
+        ("1 / 0", "the server that forks them has died"),
+    ],
+)
+def test_without_a_server_that_forks_each_is_started(failing: str, reason: str, script: Path) -> None:
+    """And told why."""
     text = script.read_text().replace("made.run()", f"{failing}\n    made.run()")
     script.write_text(text)
     workers = Workers([str(script)])
     workers.prepare({}, "/", ())
     assert parent(workers.take()) == os.getpid()
-    assert parent(workers.take()) == os.getpid()
+    assert alone(workers.take()).startswith(reason)
     workers.close()
 
 
@@ -131,14 +147,14 @@ def test_where_forking_is_not_wanted_none_is_started(script: Path) -> None:
     workers = Workers([str(script)], forks=False)
     workers.prepare({}, "/", ())
     assert workers._server is None
-    assert parent(workers.take()) == os.getpid()
+    assert alone(workers.take()) == "it is not wanted"
     workers.close()
 
 
 def test_after_close_workers_are_started_one_by_one(workers: Workers) -> None:
     workers.take().kill()
     workers.close()
-    assert parent(workers.take()) == os.getpid()
+    assert alone(workers.take()) == "the executor was being closed"
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:

@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from nbflow.core.attempt import ErrorKind, Verdict
-from nbflow.core.messages import Finished
+from nbflow.core.messages import Finished, Started
 from nbflow.worker.protocol import decode_report, encode_order
 from support.attempts import archived, order, states
 
 COMMAND = [sys.executable, "-P", "-m", "nbflow.worker", "--grace", "2"]
 
 
-def worker(stdin: bytes) -> tuple[int, list[bytes], str]:
+def worker(stdin: bytes, *more: str) -> tuple[int, list[bytes], str]:
     """The exit code of a worker, the lines of its output, its stderr."""
-    done = subprocess.run(COMMAND, input=stdin, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, *more], input=stdin, capture_output=True, timeout=60, check=False)
     return done.returncode, done.stdout.splitlines(), done.stderr.decode()
 
 
@@ -49,3 +49,16 @@ def test_an_attempt_that_is_to_be_recovered_is_not_executed(tmp_path: Path) -> N
     assert isinstance(last, Finished)
     assert last.outcome.verdict is Verdict.FAILED
     assert states(archived(done)) == ["not_run"]
+
+
+def test_why_it_was_started_is_in_the_notebook(tmp_path: Path) -> None:
+    done = order(tmp_path, "import time\ntime.sleep(100)")
+    process = subprocess.Popen([*COMMAND, "--alone", "it is not wanted"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process:
+        process.stdin.write(encode_order(done))
+        process.stdin.flush()
+        assert isinstance(decode_report(process.stdout.readline()), Started)
+    said = archived(done)["metadata"]["nbflow"]["environment"]["kernel_start_reason"]
+    assert said == "its worker was not forked: it is not wanted"
