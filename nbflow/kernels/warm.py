@@ -99,7 +99,8 @@ async def ask(address: str, *, environment: Mapping[str, str], cwd: str) -> Fork
     try:
         await loop.sock_connect(connection, address)
         request = json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
-        await loop.sock_sendall(connection, request)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused unread: the reason is there to read
+            await loop.sock_sendall(connection, request)
         reply, words = await _reply(connection)
     except BaseException as error:
         connection.close()

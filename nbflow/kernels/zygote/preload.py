@@ -113,10 +113,10 @@ def load_modules(names: list[str], deferred: Deferred) -> dict[str, str]:
         for name in names:
             if not is_third_party(name):
                 continue
-            before, state = _connections(), _state()
+            threads, connections, state = system.unsafe_threads(), _connections(), _state()
             with contextlib.suppress(Exception, SystemExit), _showing_what_is_deprecated():
                 __import__(name)
-            reason = _reason(heard, askers, before) or _changed(state)
+            reason = _reason(heard, askers) or _left_behind(threads, connections) or _changed(state)
             if reason is not None:
                 faults[name] = reason
     return faults
@@ -178,8 +178,8 @@ def _installed() -> list[str]:
     return [f"{path}{os.sep}" for path in {*paths, site.getusersitepackages()} if path]
 
 
-def _reason(heard: IO[bytes], askers: list[str], before: set[str]) -> str | None:
-    """Why the module that was just imported must not be loaded before a fork."""
+def _reason(heard: IO[bytes], askers: list[str]) -> str | None:
+    """What the module that was just imported has said or asked for."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     if heard.seek(0, os.SEEK_END):
@@ -188,13 +188,17 @@ def _reason(heard: IO[bytes], askers: list[str], before: set[str]) -> str | None
     if askers:
         askers.clear()
         return "it asks for the notebook's shell when it is imported"
-    if system.unsafe_threads():
-        _fork_once()  # libraries that know of forks end their threads before one
-        if threads := system.unsafe_threads():
-            return f"it leaves a thread behind ({threads[0]})"
-    if _connections() - before:
-        return "it leaves a connection open"
     return None
+
+
+def _left_behind(threads: list[str], connections: set[str]) -> str | None:
+    """What there is now, and was not before, that a fork would not take along."""
+    if len(system.unsafe_threads()) > len(threads):
+        _fork_once()  # libraries that know of forks end their threads before one
+        found = system.unsafe_threads()
+        if len(found) > len(threads):
+            return f"it leaves a thread behind ({found[-1]})"
+    return "it leaves a connection open" if _connections() - connections else None
 
 
 def _fork_once() -> None:

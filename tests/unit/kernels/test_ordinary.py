@@ -1,0 +1,61 @@
+"""A kernel started by the command of its kernelspec: its words, its end, its folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from nbflow.errors import UnreachableError
+from nbflow.kernels.ordinary import Ordinary
+from nbflow.kernels.process import Kernel
+from nbflow.kernels.specs import KernelSpec, find_kernel
+from support.zygotes import is_gone, private_runtime
+
+
+def spec(folder: Path, monkeypatch: pytest.MonkeyPatch, *argv: str) -> KernelSpec:
+    place = folder / "kernels/fake"
+    place.mkdir(parents=True)
+    (place / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Fake", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(folder))
+    return find_kernel("fake")
+
+
+def test_from_its_start_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os, sys; print(os.getcwd(), os.environ['A'], os.environ['IPYTHONDIR']); sys.exit(7)"
+    fake = spec(tmp_path, monkeypatch, sys.executable, "-c", code, "{connection_file}")
+
+    async def talk() -> None:
+        one = await Ordinary.start(fake, cwd=str(tmp_path), environment={**os.environ, "A": "b"})
+        assert await asyncio.wait_for(one.exited, 20) == 7
+        assert os.read(one.words, 1_000).decode().split() == [str(tmp_path), "b", f"{one.folder}/ipython"]
+        assert one.usage is not None
+        assert one.usage[1] > 1_000_000
+        os.close(one.words)
+        assert await one.close() == []
+        assert is_gone(one.pid)
+        assert not Path(one.folder).exists()
+
+    with private_runtime():
+        asyncio.run(talk())
+
+
+def test_a_program_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = spec(tmp_path, monkeypatch, "/no/such/program", "{connection_file}")
+    with private_runtime(), pytest.raises(UnreachableError, match='"fake" cannot be started'):
+        asyncio.run(Ordinary.start(fake, cwd=str(tmp_path), environment=dict(os.environ)))
+
+
+def test_a_doubt_is_an_ordinary_start(tmp_path: Path) -> None:
+    async def talk() -> None:
+        kernel = Kernel(find_kernel("python3"), cwd="/", env=dict(os.environ), zygote=str(tmp_path / "none"))
+        await kernel.start()
+        assert not kernel.is_forked
+        assert "No such file" in str(kernel.reason)
+        await kernel.close()
+
+    asyncio.run(talk())

@@ -1,0 +1,134 @@
+"""A forked kernel seen by the one who asked for it: its start, its words, its end; and why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.kernels.environ import zygote_environment
+from nbflow.kernels.process import Kernel
+from nbflow.kernels.specs import find_kernel
+from nbflow.kernels.warm import Forked, NotForkedError, ask
+from nbflow.kernels.zygotes import Zygote
+from support.zygotes import SOON, is_gone, private_runtime, until, zygote
+
+ENVIRONMENT = zygote_environment(os.environ)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Zygote]:
+    with private_runtime(), zygote() as made:
+        yield made
+
+
+def test_one_that_is_killed(shared: Zygote) -> None:
+    async def talk() -> None:
+        one = await ask(shared.address, environment=ENVIRONMENT, cwd="/")
+        assert Path(one.folder).exists()
+        assert not one.exited.done()
+        os.kill(one.pid, signal.SIGKILL)
+        assert await asyncio.wait_for(one.exited, SOON) == -signal.SIGKILL
+        assert one.usage is not None
+        assert one.usage[0] >= 0
+        assert one.usage[1] > 1_000_000
+        await one.interrupt()  # it is gone: no error
+        os.close(one.words)
+        assert await one.close() == []
+        assert not Path(one.folder).exists()
+
+    asyncio.run(talk())
+
+
+def test_one_whose_watcher_is_killed(shared: Zygote) -> None:
+    """It ends with its watcher, and is cleared away all the same."""
+
+    async def talk() -> None:
+        one = await ask(shared.address, environment=ENVIRONMENT, cwd="/")
+        os.kill(int(Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        assert await asyncio.wait_for(one.exited, SOON) == -signal.SIGKILL
+        assert one.usage is None
+        os.close(one.words)
+        assert await asyncio.wait_for(one.close(), SOON) == []
+        until(lambda: is_gone(one.pid) and not Path(one.folder).exists())
+
+    asyncio.run(talk())
+
+
+def test_a_kernel_of_a_zygote(shared: Zygote) -> None:
+    async def talk() -> None:
+        kernel = Kernel(find_kernel("python3"), cwd="/", env=ENVIRONMENT, zygote=shared.address)
+        await kernel.start()
+        assert (kernel.is_forked, kernel.reason) == (True, None)
+        folder, pid = kernel.folder, kernel.pid
+        assert await kernel.close() == []
+        assert kernel.exited.result() == -signal.SIGKILL
+        assert is_gone(pid)
+        assert not Path(folder).exists()
+
+    asyncio.run(talk())
+
+
+def answering(address: str, *lines: bytes) -> threading.Thread:
+    """A server that takes one request and answers with these bytes."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(address)
+    server.listen(1)
+
+    def serve() -> None:
+        with server, server.accept()[0] as asker:
+            asker.recv(1_000_000)
+            for line in lines:
+                asker.sendall(line)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ((json.dumps({"refused": "not now"}).encode() + b"\n",), "not now"),
+        ((), "it has ended"),
+        ((b'{"half"',), "it has ended"),
+        ((b"nonsense\n",), "Expecting value"),
+        ((b'{"exit": 1, "cpu": 0, "peak": 0}\n',), "ended while it was being prepared"),
+        ((b'{"pid": 1, "folder": "", "connection": {}}\n',), "ended while it was being prepared"),
+    ],
+)
+def test_those_who_get_none_know_why(tmp_path: Path, lines: tuple[bytes, ...], reason: str) -> None:
+    address = str(tmp_path / "z")
+    thread = answering(address, *lines)
+    with pytest.raises(NotForkedError, match=reason):
+        asyncio.run(ask(address, environment={}, cwd="/"))
+    thread.join()
+
+
+def test_nobody_is_there(tmp_path: Path) -> None:
+    with pytest.raises(NotForkedError, match="No such file"):
+        asyncio.run(ask(str(tmp_path / "none"), environment={}, cwd="/"))
+
+
+def test_who_stops_waiting_gets_none(shared: Zygote) -> None:
+    async def talk() -> Forked:
+        for _ in range(3):
+            task = asyncio.create_task(ask(shared.address, environment=ENVIRONMENT, cwd="/"))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        found = await ask(shared.address, environment=ENVIRONMENT, cwd="/")
+        os.killpg(found.pid, signal.SIGKILL)
+        os.close(found.words)
+        await found.close()
+        return found
+
+    assert asyncio.run(talk()).pid > 0

@@ -1,0 +1,132 @@
+"""The zygotes of one process: started once, started again when they die, with reasons where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.kernels.zygotes import KernelZygotes
+from support.zygotes import LONGEST, is_gone, kernel, packages, private_runtime, until
+
+
+@pytest.fixture
+def zygotes() -> Iterator[KernelZygotes]:
+    with private_runtime():
+        made = KernelZygotes()
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
+    """A kernelspec named `odd`."""
+    place = folder / "kernels/odd"
+    place.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    document = {"argv": argv, "display_name": "Odd", "language": "python", **fields}
+    (place / "kernel.json").write_text(json.dumps(document))
+    monkeypatch.setenv("JUPYTER_PATH", str(folder))
+
+
+def test_one_zygote_for_a_kernel(zygotes: KernelZygotes) -> None:
+    zygotes.prepare("python3", [], "/")
+    zygotes.prepare("python3", ["numpy"], "/tmp")
+    (address,) = zygotes.addresses().values()
+    assert zygotes.addresses() == {"python3": address}
+    assert zygotes.reasons() == {}
+    (descriptor,) = zygotes.descriptors()
+    os.fstat(descriptor)
+    with kernel(address) as one:
+        assert one.value("'numpy' in __import__('sys').modules") is False
+    zygotes.close()
+    assert not Path(address).parent.exists()
+    assert zygotes.addresses() == {}
+
+
+def test_one_that_has_died_is_started_again(zygotes: KernelZygotes) -> None:
+    zygotes.prepare("python3", [], "/")
+    (address,) = zygotes.addresses().values()
+    with kernel(address):
+        zygotes._zygotes["python3"].process.kill()
+        zygotes._zygotes["python3"].process.wait()
+        (other,) = zygotes.addresses().values()
+    assert other != address
+    with kernel(other) as one:
+        assert one.value("1") == 1
+
+
+def test_one_that_cannot_be_loaded_is_not(
+    zygotes: KernelZygotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in packages(tmp_path, {"ipykernel": "raise ImportError('none here')"}).items():
+        monkeypatch.setenv(name, value)
+    zygotes.prepare("python3", [], "/")
+    until(lambda: "python3" not in zygotes.addresses(), LONGEST)
+    assert zygotes.reasons() == {"python3": "the zygote could not be loaded: ImportError: none here"}
+    zygotes.prepare("python3", [], "/")
+    assert zygotes.addresses() == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"interrupt_mode": "message"}, "interrupts by message"),
+        (
+            {"argv": [sys.executable, "-m", "ipykernel_launcher", "--debug", "-f", "{connection_file}"]},
+            "options of its own",
+        ),
+        ({"argv": [sys.executable, "-I", "-m", "ipykernel_launcher", "-f", "{connection_file}"]}, "options of its own"),
+        ({"argv": ["bash_kernel", "{connection_file}"], "language": "bash"}, "only Python kernels"),
+        ({"env": {"A": "${HOME}/x"}}, "variables that refer to others"),
+        ({"metadata": {"kernel_provisioner": {"provisioner_name": "far-away"}}}, '"far-away"'),
+        (
+            {"argv": ["/no/such/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]},
+            "no zygote could be started",
+        ),
+    ],
+)
+def test_kernels_that_are_not_forked(
+    zygotes: KernelZygotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], reason: str
+) -> None:
+    install(tmp_path, monkeypatch, **fields)
+    zygotes.prepare("odd", [], "/")
+    assert zygotes.addresses() == {}
+    assert reason in zygotes.reasons()["odd"]
+
+
+def test_reasons_that_need_no_kernel(zygotes: KernelZygotes) -> None:
+    zygotes.prepare("python3", None, "/")
+    zygotes.prepare("no-such", [], "/")
+    assert zygotes.reasons()["python3"] == "preload = false"
+    assert "is not installed here" in zygotes.reasons()["no-such"]
+
+
+def test_variables_of_the_kernelspec_and_withheld_ones(
+    zygotes: KernelZygotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, env={"OF_SPEC": "1"}, argv=[sys.executable, "-Xutf8", *ARGUMENTS])
+    monkeypatch.setenv("PASSWORD", "swordfish")
+    zygotes.prepare("odd", [], "/", frozenset({"PASSWORD"}))
+    zygote = zygotes._zygotes["odd"]
+    until(lambda: not zygote.is_alive() or zygote.is_loaded, LONGEST)
+    environment = Path(f"/proc/{zygote.process.pid}/environ").read_bytes().split(b"\0")
+    assert b"OF_SPEC=1" in environment
+    assert not any(part.startswith(b"PASSWORD=") for part in environment)
+    with kernel(zygote, environment={"OF_SPEC": "1"}) as one:
+        assert one.value("[__import__('sys').flags.utf8_mode, __import__('sys')._xoptions]") == [1, {"utf8": True}]
+
+
+ARGUMENTS = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+def test_closing_ends_one_that_is_still_loading(zygotes: KernelZygotes) -> None:
+    zygotes.prepare("python3", ["numpy", "pandas"], "/")
+    pid = zygotes._zygotes["python3"].process.pid
+    zygotes.close()
+    assert is_gone(pid)

@@ -1,0 +1,156 @@
+"""What may be loaded before a fork and what may not: packages of all kinds, in real zygotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.kernels.zygote import preload
+from nbflow.kernels.zygotes import Zygote
+from support.zygotes import is_gone, kernel, packages, private_runtime, until, zygote
+
+UNFIT = {
+    "prints": ("print('hello')", "prints something"),
+    "warns": ("import warnings; warnings.warn('old', UserWarning)", "prints something"),
+    "deprecated": ("import warnings; warnings.warn('old', DeprecationWarning, stacklevel=2)", "prints something"),
+    "writes": ("import os; os.write(2, b'x')", "prints something"),
+    "asks": ("from IPython import get_ipython; get_ipython()", "asks for the notebook's shell"),
+    "threads": (
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
+        "leaves a thread behind",
+    ),
+    "connects": ("import socket; kept = socket.socket()", "leaves a connection open"),
+    "hooks": ("import sys; sys.excepthook = print", "changes hooks of the interpreter"),
+    "signals": ("import signal; signal.signal(signal.SIGUSR1, print)", "changes signal handlers"),
+    "paths": ("import sys; sys.path.append('/x')", "changes sys.path"),
+    "builtin": ("import builtins; builtins.extra = 1", "changes built-in names"),
+    "logs": ("import logging; logging.basicConfig()", "changes the root logger"),
+    "hushes": ("import warnings; warnings.filterwarnings('ignore')", "changes how warnings are shown"),
+    "moves": ("import os; os.chdir('/tmp')", "changes the working directory"),
+}
+FIT = {
+    "plain": "value = 1",
+    "fails": "raise RuntimeError('not here')",
+    "leaves": "raise SystemExit(3)",
+    "draws": "import random; generator = random.Random(); fixed = random.Random(1)",
+    "late": "import atexit; atexit.register(print, 'the last of late')",
+    "fires": "import os; os.environ['FIRES'] = 'hot'",
+    "ignores": "import warnings; warnings.filterwarnings('ignore', message='dull')",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("base")
+
+
+@pytest.fixture(scope="module")
+def environment(place: Path) -> dict[str, str]:
+    return packages(place, {**{name: source for name, (source, _) in UNFIT.items()}, **FIT})
+
+
+@pytest.fixture(scope="module")
+def loaded(environment: dict[str, str]) -> Iterator[Zygote]:
+    """A zygote that was asked to load all of them."""
+    with private_runtime(), zygote(*UNFIT, *FIT, "no_such", "json", environment=environment) as made:
+        yield made
+
+
+def test_what_is_unfit_is_left_out_with_its_reason(loaded: Zygote) -> None:
+    assert set(loaded.left_out) == set(UNFIT)
+    for name, (_, reason) in UNFIT.items():
+        assert reason in loaded.left_out[name], name
+
+
+def test_what_was_loaded_is_there_and_what_was_not_is_not(loaded: Zygote, environment: dict[str, str]) -> None:
+    with kernel(loaded, environment=environment) as one:
+        there = set(one.value("[*__import__('sys').modules]"))
+        assert {"plain", "draws", "late", "fires", "ignores"} <= there
+        assert not {*UNFIT, "fails", "leaves"} & there
+        assert one.run("import prints") == "hello"
+        assert "DeprecationWarning: old" in one.run("import deprecated")
+        assert one.run("import fails") == "RuntimeError: not here"
+        assert one.value("__import__('os').environ['FIRES']") == "hot"
+
+
+def test_generators_without_a_seed_differ_between_kernels(loaded: Zygote, environment: dict[str, str]) -> None:
+    drawn = []
+    for _ in range(2):
+        with kernel(loaded, environment=environment) as one:
+            one.run("import draws")
+            drawn.append((one.value("draws.generator.random()"), one.value("draws.fixed.random()")))
+    (first, fixed), (second, fixed_too) = drawn
+    assert first != second
+    assert fixed == fixed_too
+
+
+def test_exit_handlers_of_modules_run_before_the_kernels_own(loaded: Zygote, environment: dict[str, str]) -> None:
+    with kernel(loaded, environment=environment) as one:
+        one.client.shell_channel.send(one.client.session.msg("shutdown_request", {"restart": False}))
+        texts = []
+        while not texts:
+            message = one.client.get_iopub_msg(timeout=20)
+            if message["msg_type"] == "stream":
+                texts.append(message["content"]["text"])
+        assert texts == ["the last of late\n"]
+        assert one.ended()["exit"] == 0
+
+
+def test_a_module_of_the_project_is_the_notebooks(environment: dict[str, str], place: Path) -> None:
+    """One that is not installed is not loaded; one that the project has too is not given away."""
+    mine = place / "project"
+    mine.mkdir(exist_ok=True)
+    (mine / "plain.py").write_text("value = 'mine'")
+    (mine / "local_only.py").write_text("value = 'local'")
+    with private_runtime(), zygote("plain", "local_only", environment=environment, cwd=str(mine)) as made:
+        assert made.left_out == {}
+        with kernel(made, cwd=str(mine), environment=environment) as one:
+            assert "plain" in one.reply["refused"]
+        with kernel(made, cwd=str(place), environment=environment) as one:
+            assert "local_only" not in one.value("[*__import__('sys').modules]")
+
+
+def test_one_that_starts_a_thread_later(tmp_path: Path) -> None:
+    """The zygote forks no more as soon as it has a second thread."""
+    environment = packages(tmp_path, {"later": "import os\nos.register_at_fork(before=lambda: start())\n" + SLOW})
+    with private_runtime(), zygote("later", environment=environment) as made:
+        with kernel(made, environment=environment) as one:
+            assert one.value("1") == 1
+        reasons = []
+
+        def is_refused() -> bool:
+            with kernel(made, environment=environment) as found:
+                reasons.append(found.reply.get("refused", ""))
+            return "second thread" in reasons[-1]
+
+        until(is_refused, 20)
+        assert made.is_alive()
+
+
+SLOW = """
+import threading
+forks = []
+def start():
+    forks.append(1)
+    if len(forks) == 2:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+
+
+def test_it_knows_what_is_installed() -> None:
+    assert preload.is_third_party("psutil")
+    assert preload.is_third_party("psutil.no_such")
+    assert not preload.is_third_party("json")
+    assert not preload.is_third_party("nbflow")
+    assert not preload.is_third_party("no_such_module")
+    assert not preload.is_third_party("")
+
+
+def test_a_python_without_ipykernel(tmp_path: Path) -> None:
+    environment = packages(tmp_path, {"ipykernel": "raise ImportError('none here')"})
+    with private_runtime(), zygote(environment=environment) as made:
+        assert not made.is_alive()
+        assert made.failure == "ImportError: none here"
+        until(lambda: is_gone(made.process.pid))

@@ -1,0 +1,90 @@
+"""What a zygote asks of the system: threads, parents, children, messages with descriptors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+from nbflow.kernels.zygote import system
+from support.zygotes import is_gone, until
+
+ENDS = """
+import signal, subprocess, sys
+from nbflow.kernels.zygote import system
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+system.adopt_orphans()
+print(system.end_children())
+child = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+one = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, start_new_session=True)
+one.stdout.readline()
+subprocess.run("setsid sleep 1000 >/dev/null 2>&1 &", shell=True)
+subprocess.Popen(["true"])
+print(*sorted(name.split(" (pid")[0][:6] for name in system.end_children()))
+print(system.end_children())
+"""
+DIES = """
+import os, signal
+from nbflow.kernels.zygote import system
+parent = os.getpid()
+if os.fork() == 0:
+    system.die_with_parent(parent)
+    print(os.getpid(), flush=True)
+    signal.pause()
+signal.pause()
+"""
+
+
+def test_threads_beside_the_one_that_asks() -> None:
+    there = set(system.unsafe_threads())
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        names = system.unsafe_threads()
+        assert len(names) == len(system.unsafe_threads())
+        assert names
+    finally:
+        stop.set()
+        thread.join()
+    assert set(system.unsafe_threads()) <= there
+
+
+def test_children_are_ended_and_named_orphans_included() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[]", "python sleep", "[]"], done.stderr
+
+
+def test_a_process_ends_with_its_parent() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", DIES], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until(lambda: is_gone(child))
+
+
+def test_a_message_brings_descriptors() -> None:
+    ours, theirs = socket.socketpair()
+    read_end, write_end = os.pipe()
+    with ours, theirs:
+        sender = threading.Thread(target=system.send, args=(ours, {"text": "x" * 1_000_000}, (write_end,)))
+        sender.start()
+        data, descriptors, _, _ = socket.recv_fds(theirs, 10, 1)
+        data += system.receive_line(theirs)
+        sender.join()
+        assert len(data) > 1_000_000
+        os.write(descriptors[0], b"through")
+        assert os.read(read_end, 10) == b"through"
+        for one in (read_end, write_end, *descriptors):
+            os.close(one)
+
+
+def test_half_a_line_is_none() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.sendall(b'{"half":')
+        ours.close()
+        assert system.receive_line(theirs) == b""
