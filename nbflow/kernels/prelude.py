@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import codecs
 import collections
 import contextlib
 import faulthandler
+import functools
+import io
 import os
+import select
 import sys
 import threading
 from typing import Any
@@ -45,10 +49,15 @@ def prepare() -> None:
         _bound_messages(iostream.IOPubThread)
     if app.shell is not None:
         _bound_history(app.shell, iostream.OutStream)
-    # Handlers run last in, first out: this one comes after all of the notebook's and sends what they printed, before
-    # the kernel closes its sockets.
-    atexit.register(_flush_streams)
+    os.register_at_fork(after_in_child=_start_empty)
     atexit.register(_end_tasks, os.getpid())
+    watchers = [_Watcher(stream) for stream in (sys.stdout, sys.stderr) if getattr(stream, "_should_watch", False)]
+    if watchers and app.shell is not None:
+        app.shell.events.register("post_execute", functools.partial(_drain, watchers))
+    # Handlers run last in, first out: these come after all of the notebook's and send what those printed, before the
+    # kernel closes its sockets.
+    atexit.register(_flush_streams)
+    atexit.register(_drain, watchers)
     # The process's own stderr: fd 2 leads into the notebook, by a thread that does not survive a crash.
     own = getattr(sys.stderr, "_original_stdstream_copy", None)
     if own is not None:
@@ -143,6 +152,60 @@ def _no_tee(channel: str) -> Any:
     return contextlib.nullcontext()
 
 
+class _Watcher:
+    """Reads what is written to a descriptor (by subprocesses, by C), in place of ipykernel's own thread for that: that
+    one cuts characters of several bytes in two, and lags behind the end of a cell.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.waiting: collections.deque[threading.Event] = collections.deque()
+        self.pipe, write_end = os.pipe()
+        self.asked, self.ask = os.pipe()
+        os.dup2(write_end, stream._original_stdstream_fd)
+        os.close(write_end)
+        stream._fid = self.pipe
+        stream.watch_fd_thread = self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def drain(self) -> None:
+        """Wait until all is read that was written so far."""
+        if self.thread.is_alive():
+            done = threading.Event()
+            self.waiting.append(done)
+            os.write(self.ask, b"x")
+            while not done.wait(LOOK_AGAIN) and self.thread.is_alive():
+                pass
+
+    def watch(self) -> None:
+        poll = select.poll()
+        poll.register(self.pipe, select.POLLIN)
+        poll.register(self.asked, select.POLLIN)
+        while self.stream._should_watch:
+            ready = dict(poll.poll())
+            if self.asked in ready:
+                os.read(self.asked, 1)
+                self.empty()
+                self.waiting.popleft().set()
+            elif self.pipe in ready:
+                self.take(PIECE)
+
+    def empty(self) -> None:
+        """Read what there is; not what is written meanwhile, which may never end."""
+        poll, left = select.poll(), PIECE
+        poll.register(self.pipe, select.POLLIN)
+        while left > 0 and poll.poll(0):
+            left -= self.take(left)
+
+    def take(self, most: int) -> int:
+        data = os.read(self.pipe, most)
+        if self.stream._should_watch:
+            os.write(self.stream._original_stdstream_copy, data)
+            self.stream.write(self.decoder.decode(data))
+        return len(data)
+
+
 class _Forgetful(collections.defaultdict):  # type: ignore[type-arg]
     """A mapping to lists that are not kept."""
 
@@ -167,6 +230,21 @@ def _wait(thread: Any) -> None:
     while not done.wait(LOOK_AGAIN):
         if not _must_wait(thread):
             return
+
+
+def _start_empty() -> None:
+    """What the kernel has printed and not sent is not the forked process's to send again, nor is a lock its to wait for
+    that another thread of the kernel held.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "_buffers") and hasattr(stream, "_buffer_lock"):
+            stream._buffer_lock = threading.RLock()
+            stream._buffers = type(stream._buffers)(io.StringIO)
+
+
+def _drain(watchers: list[_Watcher]) -> None:
+    for watcher in watchers:
+        watcher.drain()
 
 
 def _flush_streams() -> None:

@@ -21,6 +21,8 @@ _WORDS_KEPT = 16_384
 """Bytes of the process's own output (not of its cells) that are kept, the last ones."""
 _RECONNECT_MS = 10
 """The kernel binds its sockets some time after we connect; ZMQ would look for them every 100 ms only."""
+_READS = 16
+"""Reads of that output in one go: more than a pipe holds, and not for ever where it is written all the time."""
 _READ_AHEAD = 128
 """Messages that are read before anybody asks for them."""
 _LAST_WAIT = 10.0
@@ -147,7 +149,9 @@ class Kernel:
             self.exited.set_result(exited.result())
 
     def _listen(self) -> None:
-        while self._is_listening and self._process is not None:
+        for _ in range(_READS):
+            if not self._is_listening or self._process is None:
+                return
             try:
                 part = os.read(self._process.words, 65_536)
             except BlockingIOError:

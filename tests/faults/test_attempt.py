@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -111,6 +112,26 @@ class TestKernel:
 
 
 class TestWorker:
+    def test_it_is_killed_in_a_flood(self, runs: Bench, tmp_path: Path) -> None:
+        """What had reached the file beside the journal is published, and its end is in the notebook."""
+        watched = runs.submit(order(tmp_path, "while True: print('x' * 99)", "print('never')"))
+        spool = Path(watched.order.journal).with_suffix(".spool") / "cell-1.stdout.txt.gz"
+        until(lambda: spool.exists() and spool.stat().st_size > 100_000)
+        worker = kernel_of(watched).parent()
+        assert worker is not None
+        worker.kill()
+        outcome = watched.outcome()
+        self.assert_lost(outcome, "the worker of clean died: signal 9, SIGKILL")
+        document = archived(watched.order)
+        assert states(document) == ["killed", "not_run"]
+        assert [Path(file.path).name for file in outcome.files][2:] == ["clean.cell-1.stdout.txt.gz"]
+        whole = gzip.decompress((Path(watched.order.outputs) / outcome.files[2].path).read_bytes()).decode()
+        assert len(whole) > 1_000_000
+        head, tail = text(document["cells"][0]).split("\n[truncated: ")
+        assert whole.startswith(head)
+        assert tail.endswith(f"in clean.cell-1.stdout.txt.gz]\n{whole[-500_000:]}")
+        runs.assert_clean(watched.order)
+
     def test_it_is_killed(self, runs: Bench, tmp_path: Path) -> None:
         """Also what the notebook started, and what left the kernel's session, is ended; the notebook is made."""
         source = f"import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\n{SLEEP}"

@@ -1,0 +1,149 @@
+"""Output without measure, on real kernels: nothing is lost, memory and notebook stay small, interrupts are felt."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
+from nbflow.core.spec import Limits
+from support import attempts
+from support.attempts import Bench, archived, bench, order, states, text
+
+THREADS = """
+import threading, multiprocessing
+def talk(who):
+    for number in range(4_000):
+        print(f"{who} {number:05d} " + "z" * 90)
+talkers = [threading.Thread(target=talk, args=(f"thread-{n}",)) for n in range(3)]
+talkers.append(multiprocessing.get_context("fork").Process(
+    target=lambda: [print(f"child {number:05d} " + "z" * 50_000) for number in range(40)]
+))
+for one in talkers: one.start()
+for one in talkers: one.join()
+"""
+DESCRIPTORS = """
+import os, subprocess
+line = ("é" * 500 + "\\n").encode()
+for _ in range(1_000): os.write(1, line)
+subprocess.run(["sh", "-c", "yes ö | head -n 100000"], check=True)
+"""
+BAR = """
+import sys
+for number in range(36_000):
+    sys.stderr.write(f"\\r{number + 1:>5}/36000 |" + "#" * (number // 1000))
+    if number % 500 == 0: sys.stderr.flush()
+"""
+CLEARED = """
+from IPython.display import clear_output
+for number in range(5):
+    print("x" * 700_000)
+    clear_output(wait=True)
+print("only this")
+"""
+SHOWN = """
+from IPython.display import display
+import base64
+display({"image/png": base64.b64encode(b"\\x89PNG" + bytes(5_000_000)).decode(), "text/plain": "<Figure>"}, raw=True)
+raise ValueError("v" * 600_000)
+"""
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Bench]:
+    with bench(grace=5.0) as made:
+        yield made
+
+
+def beside(done: WorkOrder, name: str) -> bytes:
+    """What a file beside the notebook holds."""
+    data = (Path(done.outputs) / done.folder / f"{done.slug}.{name}").read_bytes()
+    return gzip.decompress(data) if name.endswith(".gz") else data
+
+
+def names(outcome: Outcome) -> list[str]:
+    return sorted(Path(file.path).name for file in outcome.files)
+
+
+def test_whatever_way_it_is_printed_all_of_it_is_there(runs: Bench, tmp_path: Path) -> None:
+    before = "kept = 1\nbefore = set(dir())"
+    lines = "for number in range(300_000): print(f'{number:06d} ' + 'x' * 92)"
+    traces = "print(sorted(n for n in set(dir()) - before if n[0] != '_'))"
+    done = order(tmp_path, before, lines, traces, THREADS, DESCRIPTORS, BAR, CLEARED, SHOWN)
+    outcome, document = runs.run(done)
+    assert outcome.error is not None
+    assert outcome.error.kind is ErrorKind.EXCEPTION
+    assert states(document) == ["ok"] * 7 + ["failed"]
+    files = ["cell-2.stdout.txt.gz", "cell-4.stdout.txt.gz", "cell-5.stdout.txt.gz"]
+    files += ["cell-8.output-1.png", "cell-8.output-2.txt.gz"]
+    assert names(outcome) == sorted(["clean.ipynb", "clean.html", *(f"clean.{file}" for file in files)])
+
+    whole = "".join(f"{number:06d} {'x' * 92}\n" for number in range(300_000))
+    assert beside(done, files[0]).decode() == whole
+    shown = text(document["cells"][1])
+    mark = "[truncated: 29,000,000 characters of stdout are left out here; all of it is beside this in clean."
+    assert shown == f"{whole[:500_000]}\n{mark}{files[0]}]\n{whole[-500_000:]}"
+    assert text(document["cells"][2]) == "['before', 'number']\n"
+    assert [cell["execution_count"] for cell in document["cells"]] == list(range(1, 9))
+
+    said = beside(done, files[1]).decode()
+    # A line and its end are printed apart: the text of another thread may come between them.
+    assert re.findall(r"child (\d+) ", said) == [f"{number:05d}" for number in range(40)]
+    for n in range(3):
+        assert re.findall(rf"thread-{n} (\d+) ", said) == [f"{number:05d}" for number in range(4_000)]
+    assert said.count("z") == 3 * 4_000 * 90 + 40 * 50_000
+    written = beside(done, files[2]).decode()
+    assert (written.count("é"), written.count("ö"), written.count("\ufffd")) == (500_000, 100_000, 0)
+    assert text(document["cells"][5]) == "36000/36000 |" + "#" * 35
+    assert text(document["cells"][6]) == "only this\n"
+
+    image, error = document["cells"][7]["outputs"]
+    assert "".join(image["data"]["text/plain"]).startswith("<Figure>\n[truncated: 6,666,672 characters of image/png")
+    assert beside(done, files[3]) == b"\x89PNG" + bytes(5_000_000)
+    assert beside(done, files[4]).decode().endswith("v" * 600_000)
+    assert sum(map(len, error["traceback"])) < 501_000
+    size = (Path(done.outputs) / done.folder / "clean.ipynb").stat().st_size
+    assert size < 20_000_000
+
+
+def test_an_interrupt_ends_a_flood(runs: Bench, tmp_path: Path) -> None:
+    done = order(tmp_path, "while True: print('x' * 99)", "print('never')", limits=Limits(cell_timeout=2.0))
+    began = time.monotonic()
+    outcome, document = runs.run(done)
+    assert time.monotonic() - began < 20
+    assert outcome.error is not None
+    assert outcome.error.kind is ErrorKind.TIMEOUT
+    assert outcome.error.message.endswith("it was interrupted")
+    assert states(document) == ["failed", "not_run"]
+    assert set(beside(done, "cell-1.stdout.txt.gz").decode().split("\n")) <= {"x" * 99, ""}
+    assert "[truncated: " in text(document["cells"][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ("line = 'x' * 99\nfor _ in range(10_000_000): print(line)", 1_000_000_000),
+        ("print('x' * 200_000_000)", 200_000_001),
+        ("for number in range(1_000_000): print(number % 10, flush=True)", 2_000_000),
+    ],
+)
+def test_a_very_great_flood(
+    runs: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, size: int
+) -> None:
+    monkeypatch.setattr(attempts, "LONGEST", 1_200.0)
+    done = order(tmp_path, source)
+    outcome, document = runs.run(done)
+    assert outcome.verdict is Verdict.SUCCEEDED
+    found = 0
+    with gzip.open(Path(done.outputs) / done.folder / "clean.cell-1.stdout.txt.gz") as file:
+        while piece := file.read(1_000_000):
+            found += len(piece)
+    assert found == size
+    assert "[truncated: " in text(archived(done)["cells"][0])
+    assert states(document) == ["ok"]
