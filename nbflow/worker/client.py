@@ -364,7 +364,7 @@ class JournalClient(NotebookClient):
 def _prelude() -> str:
     """The source of the prelude as one line of code that leaves no name behind."""
     source = Path(prelude.__file__).read_text("utf-8") + "\nprepare()\n"
-    return f"exec(compile({source!r}, '<nbflow>', 'exec'), {{'__name__': 'nbflow_prelude'}})"
+    return f"__import__('builtins').exec(compile({source!r}, '<nbflow>', 'exec'), {{'__name__': 'nbflow_prelude'}})"
 
 
 def _no_reply(words: str) -> Mapping[str, str]:
