@@ -14,7 +14,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from nbflow.core.attempt import CellCounts, Outcome, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report, Start, Started
 from nbflow.core.plan import make_plan
 from nbflow.core.ports import Store
-from nbflow.core.spec import Pipeline, Task
+from nbflow.core.spec import Pipeline, Preload, Task
 from nbflow.core.state import RunState, fold
 from nbflow.core.views import project
 from nbflow.engine.clock import SystemClock
@@ -77,6 +77,9 @@ SHAPES: dict[str, Callable[[int], Iterator[tuple[str, list[str]]]]] = {
 
 class InstantExecutor:
     """Every attempt starts and succeeds at once."""
+
+    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
+        """There is nothing to load."""
 
     def open(self, report: Callable[[Report], None]) -> None:
         """Take the place to report to."""
