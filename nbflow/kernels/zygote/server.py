@@ -12,7 +12,6 @@ import json
 import os
 import selectors
 import shutil
-import signal
 import socket
 import struct
 import sys
@@ -104,8 +103,7 @@ class _Server:
         self._failures = 0
 
     def serve(self) -> None:
-        """Until the owner has closed its end."""
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # watchers are reaped by the system
+        """Until the owner has closed its end; then all but the kernels that somebody has are ended."""
         listening = self._listening
         listening.setblocking(False)
         self._selector.register(self._owner, selectors.EVENT_READ)
@@ -114,12 +112,21 @@ class _Server:
             self._stock()
             for key, _ in self._selector.select():
                 if key.fileobj is self._owner:
+                    self._end_reserve()
                     return
                 if key.fileobj is listening:
                     self._accept()
                 else:
                     self._hear(key.data)
             self._give()
+            _reap()
+
+    def _end_reserve(self) -> None:
+        for child in self._children:
+            child.channel.close()
+        for child in self._children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)
 
     def _accept(self) -> None:
         try:
@@ -214,7 +221,6 @@ class _Server:
 
     def _leave(self, ours: socket.socket, theirs: socket.socket) -> None:
         """In the forked process: give back all that is the zygote's, and become a watcher."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
         for one in (ours, self._owner, self._listening, *self._waiting, *(child.channel for child in self._children)):
             one.close()
@@ -223,3 +229,10 @@ class _Server:
             raise _Forked(channel, folder)
 
         watcher.run(self._settings, theirs, be_kernel)
+
+
+def _reap() -> None:
+    """Take note of watchers that have ended: what they and their kernels used then counts as used by us."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
