@@ -5,6 +5,7 @@ Must not know attempts.
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ def pages() -> None:
     """Load what pages are made with: the last thing that an attempt needs. Once, also for processes forked later.
 
     First the checker of notebooks, which nbformat compiles of its schema when it is used for the first time, and the
-    list of packages, which is kept until one changes.
+    list of packages, which is kept until one changes. The name of the platform is asked of a program.
     """
     from nbformat.validator import get_validator
 
@@ -57,6 +58,7 @@ def pages() -> None:
 
     get_validator(4, 5)  # type: ignore[no-untyped-call]
     installed_packages(Path(place) for place in sys.path if place)
+    platform.platform()
     warm_up()
 
 
