@@ -93,21 +93,31 @@ async def ask(address: str, *, environment: Mapping[str, str], cwd: str) -> Fork
 
     A zygote that is still loading is waited for. What the kernel gets reaches no other process.
     """
+    return Forked(*await request(address, environment=environment, cwd=cwd))
+
+
+async def request(
+    address: str, *, environment: Mapping[str, str], cwd: str
+) -> tuple[socket.socket, Mapping[str, Any], int]:
+    """The connection to a kernel that a zygote has given, what is to know of it, and its own output to read.
+
+    Raises NotForkedError.
+    """
     loop = asyncio.get_running_loop()
     connection = socket.socket(socket.AF_UNIX)
     connection.setblocking(False)
     try:
         await loop.sock_connect(connection, address)
-        request = json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
+        wish = json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused unread: the reason is there to read
-            await loop.sock_sendall(connection, request)
+            await loop.sock_sendall(connection, wish)
         reply, words = await _reply(connection)
     except BaseException as error:
         connection.close()
         if isinstance(error, OSError | ValueError):
             raise NotForkedError(f"the zygote did not give one: {error}") from error
         raise
-    return Forked(connection, reply, words)
+    return connection, reply, words
 
 
 async def _reply(connection: socket.socket) -> tuple[dict[str, Any], int]:

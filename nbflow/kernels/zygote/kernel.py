@@ -21,7 +21,7 @@ from typing import Any
 
 from . import end, preload, system
 
-_AT_START = re.compile(
+AT_START = re.compile(
     "(PYTHON|LD_|LC_|MALLOC_|OMP_|KMP_|OPENBLAS_|GOTO_|MKL_|BLIS_|NUMEXPR_|NUMBA_|MPL).*"
     "|LANG|LANGUAGE|HOME|MATPLOTLIBRC|XDG_CACHE_HOME|XDG_CONFIG_HOME|PYDEVD_.*"
 )
@@ -174,7 +174,7 @@ def _become(request: dict[str, Any], loaded: Loaded) -> None:
     """Take on the environment and the working directory that were asked for. Raises OSError and ValueError."""
     asked, before = request["environment"], loaded.began_with
     for name in sorted({*asked, *before}):
-        if _AT_START.fullmatch(name) and asked.get(name) != before.get(name):
+        if AT_START.fullmatch(name) and asked.get(name) != before.get(name):
             raise ValueError(f"it is to have another {name} than the zygote, which is read at the start only")
     for name in _importable(request["cwd"]):
         if name in loaded.modules:

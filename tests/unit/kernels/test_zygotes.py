@@ -84,7 +84,7 @@ def test_one_that_cannot_be_loaded_is_not(
         ({"argv": [sys.executable, "-I", "-m", "ipykernel_launcher", "-f", "{connection_file}"]}, "options of its own"),
         ({"argv": ["bash_kernel", "{connection_file}"], "language": "bash"}, "only Python kernels"),
         ({"env": {"A": "${HOME}/x"}}, "variables that refer to others"),
-        ({"metadata": {"kernel_provisioner": {"provisioner_name": "far-away"}}}, '"far-away"'),
+        ({"metadata": {"kernel_provisioner": {"provisioner_name": "far-away"}}}, "is not installed here"),
         (
             {"argv": ["/no/such/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]},
             "no zygote could be started",

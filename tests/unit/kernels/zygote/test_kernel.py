@@ -30,7 +30,7 @@ def test_it_has_the_environment_and_folder_that_were_asked_for(shared: Zygote, t
     with kernel(shared, cwd=str(tmp_path), environment={"TZ": "Asia/Tokyo", "EXTRA": "ü", "TERM": "dumb"}) as one:
         one.run("import os, sys, time, tempfile")
         assert one.value("[os.getcwd(), os.environ['EXTRA'], time.tzname[0]]") == [str(tmp_path), "ü", "JST"]
-        assert one.run("_dh").startswith("[") and str(tmp_path) in one.run("_dh")
+        assert str(tmp_path) in one.run("_dh")
         assert one.value("[os.environ[n] for n in ('TERM', 'FORCE_COLOR', 'PAGER')]") == ["xterm-color", "1", "cat"]
         assert one.value("os.environ['IPYTHONDIR']") == str(one.folder / "ipython")
         expected = {**one.environment, "IPYTHONDIR": "", "MPLBACKEND": "", "PYDEVD_USE_FRAME_EVAL": ""}

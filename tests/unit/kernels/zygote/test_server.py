@@ -29,7 +29,7 @@ def shared() -> Iterator[Zygote]:
 
 
 def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 @pytest.mark.parametrize("data", [b"garbage\n", b"\x00" * 70_000 + b"\n", b"{}\n", b'{"environment": 1, "cwd": 2}\n'])
