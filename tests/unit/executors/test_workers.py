@@ -22,8 +22,9 @@ WHO = b"import os, sys; print(os.getppid(), flush=True)\n"
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Path:
-    """A program that is a server with `--serve`, else one worker."""
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that is a server with `--serve`, else one worker. Servers leave a mark where they are started."""
+    monkeypatch.chdir(tmp_path)
     place = tmp_path / "worker"
     *_, server = program("Path('started').open('a').write('.')")
     code = f"if sys.argv[-1] != '--serve':\n    {SINGLE}\nelse:\n" + "".join(
@@ -35,8 +36,7 @@ def script(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def workers(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
-    monkeypatch.chdir(tmp_path)
+def workers(script: Path) -> Iterator[Workers]:
     before = set(psutil.Process().children())
     made = Workers([str(script)])
     yield made
@@ -133,8 +133,7 @@ def test_without_a_server_that_forks_each_is_started(failing: str, reason: str, 
     workers.close()
 
 
-def test_servers_that_keep_dying_are_given_up(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_servers_that_keep_dying_are_given_up(script: Path) -> None:
     script.write_text(script.read_text().replace("made.run()", "os._exit(1)"))
     workers = Workers([str(script)])
     for _ in range(4):
