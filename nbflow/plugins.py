@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import Any
 
 from nbflow.errors import UsageError
 
+DISTRIBUTION = "jupyter-nbflow"
 EXECUTORS = "nbflow.executors"
 """Factories of `ports.Executor`, called without arguments."""
 
@@ -23,7 +24,7 @@ def names(group: str) -> list[str]:
 
 def factory(group: str, name: str) -> Callable[..., Any]:
     """The factory of a name. Raises UsageError for one that no installed package gives, or whose module fails."""
-    found: list[EntryPoint] = [point for point in entry_points(group=group) if point.name == name]
+    found = _own(group, name) or [point for point in entry_points(group=group) if point.name == name]
     if not found:
         known = names(group)
         close = get_close_matches(name, known, 1)
@@ -38,3 +39,12 @@ def factory(group: str, name: str) -> Callable[..., Any]:
             hint="install the package that gives it again, or use another",
         ) from error
     return made
+
+
+def _own(group: str, name: str) -> list[EntryPoint]:
+    """Those of nbflow itself: to look through all installed packages takes longer than to load most adapters."""
+    try:
+        points = distribution(DISTRIBUTION).entry_points
+    except PackageNotFoundError:
+        return []  # run from its source, without having been installed
+    return [point for point in points if (point.group, point.name) == (group, name)]

@@ -5,6 +5,7 @@ What `nbflow validate` prints, and what is asked before each run. Reads every no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,9 +49,30 @@ def installed_kernels() -> dict[str, str]:
     return {name: found["spec"]["language"] for name, found in KernelSpecManager().get_all_specs().items()}
 
 
-def check(
-    path: Path, *, profile: str | None = None, kernels: Callable[[], Mapping[str, str]] = installed_kernels
-) -> Checked:
+def known_kernels(wanted: Iterable[str]) -> Mapping[str, str]:
+    """As `installed_kernels`, at least where `wanted` are among them.
+
+    They mostly lie in Jupyter's folders; jupyter_client, which knows of more places, takes longer to load than a whole
+    project.
+    """
+    found = _listed_kernels()
+    return found if all(name.lower() in found for name in wanted) else installed_kernels()
+
+
+def _listed_kernels() -> dict[str, str]:
+    from jupyter_core.paths import jupyter_path
+
+    found: dict[str, str] = {}
+    for place in (file for folder in jupyter_path("kernels") for file in sorted(Path(folder).glob("*/kernel.json"))):
+        try:
+            language = json.loads(place.read_bytes())["language"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue  # what is wrong with it is said by the one who starts it
+        found.setdefault(place.parent.name.lower(), str(language))
+    return found
+
+
+def check(path: Path, *, profile: str | None = None, kernels: Callable[[], Mapping[str, str]] | None = None) -> Checked:
     """Load a project and judge all of it. Never raises for a mistake of the user's."""
     return judge(read(path, profile=profile), kernels=kernels)
 
@@ -77,8 +99,8 @@ def read(path: Path, *, profile: str | None = None) -> Read:
     return Read(loaded=loaded, notebooks={name: read_notebook(root / name) for name in _users(loaded.draft)})
 
 
-def judge(what: Read, *, kernels: Callable[[], Mapping[str, str]] = installed_kernels) -> Checked:
-    """Judge all of a project that has been read."""
+def judge(what: Read, *, kernels: Callable[[], Mapping[str, str]] | None = None) -> Checked:
+    """Judge all of a project that has been read. `kernels` tells those that are installed; None: this machine does."""
     loaded, notebooks = what.loaded, what.notebooks
     if loaded.draft is None or loaded.files is None:
         return Checked(spec=None, problems=loaded.problems)
@@ -90,11 +112,14 @@ def judge(what: Read, *, kernels: Callable[[], Mapping[str, str]] = installed_ke
         for name, file in notebooks.items()
         if file.document is not None
     }
+    known: Mapping[str, str] | None = None
+    if facts:
+        known = kernels() if kernels is not None else known_kernels(_wanted_kernels(spec, facts))
     faults = [
         *validate(spec),
         *_file_faults(spec, notebooks),
         *secret_faults(spec, loaded.files),
-        *validate_notebooks(spec, facts, kernels() if facts else None),
+        *validate_notebooks(spec, facts, known),
     ]
     problems = [*loaded.problems, *(loaded.files.problem(fault) for fault in _new(faults, loaded))]
     return Checked(
@@ -113,6 +138,11 @@ def _new(faults: Iterable[Fault], loaded: Loaded) -> Iterator[Fault]:
             continue
         if not any(fault.key[:length] in loaded.unclear for length in range(1, len(fault.key) + 1)):
             yield fault
+
+
+def _wanted_kernels(spec: ProjectSpec, facts: Mapping[str, NotebookFacts]) -> set[str]:
+    named = {task.kernel for pipeline in spec.pipelines.values() for task in pipeline.tasks.values()}
+    return {name for name in (*named, *(one.kernel for one in facts.values()), *spec.preloads) if name}
 
 
 def _users(spec: ProjectSpec) -> dict[str, list[tuple[str, str]]]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nbflow.config.check import check, installed_kernels, judge, read
+from nbflow.config import check as module
+from nbflow.config.check import check, installed_kernels, judge, known_kernels, read
 from support.folders import KERNELS, Folder, brief, document
 
 COMPLETE = (Path(__file__).parent / "complete.toml").read_text("utf-8")
@@ -214,6 +215,20 @@ def test_a_project_without_notebooks_does_not_look_for_kernels(folder: Folder) -
 
     checked = check(folder.file, kernels=kernels)
     assert brief(checked.problems)[0].startswith("None:None pipelines: there is no pipeline")
+
+
+def test_kernels_are_known_without_asking_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"Mine": '{"language": "r"}', "broken": "{", "list": "[]"}.items():
+        place = tmp_path / "kernels" / name
+        place.mkdir(parents=True)
+        (place / "kernel.json").write_text(text)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    asked: list[str] = []
+    monkeypatch.setattr(module, "installed_kernels", lambda: asked.append("asked") or {"far": "julia"})
+    assert known_kernels(["mine", "MINE"])["mine"] == "r"
+    assert "broken" not in known_kernels([])
+    assert asked == []
+    assert known_kernels(["mine", "far"]) == {"far": "julia"}
 
 
 def test_installed_kernels_of_this_machine() -> None:
