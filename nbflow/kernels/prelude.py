@@ -166,7 +166,8 @@ class _Watcher:
         os.dup2(write_end, stream._original_stdstream_fd)
         os.close(write_end)
         stream._fid = self.pipe
-        stream.watch_fd_thread = self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread = threading.Thread(target=self.watch, name=f"watch {stream.name}", daemon=True)
+        stream.watch_fd_thread = self.thread
         self.thread.start()
 
     def drain(self) -> None:

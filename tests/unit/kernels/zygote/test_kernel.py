@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from nbflow.kernels import prelude
 from nbflow.kernels.zygotes import Zygote
 from support.zygotes import Asker, kernel, private_runtime, zygote
 
@@ -150,6 +151,8 @@ def test_its_state_is_that_of_an_ordinary_one(shared: Zygote, tmp_path: Path) ->
     try:
         ordinary = Asker.__new__(Asker)
         ordinary.client = client
+        source = Path(prelude.__file__).read_text("utf-8") + "\nprepare()\n"
+        client.execute(f"exec({source!r}, {{'__name__': 'prelude'}})", silent=True, store_history=False)
         expected = json.loads(ordinary.run(STATE))
     finally:
         client.stop_channels()
