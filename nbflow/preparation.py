@@ -1,22 +1,44 @@
-"""Having an executor load what a run needs while the rest of the run is still being made ready.
+"""Loading what a run needs before it is needed: by an executor, and here what its page is made with.
 
 All of it is a hint: whatever cannot be known ahead is loaded when it is needed. Must not know how executors load.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow.core.events import AttemptStarted, Stamped
 from nbflow.core.spec import EMPTY
 
 if TYPE_CHECKING:
     from nbflow.config.notebooks import NotebookFile
     from nbflow.core.plan import PlannedTask
-    from nbflow.core.ports import Executor
+    from nbflow.core.ports import Executor, Listener
     from nbflow.core.spec import ProjectSpec, Task
+
+
+def ahead_of_the_page() -> Listener:
+    """Loads what the page of a run is made with while its first notebook runs and the engine only waits."""
+    begun = threading.Event()
+
+    def hear(stamped: Stamped) -> None:
+        if isinstance(stamped.event, AttemptStarted) and not begun.is_set():
+            begun.set()
+            threading.Thread(target=load_page, name="page", daemon=True).start()
+
+    return hear
+
+
+def load_page() -> None:
+    """Load what the page of a run is made with."""
+    from nbflow.archive import seal  # noqa: F401 - loads all that a page is drawn with
+    from nbflow.archive.render import compile_templates
+
+    compile_templates()
 
 
 @contextmanager

@@ -354,7 +354,9 @@ class Project:
     def _ports(self, store: Store, executor: Executor, listeners: Sequence[Listener], seal: Seal) -> Ports:
         from nbflow.engine.clock import SystemClock
         from nbflow.engine.loop import Ports
+        from nbflow.preparation import ahead_of_the_page
 
+        listeners = (ahead_of_the_page(), *listeners)
         return Ports(store=store, executor=executor, clock=SystemClock(), seal=seal, listeners=listeners)
 
     def _seal(self, state: RunState) -> None:

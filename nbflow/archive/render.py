@@ -27,6 +27,13 @@ def render(template: str, **values: Any) -> str:
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
+def compile_templates() -> None:
+    """Have all templates ready. They are compiled when they are first used, which takes longer than a page."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 def safe(markup: str) -> Markup:
     """Markup of our own making: every text in it is escaped already."""
     from markupsafe import Markup

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbflow import plugins
+from nbflow import plugins, preparation
 from nbflow.config.notebooks import NotebookFile
+from nbflow.core.events import AttemptStarted, AttemptSubmitted, Stamped
 from nbflow.core.plan import PlannedTask
 from nbflow.core.spec import Pipeline, Preload, PreloadMode, ProjectSpec, Task
 from nbflow.errors import UsageError
@@ -96,3 +99,16 @@ def test_notebooks_that_are_not_read_yet_are_read_once(
         str(tmp_path),
         ("TOKEN",),
     )
+
+
+def test_the_page_is_loaded_once_when_the_first_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = threading.Semaphore(0)
+    monkeypatch.setattr(preparation, "load_page", loaded.release)
+    listener = preparation.ahead_of_the_page()
+    for seq, event in enumerate([AttemptSubmitted, AttemptStarted, AttemptStarted]):
+        listener(Stamped(run="r", seq=seq, at=datetime.now(UTC), event=event(task="a", attempt=1)))
+        assert loaded.acquire(timeout=20 if seq == 1 else 0.05) == (seq == 1)
+
+
+def test_all_of_the_page_can_be_loaded() -> None:
+    preparation.load_page()
