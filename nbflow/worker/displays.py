@@ -6,6 +6,7 @@ In its place stands a line of text that says so and names the file. Must not kno
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,12 @@ TRACEBACK = 500_000
 MOST_WIDGET = 5_000_000
 """Characters of one message about a widget's state."""
 NOTEBOOK_WIDGETS = 10_000_000
+
+AT_ONCE = 20_000_000
+"""Characters of changes of displays that are written at once; beyond, each display has PACE characters a second."""
+PACE = 10_000
+LONGEST_WAIT = 60.0
+"""Seconds that a change is held at most where more follow."""
 
 _OURS = "application/vnd.nbflow."
 
@@ -135,6 +142,36 @@ class Displays:
         files.append({"file": name, "mime": mime})
         place = self._spools.published(name)
         return f"[truncated: {what} are left out here; all of it is beside this in {place}]"
+
+
+class Updates:
+    """Changes of displays on their way to the journal. Each takes the place of the one before: of many that come one
+    after the other (a plot that is drawn again and again) not all are written.
+    """
+
+    def __init__(self, write: Callable[[str, Output], None]) -> None:
+        self._write = write
+        self._written = 0
+        self._due: dict[str, float] = {}
+        self._held: dict[str, Output] = {}
+
+    def add(self, display_id: str, body: Output) -> None:
+        """What a display changes to: written at once, or held until it is due. One with files never waits."""
+        size = _size(body)
+        now = time.monotonic()
+        if self._written + size > AT_ONCE and now < self._due.get(display_id, 0.0) and "files" not in body:
+            self._held[display_id] = body
+            return
+        self._held.pop(display_id, None)
+        self._written += size
+        self._due[display_id] = now + min(LONGEST_WAIT, size / PACE)
+        self._write(display_id, body)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        for display_id, body in self._held.items():
+            self._write(display_id, body)
+        self._held.clear()
 
 
 def _size(value: object) -> int:

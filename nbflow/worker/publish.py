@@ -32,7 +32,12 @@ def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile
     archive = FileArchive(Path(order.outputs))
     _make_way(archive, order)
     place = notebook_path(order.folder, order.slug)
-    beside = [_publish_spool(archive, order, spool_path(place, one.file), one.file) for one in spooled(document)]
+    beside = []
+    for one in spooled(document):
+        if (file := _publish_spool(archive, order, spool_path(place, one.file), one.file)) is not None:
+            beside.append(file)
+        else:
+            document = _with_warning(document, f"{one.file}, which should lie beside the notebook, was lost in a crash")
     notebook = archive.publish(place, dumps(document))
     page, fault = _page(order, document, f"{order.slug}.ipynb", "index.html")
     if fault is not None:
@@ -40,12 +45,17 @@ def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile
     return notebook, archive.publish(page_path(order.folder, order.slug), page), *beside
 
 
-def _publish_spool(archive: FileArchive, order: WorkOrder, place: str, file: str) -> ArchivedFile:
-    """Publish a file that lies beside the journal; it comes before the notebook that refers to it."""
+def _publish_spool(archive: FileArchive, order: WorkOrder, place: str, file: str) -> ArchivedFile | None:
+    """Publish a file that lies beside the journal; it comes before the notebook that refers to it.
+
+    None where there is none: it goes when it is out of date, and a worker may die before the journal tells so.
+    """
     source = spool_folder(Path(order.journal)) / file
     try:
         with source.open("rb") as found:
             return archive.publish_from(place, found)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise UnreachableError(f"cannot read {source}: {error.strerror}") from error
 

@@ -16,7 +16,7 @@ from nbflow.core.overwrite import collapse
 from nbflow.kernels.memory import Mark
 from nbflow.kernels.usage import Usage
 from nbflow.worker import outputs
-from nbflow.worker.displays import Displays
+from nbflow.worker.displays import Displays, Updates
 from nbflow.worker.journal import Journal, instant
 from nbflow.worker.spool import Spools
 from nbflow.worker.texts import Texts
@@ -48,6 +48,7 @@ class Recorder:
         self._heard = heard
         self._texts = Texts(journal, spools)
         self._bounds = Displays(spools, self.warn)
+        self._updates = Updates(lambda display, body: journal.append("update", display=display, **body))
         self._clearing: set[int] = set()
         self._previews: dict[int, str] = {}
         self._displays: set[str] = set()
@@ -79,6 +80,7 @@ class Recorder:
     ) -> None:
         """A cell has its end state. `duration` is in seconds; None, and `used` too, where it did not run."""
         self._texts.end(index)
+        self._updates.flush()
         at = None if duration is None else instant()
         usage = {} if used is None else asdict(used)
         self._journal.append("cell_ended", cell=index, state=state.value, at=at, duration=duration, **usage)
@@ -118,7 +120,7 @@ class Recorder:
         if display_id in self._displays:
             shown, files = self._bounds.update(display_id, _output("display_data", content))
             body = {"data": shown["data"], "metadata": shown["metadata"]} | ({"files": files} if files else {})
-            self._journal.append("update", display=display_id, **body)
+            self._updates.add(display_id, body)
 
     def clear(self, index: int, *, wait: bool, widget: str | None = None) -> None:
         """A cell's outputs go, or what an Output widget has captured; `wait`: when the next one comes."""
@@ -147,6 +149,7 @@ class Recorder:
         """Write what was put off: all of it `at_end` of the attempt, else what a crash could lose meanwhile."""
         if at_end:
             self._texts.flush()
+            self._updates.flush()
         else:
             self._texts.rest()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbflow.worker import displays as dp
-from nbflow.worker.displays import Displays
+from nbflow.worker.displays import Displays, Updates
 from nbflow.worker.spool import Spools
 
 
@@ -90,3 +90,19 @@ def test_widgets(displays: Displays, monkeypatch: pytest.MonkeyPatch) -> None:
     assert displays.takes_widget("a", {"value": "x" * 30}, [])
     assert not displays.takes_widget("b", {}, [{"data": "x" * 60}])
     assert not displays.takes_widget("c", {"value": "x" * 35}, [])
+
+
+def test_of_many_changes_the_last_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dp, "AT_ONCE", 100)
+    written: list[tuple[str, str]] = []
+    updates = Updates(lambda display, body: written.append((display, body["data"])))
+    for number in range(50):
+        updates.add("d", {"data": f"{number:>70}"})
+    assert len(written) == 1
+    updates.flush()
+    updates.flush()
+    assert [data.strip() for _, data in written] == ["0", "49"]
+    updates.add("d", {"data": "with a file", "files": [{}]})
+    assert written[-1] == ("d", "with a file")
+    updates.add("other", {"data": "the first of its display"})
+    assert written[-1][0] == "other"

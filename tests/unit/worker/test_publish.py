@@ -82,6 +82,12 @@ def test_what_lies_beside_a_notebook_goes_with_it(tmp_path: Path) -> None:
 def test_a_file_that_should_lie_beside_it_and_is_not_there(tmp_path: Path) -> None:
     made = document()
     made["metadata"]["nbflow"]["spooled"] = [{"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}]
+    files = publish(order(tmp_path), made)
+    assert [file.path for file in files] == [f"{FOLDER}/clean.ipynb", f"{FOLDER}/clean.html"]
+    (warning,) = archived(order(tmp_path))["metadata"]["nbflow"]["warnings"]
+    assert warning.startswith("cell-1.stdout.txt.gz")
+    spool_folder(Path(order(tmp_path).journal)).mkdir(parents=True)
+    (spool_folder(Path(order(tmp_path).journal)) / "cell-1.stdout.txt.gz").mkdir()
     with pytest.raises(UnreachableError, match="cannot read"):
         publish(order(tmp_path), made)
 
