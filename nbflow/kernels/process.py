@@ -12,9 +12,11 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.exits import last_words
 from nbflow.kernels.ordinary import Ordinary
 from nbflow.kernels.specs import KernelSpec
+from nbflow.kernels.sweep import end_marked
 from nbflow.kernels.warm import Forked, NotForkedError, ask
 
 _WORDS_KEPT = 16_384
@@ -137,7 +139,10 @@ class Kernel:
         self._stop_listening()
         process, self._process = self._process, None
         os.close(process.words)
-        return await process.close()
+        left = await process.close()
+        if isinstance(process, Forked) and process.is_unwatched and OWNER_MARK in self._env:
+            left += await asyncio.to_thread(end_marked, self._env[OWNER_MARK])
+        return left
 
     def last_words(self, longest: int = 2_000) -> str:
         """The end of what the process itself (not a cell) wrote to stdout and stderr, without colours."""

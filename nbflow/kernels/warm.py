@@ -27,7 +27,8 @@ class Forked:
     """A kernel that a zygote has given. Belongs to the event loop that asked for it.
 
     `exited` has its exit code, as subprocess gives it; `left` the processes that it left behind and that were ended.
-    `usage` are its CPU seconds and its peak memory in bytes, once it has ended.
+    `usage` are its CPU seconds and its peak memory in bytes, once it has ended. `is_unwatched`: who would have ended
+    what it left behind was killed.
     """
 
     def __init__(self, connection: socket.socket, reply: Mapping[str, Any], words: int) -> None:
@@ -39,6 +40,7 @@ class Forked:
         self.exited: asyncio.Future[int] = loop.create_future()
         self.left: asyncio.Future[list[str]] = loop.create_future()
         self.usage: tuple[float, int] | None = None
+        self.is_unwatched = False
         self._connection = connection
         self._said = b""
         loop.add_reader(connection, self._hear)
@@ -75,6 +77,7 @@ class Forked:
             self._take(json.loads(line))
         if not part:
             # Whoever watched it was killed; that kills the kernel.
+            self.is_unwatched = not self.left.done()
             self._take({"exit": -signal.SIGKILL})
             self._take({"left": []})
             self._hang_up()

@@ -157,6 +157,7 @@ def _initialise(application: Any, settings: dict[str, Any], folder: str) -> Any:
     sys.orig_argv = [sys.executable, *settings["options"], "-m", "ipykernel_launcher", *sys.argv[1:]]
     app = application.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}), connection_file=file)
     app.parse_command_line = lambda _: None  # said above; to build a parser takes a fifth of the whole
+    app.log_connection_info = lambda: None  # how to connect from a terminal: nobody is to
     app.initialize([])
     if "__mp_main__" in sys.modules:
         sys.modules["__mp_main__"] = sys.modules["__main__"]  # multiprocessing was loaded before the notebook's module

@@ -173,6 +173,15 @@ def is_third_party(name: str) -> bool:
     return False
 
 
+def stamp() -> dict[str, int]:
+    """When packages were last installed or removed, by the folder they are in."""
+    found = {}
+    for path in _installed():
+        with contextlib.suppress(OSError):  # not every folder is there
+            found[path] = os.stat(path).st_mtime_ns
+    return found
+
+
 def _installed() -> list[str]:
     paths = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
     return [f"{path}{os.sep}" for path in {*paths, site.getusersitepackages()} if path]

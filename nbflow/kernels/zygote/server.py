@@ -17,7 +17,7 @@ import struct
 import sys
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from . import kernel, preload, system, watcher
 
@@ -57,7 +57,8 @@ def main(argument: str) -> None:
     _tell(owner, {"ready": True, "left_out": settings.get("left_out", {})})
     listening = socket.socket(fileno=settings["listen"])
     try:
-        _Server(settings, owner, listening).serve()
+        if _Server(settings, owner, listening).serve():
+            _begin_anew(settings, owner, began_with)
     except _Forked as forked:
         found = forked
     else:
@@ -82,12 +83,17 @@ def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str,
     if faults:
         settings["modules"] = [name for name in settings["modules"] if name not in faults]
         settings["left_out"] = {**settings.get("left_out", {}), **faults}
-        os.dup2(owner.fileno(), 0)
-        command = [sys.executable, *settings["options"], sys.argv[0], json.dumps(settings)]
-        os.execve(sys.executable, command, environment)
+        _begin_anew(settings, owner, environment)
     gc.collect()
     gc.freeze()
     return kernel.Loaded(application, environment, dict(os.environ), frozenset({*sys.modules} - before), deferred)
+
+
+def _begin_anew(settings: dict[str, Any], owner: socket.socket, environment: dict[str, str]) -> NoReturn:
+    """Load again in a fresh Python, with the same sockets: who connects meanwhile waits."""
+    os.dup2(owner.fileno(), 0)
+    command = [sys.executable, *settings["options"], sys.argv[0], json.dumps(settings)]
+    os.execve(sys.executable, command, environment)
 
 
 class _Server:
@@ -101,9 +107,13 @@ class _Server:
         self._waiting: deque[socket.socket] = deque()
         self._children: list[_Child] = []
         self._failures = 0
+        self._stamp = preload.stamp()
 
-    def serve(self) -> None:
-        """Until the owner has closed its end; then all but the kernels that somebody has are ended."""
+    def serve(self) -> bool:
+        """Until the owner has closed its end (False), or packages were installed since it was loaded (True).
+
+        Then all but the kernels that somebody has are ended.
+        """
         listening = self._listening
         listening.setblocking(False)
         self._selector.register(self._owner, selectors.EVENT_READ)
@@ -111,9 +121,11 @@ class _Server:
         while True:
             self._stock()
             for key, _ in self._selector.select():
-                if key.fileobj is self._owner:
+                is_stale = key.fileobj is listening and preload.stamp() != self._stamp
+                if is_stale or key.fileobj is self._owner:
+                    self._refuse("packages were installed since it was loaded")
                     self._end_reserve()
-                    return
+                    return is_stale
                 if key.fileobj is listening:
                     self._accept()
                 else:

@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nbflow.kernels.environ import zygote_environment
+from nbflow.kernels.environ import OWNER_MARK, zygote_environment
 from nbflow.kernels.process import Kernel
 from nbflow.kernels.specs import find_kernel
 from nbflow.kernels.warm import Forked, NotForkedError, ask
@@ -67,11 +68,29 @@ def test_a_kernel_of_a_zygote(shared: Zygote) -> None:
         kernel = Kernel(find_kernel("python3"), cwd="/", env=ENVIRONMENT, zygote=shared.address)
         await kernel.start()
         assert (kernel.is_forked, kernel.reason) == (True, None)
+        assert kernel.last_words() == ""
         folder, pid = kernel.folder, kernel.pid
         assert await kernel.close() == []
         assert kernel.exited.result() == -signal.SIGKILL
         assert is_gone(pid)
         assert not Path(folder).exists()
+
+    asyncio.run(talk())
+
+
+def test_what_an_unwatched_kernel_leaves_behind(shared: Zygote, tmp_path: Path) -> None:
+    """It is known by the mark of its attempt."""
+
+    async def talk() -> None:
+        environment = {**ENVIRONMENT, OWNER_MARK: str(tmp_path)}
+        kernel = Kernel(find_kernel("python3"), cwd="/", env=environment, zygote=shared.address)
+        await kernel.start()
+        escaped = subprocess.Popen(["sleep", "1000"], env=environment, start_new_session=True)
+        os.kill(int(Path(f"/proc/{kernel.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        assert await asyncio.wait_for(kernel.exited, SOON) == -signal.SIGKILL
+        assert await kernel.close() == [f"sleep (pid {escaped.pid})"]
+        assert is_gone(escaped.pid)
+        escaped.wait()
 
     asyncio.run(talk())
 

@@ -154,3 +154,19 @@ def test_a_python_without_ipykernel(tmp_path: Path) -> None:
         assert not made.is_alive()
         assert made.failure == "ImportError: none here"
         until(lambda: is_gone(made.process.pid))
+
+
+def test_other_packages_are_loaded_anew(tmp_path: Path) -> None:
+    """Who asks after something was installed gets what is installed; who has a kernel keeps it."""
+    environment = packages(tmp_path, {"changing": "value = 1"})
+    with private_runtime(), zygote("changing", environment=environment) as made:
+        pid = made.process.pid
+        with kernel(made, environment=environment) as old:
+            assert old.value("__import__('changing').value") == 1
+            packages(tmp_path, {"changing": "value = 'two'", "another": "value = 3"})
+            with kernel(made, environment=environment) as new:
+                assert new.value("__import__('changing').value") == "two"
+                assert new.value("__import__('another').value") == 3
+            assert old.value("__import__('changing').value") == 1
+        assert made.process.pid == pid
+        assert made.is_alive()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
+
+import pytest
 
 from nbflow.kernels.zygote import system
 from support.zygotes import is_gone, until
@@ -88,3 +92,17 @@ def test_half_a_line_is_none() -> None:
         ours.sendall(b'{"half":')
         ours.close()
         assert system.receive_line(theirs) == b""
+
+
+@pytest.mark.parametrize("path", sorted(Path(system.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_it_can_be_read_by_the_oldest_python_of_a_kernel(path: Path) -> None:
+    """Standard library and ipykernel only, in the language of Python 3.9."""
+    tree = ast.parse(path.read_text("utf-8"), feature_version=(3, 9))
+    known = {*sys.stdlib_module_names, "IPython", "ipykernel", "tornado", "traitlets"}
+    for found in ast.walk(tree):
+        names = [alias.name for alias in found.names] if isinstance(found, ast.Import) else []
+        if isinstance(found, ast.ImportFrom) and not found.level:
+            names = [str(found.module)]
+        assert not [name for name in names if name.partition(".")[0] not in known]
+    code = [found for found in ast.walk(tree) if isinstance(found, ast.Match)]
+    assert not code
