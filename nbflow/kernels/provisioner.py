@@ -148,6 +148,10 @@ class ForkedProcess:
             if not self._is_readable(left):
                 raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
             self._hear()
+        with contextlib.suppress(OSError):  # its watcher removes the folder and goes, unless it has been killed
+            self._connection.shutdown(socket.SHUT_WR)
+            while self._connection.recv(65_536):
+                continue
         self._connection.close()
         assert self.returncode is not None  # noqa: S101 - it has ended
         return self.returncode
