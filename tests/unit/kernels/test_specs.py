@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nbflow.errors import NotFoundError
-from nbflow.kernels.specs import KernelSpec, find_kernel, installed_kernels
+from nbflow.kernels.specs import KernelSpec, find_kernel, installed_kernels, interpreter_options, why_not_forked
 
 
 def install(folder: Path, name: str, document: Any) -> None:
@@ -57,3 +57,33 @@ def test_one_whose_file_is_damaged(tmp_path: Path, document: Any) -> None:
     install(tmp_path, "broken", document)
     with pytest.raises(NotFoundError, match="broken"):
         find_kernel("broken")
+
+
+ORDINARY = ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "fields", "reason"),
+    [
+        (ORDINARY, {}, None),
+        (("/x/python", "-Xfrozen_modules=off", *ORDINARY[1:]), {}, None),
+        (("/x/python", "-m", "ipykernel", "-f", "{connection_file}"), {"env": {"A": "b"}}, None),
+        ((*ORDINARY, "--debug"), {}, "options of its own"),
+        (("conda", "run", *ORDINARY), {}, "options of its own"),
+        (("python", "-c", "x", "{connection_file}"), {}, "only Python kernels"),
+        (ORDINARY, {"interrupt_mode": "message"}, "by message"),
+        (ORDINARY, {"env": {"A": "${B}"}}, "refer to others"),
+        (ORDINARY, {"provisioner": "far-away"}, '"far-away"'),
+    ],
+)
+def test_which_can_be_forked(argv: tuple[str, ...], fields: dict[str, Any], reason: str | None) -> None:
+    spec = KernelSpec(name="x", display_name="X", language="python", argv=argv, **fields)
+    found = why_not_forked(spec)
+    assert found is reason is None or (reason is not None and reason in str(found))
+    assert interpreter_options(spec) == [word for word in argv if word.startswith("-X")]
+
+
+def test_the_provisioner_of_nbflow_is_no_other_one(tmp_path: Path) -> None:
+    chosen = {"kernel_provisioner": {"provisioner_name": "nbflow"}}
+    install(tmp_path, "forked", {"argv": [*ORDINARY], "display_name": "F", "language": "python", "metadata": chosen})
+    assert find_kernel("forked").provisioner is None
