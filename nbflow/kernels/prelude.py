@@ -50,7 +50,6 @@ def prepare() -> None:
     if app.shell is not None:
         _bound_history(app.shell, iostream.OutStream)
     os.register_at_fork(after_in_child=_start_empty)
-    atexit.register(_end_tasks, os.getpid())
     watchers = [_Watcher(stream) for stream in (sys.stdout, sys.stderr) if getattr(stream, "_should_watch", False)]
     if watchers and app.shell is not None:
         app.shell.events.register("post_execute", functools.partial(_drain, watchers))
@@ -58,6 +57,7 @@ def prepare() -> None:
     # kernel closes its sockets.
     atexit.register(_flush_streams)
     atexit.register(_drain, watchers)
+    atexit.register(_end_tasks, os.getpid())
     # The process's own stderr: fd 2 leads into the notebook, by a thread that does not survive a crash.
     own = getattr(sys.stderr, "_original_stdstream_copy", None)
     if own is not None:
