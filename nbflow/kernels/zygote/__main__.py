@@ -26,6 +26,7 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
-    del sys.path[0]  # the folder of this script; IPython puts the kernel's own folder there
+    if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:  # not where PYTHONSAFEPATH is set
+        del sys.path[0]  # IPython puts the kernel's own folder there
     _load()
     importlib.import_module(f"{PACKAGE}.server").main(sys.argv[1])

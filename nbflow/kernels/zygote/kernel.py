@@ -34,7 +34,7 @@ class Loaded:
     """What a zygote has before it forks: ipykernel's application class, and what the modules leave to the kernel.
 
     `began_with` is the environment that the zygote was started with, `environment` the one that loading has left;
-    `modules` are the names of what was loaded for notebooks.
+    `modules` are the names of what was loaded for notebooks, packages only by their first part.
     """
 
     application: Any
@@ -177,8 +177,9 @@ def _become(request: dict[str, Any], loaded: Loaded) -> None:
     for name in sorted({*asked, *before}):
         if AT_START.fullmatch(name) and asked.get(name) != before.get(name):
             raise ValueError(f"it is to have another {name} than the zygote, which is read at the start only")
-    for name in _importable(request["cwd"]):
-        if name in loaded.modules:
+    standard: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())  # comes before what is in the folder
+    for name in sorted(loaded.modules - standard):
+        if _is_in(request["cwd"], name):
             raise ValueError(f'the module "{name}" in its folder comes before the one that the zygote has loaded')
     environment = {**asked, **_changes(before, loaded.environment, asked)}
     environment.update(_changes(loaded.environment, dict(os.environ), {}))
@@ -189,11 +190,10 @@ def _become(request: dict[str, Any], loaded: Loaded) -> None:
     os.chdir(request["cwd"])
 
 
-def _importable(folder: str) -> set[str]:
-    """Names that an import looks for in a folder first."""
-    return {
-        entry.partition(".")[0] for entry in os.listdir(folder) if entry.endswith((".py", ".so")) or "." not in entry
-    }
+def _is_in(folder: str, name: str) -> bool:
+    """Whether a folder has a module of that name: a file, or a package with a file of its own."""
+    place = os.path.join(folder, name)
+    return os.path.isfile(f"{place}.py") or os.path.isfile(os.path.join(place, "__init__.py"))
 
 
 def _changes(before: dict[str, str], after: dict[str, str], asked: dict[str, str]) -> dict[str, str]:

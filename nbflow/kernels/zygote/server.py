@@ -86,7 +86,8 @@ def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str,
         _begin_anew(settings, owner, environment)
     gc.collect()
     gc.freeze()
-    return kernel.Loaded(application, environment, dict(os.environ), frozenset({*sys.modules} - before), deferred)
+    loaded = frozenset(name for name in {*sys.modules} - before if "." not in name)
+    return kernel.Loaded(application, environment, dict(os.environ), loaded, deferred)
 
 
 def _begin_anew(settings: dict[str, Any], owner: socket.socket, environment: dict[str, str]) -> NoReturn:

@@ -189,3 +189,14 @@ def test_another_user_cannot_connect(shared: Zygote) -> None:
         paths = [shared.address, str(one.folder / "k-1")]
         done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=False)
         assert done.stdout.split() == ["PermissionError"] * 3, done.stderr
+
+
+def test_the_folder_of_the_zygotes_program_is_not_on_the_path() -> None:
+    """Neither where Python puts it there, nor where it is told not to."""
+    with private_runtime():
+        for environment in ({}, {"PYTHONSAFEPATH": "1"}):
+            with zygote(environment=environment) as made, kernel(made, environment=environment) as one:
+                path = one.value("__import__('sys').path")
+                assert ("" in path) == (not environment)
+                assert path[0].endswith(".zip")
+                assert not [place for place in path if place.endswith("zygote")]

@@ -104,11 +104,14 @@ def test_a_module_of_the_project_is_the_notebooks(environment: dict[str, str], p
     mine.mkdir(exist_ok=True)
     (mine / "plain.py").write_text("value = 'mine'")
     (mine / "local_only.py").write_text("value = 'local'")
+    other = place / "other"
+    for folder in ("plain", "psutil", "json"):  # without a file of their own, or of the standard library
+        (other / folder).mkdir(parents=True)
     with private_runtime(), zygote("plain", "local_only", environment=environment, cwd=str(mine)) as made:
         assert made.left_out == {}
         with kernel(made, cwd=str(mine), environment=environment) as one:
             assert "plain" in one.reply["refused"]
-        with kernel(made, cwd=str(place), environment=environment) as one:
+        with kernel(made, cwd=str(other), environment=environment) as one:
             assert "local_only" not in one.value("[*__import__('sys').modules]")
 
 
