@@ -189,17 +189,18 @@ class _Watcher:
                 os.read(self.asked, 1)
                 self.empty()
                 self.waiting.popleft().set()
-            elif self.pipe in ready:
-                self.take(PIECE)
+            elif not self.take(PIECE):
+                poll.unregister(self.pipe)  # the notebook has closed the descriptor
 
     def empty(self) -> None:
         """Read what there is; not what is written meanwhile, which may never end."""
         poll, left = select.poll(), PIECE
         poll.register(self.pipe, select.POLLIN)
         while left > 0 and poll.poll(0):
-            left -= self.take(left)
+            left -= self.take(left) or PIECE
 
     def take(self, most: int) -> int:
+        """Show what there is, and its size; 0: nothing more will ever come."""
         data = os.read(self.pipe, most)
         if self.stream._should_watch:
             os.write(self.stream._original_stdstream_copy, data)
