@@ -116,8 +116,8 @@ class Server:
 
     def _fork(self, stdin: int, stdout: int, stderr: int, status: int) -> None:
         """Fork a worker and say so."""
-        while self._missing:
-            load.module(self._missing.pop(0))
+        while not self._is_ready:
+            self._load_more()  # what is missing would be loaded by each worker, while its kernel is loading too
         told = socket.socket(fileno=os.dup(status))
         addresses, reasons = self._zygotes.addresses(), self._zygotes.reasons()
         reason = obstacle()

@@ -30,13 +30,13 @@ def said(worker: WorkerProcess, code: str) -> str:
     return line.decode()
 
 
-def test_whoever_asks_first_waits_for_modules_but_not_for_pages() -> None:
+def test_whoever_asks_first_waits_until_all_is_loaded() -> None:
     held = """
 hear, answer = made._selector.select, []
 made._selector.select = lambda timeout: hear(None)
 """
     server = WorkerServer.start(program(f"{LOADS}{held}"))
-    assert said(server.fork(), "loaded") == "['json', 'csv']"
+    assert said(server.fork(), "loaded") == "['json', 'csv', 'pages']"
     server.close()
 
 
