@@ -95,10 +95,12 @@ def _formatter() -> Any:
 
 def terminal(text: str) -> Markup:
     """What a terminal would show: lines overwritten by carriage returns are gone, colours are markup."""
+    shown = _CONTROL.sub("", _SEQUENCE.sub("", shorten(overwrite(text))))
+    if "\x1b" not in shown:
+        return Markup.escape(clean(shown))
     from nbconvert.filters.ansi import ansi2html
 
     convert: Callable[[str], str] = ansi2html
-    shown = _CONTROL.sub("", _SEQUENCE.sub("", shorten(overwrite(text))))
     kept = "\x1b[".join(clean(part) for part in shown.split("\x1b["))
     return Markup(_STYLED.sub(_classes, convert(kept)).replace("\x1b", ""))  # noqa: S704 - it escapes
 

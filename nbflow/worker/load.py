@@ -62,6 +62,14 @@ def pages() -> None:
     warm_up()
 
 
+@cache
+def prose() -> None:
+    """Load what reads Markdown and terminal colours, which not every notebook has."""
+    from nbflow.worker.publish import warm_up
+
+    warm_up("markdown")
+
+
 @contextmanager
 def _without(names: tuple[str, ...]) -> Iterator[None]:
     """Have the imports of some modules fail for a while; those that are loaded already stay."""

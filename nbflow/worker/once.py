@@ -24,7 +24,7 @@ def serve_order(grace: float, zygotes: Mapping[str, str] = EMPTY, reasons: Mappi
     """
     reports = _take_stdout()
     load.modules()
-    # The last thing that an attempt needs is the slowest to load; there is time while a kernel starts.
+    # The last thing that an attempt needs is slow to load; there is time while a kernel starts.
     threading.Thread(target=load.pages, name="warm-up", daemon=True).start()
     orders = os.fdopen(os.dup(0), "rb")
     line = orders.readline()

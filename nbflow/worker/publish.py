@@ -60,14 +60,15 @@ def _publish_spool(archive: FileArchive, order: WorkOrder, place: str, file: str
         raise UnreachableError(f"cannot read {source}: {error.strerror}") from error
 
 
-def warm_up() -> None:
-    """Load what pages are made with, by making one: it takes longer than most pages, and can be done at any time."""
+def warm_up(cell: str = "code") -> None:
+    """Load what pages are made with, by making one: it takes longer than most pages.
+
+    `cell` is the type of its cell: what reads Markdown is a library of its own, and the slower one to load.
+    """
     from nbflow.archive.page import notebook_page
 
-    cells = [
-        {"cell_type": "markdown", "metadata": {}, "source": "# Text"},
-        {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": "code = 1"},
-    ]
+    code = {"execution_count": None, "outputs": []} if cell == "code" else {}
+    cells = [{"cell_type": cell, "metadata": {}, "source": "text = 1", **code}]
     notebook_page({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, title="")
 
 

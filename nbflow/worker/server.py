@@ -64,6 +64,7 @@ class Server:
         self._selector.register(channel, selectors.EVENT_READ, self._hear)
         self._workers: dict[int, tuple[int, socket.socket]] = {}
         self._missing = [*load.MODULES]
+        self._can_fork = False
         self._is_ready = False
         self._is_leaving = False
         self._is_over = False
@@ -82,11 +83,14 @@ class Server:
     def _load_more(self) -> None:
         if self._missing:
             load.module(self._missing.pop(0))
-            return
-        load.pages()
-        sweep()  # what was killed with its owner could not clean up
-        gc.collect()
-        self._is_ready = True
+        elif not self._can_fork:
+            load.pages()
+            self._can_fork = True
+        else:
+            load.prose()
+            sweep()  # what was killed with its owner could not clean up
+            gc.collect()
+            self._is_ready = True
 
     def _hear(self) -> None:
         """One message; its end means that the owner is gone, or wants nothing more."""
@@ -116,7 +120,7 @@ class Server:
 
     def _fork(self, stdin: int, stdout: int, stderr: int, status: int) -> None:
         """Fork a worker and say so."""
-        while not self._is_ready:
+        while not self._can_fork:
             self._load_more()  # what is missing would be loaded by each worker, while its kernel is loading too
         told = socket.socket(fileno=os.dup(status))
         addresses, reasons = self._zygotes.addresses(), self._zygotes.reasons()

@@ -54,10 +54,13 @@ import os, sys
 from nbflow.worker import load
 load.modules()
 load.pages()
+assert "nbconvert" not in sys.modules
+load.prose()
 print(len(os.listdir("/proc/self/task")))
 before = set(sys.modules)
 from nbflow.worker import attempt, recover, runner, engine, publish
 publish.warm_up()
+publish.warm_up("markdown")
 print(sorted(set(sys.modules) - before))
 """
     assert python(code) == "1\n[]"

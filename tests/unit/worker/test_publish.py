@@ -155,5 +155,6 @@ def test_the_page_cannot_take_the_notebook_with_it(tmp_path: Path, monkeypatch: 
     assert seen == [json.loads(json.dumps(archived(order(tmp_path))))]
 
 
-def test_warming_up_makes_a_page_and_leaves_nothing() -> None:
-    pub.warm_up()
+@pytest.mark.parametrize("cell", ["code", "markdown"])
+def test_warming_up_makes_a_page_and_leaves_nothing(cell: str) -> None:
+    pub.warm_up(cell)

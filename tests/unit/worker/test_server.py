@@ -18,6 +18,7 @@ made._missing = [*load.MODULES]
 loaded = []
 load.module = loaded.append
 load.pages = lambda: loaded.append("pages")
+load.prose = lambda: loaded.append("prose")
 """
 
 
@@ -30,7 +31,7 @@ def said(worker: WorkerProcess, code: str) -> str:
     return line.decode()
 
 
-def test_whoever_asks_first_waits_until_all_is_loaded() -> None:
+def test_whoever_asks_first_waits_for_what_every_attempt_needs() -> None:
     held = """
 hear, answer = made._selector.select, []
 made._selector.select = lambda timeout: hear(None)
@@ -42,7 +43,7 @@ made._selector.select = lambda timeout: hear(None)
 
 def test_the_rest_is_loaded_while_nobody_asks() -> None:
     server = WorkerServer.start(program(f"{LOADS}\nwhile not made._is_ready: made._load_more()"))
-    assert said(server.fork(), "loaded") == "['json', 'csv', 'pages']"
+    assert said(server.fork(), "loaded") == "['json', 'csv', 'pages', 'prose']"
     server.close()
 
 
