@@ -67,8 +67,8 @@ def warm_up(cell: str = "code") -> None:
     """
     from nbflow.archive.page import notebook_page
 
-    code = {"execution_count": None, "outputs": []} if cell == "code" else {}
-    cells = [{"cell_type": cell, "metadata": {}, "source": "text = 1", **code}]
+    code: dict[str, Any] = {"execution_count": None, "outputs": []} if cell == "code" else {}
+    cells: list[dict[str, Any]] = [{"cell_type": cell, "metadata": {}, "source": "text = 1", **code}]
     notebook_page({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, title="")
 
 
