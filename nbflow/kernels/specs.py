@@ -5,11 +5,13 @@ Knows Jupyter's kernelspecs; must not know notebooks, nor start anything.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nbflow.errors import NotFoundError
@@ -81,6 +83,8 @@ def installed_kernels() -> list[str]:
 
 def find_kernel(name: str) -> KernelSpec:
     """The kernel of that name. Raises NotFoundError, naming those that are installed, where it cannot be used."""
+    if (found := _plain_kernel(name)) is not None:
+        return found
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     from traitlets import TraitError
 
@@ -105,6 +109,46 @@ def find_kernel(name: str) -> KernelSpec:
         env={str(name): str(value) for name, value in spec.env.items()},
         provisioner=_provisioner(spec.metadata),
     )
+
+
+def _plain_kernel(name: str) -> KernelSpec | None:
+    """A kernel that lies in one of Jupyter's folders and asks for nothing special; None: jupyter_client has to tell.
+
+    That one takes longer to load than a zygote has to wait for.
+    """
+    from jupyter_core.paths import jupyter_path
+
+    for folder in jupyter_path("kernels"):
+        try:
+            places = [place for place in Path(folder).iterdir() if place.name.lower() == name.lower()]
+            documents = [json.loads(file.read_bytes()) for place in places if (file := place / "kernel.json").is_file()]
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            return None
+        if documents:
+            return _from_document(name, documents[0])
+    return None
+
+
+def _from_document(name: str, document: Any) -> KernelSpec | None:
+    match document:
+        case {"argv": [str(), *_] as argv, "display_name": str(shown), "language": str(language)}:
+            rest = {"metadata": {}, "env": {}, "interrupt_mode": "signal"} | document
+        case _:
+            return None
+    has_words = all(isinstance(argument, str) for argument in argv)
+    match rest:
+        case {"metadata": dict(metadata), "env": dict(env), "interrupt_mode": "signal" | "message" as mode} if (
+            has_words
+        ):
+            variables = {str(key): str(value) for key, value in env.items()}
+            made = KernelSpec(
+                name=name, display_name=shown, language=language, argv=tuple(argv), interrupt_mode=mode, env=variables
+            )
+            return None if "kernel_provisioner" in metadata else made
+        case _:
+            return None
 
 
 def _provisioner(metadata: Any) -> str | None:

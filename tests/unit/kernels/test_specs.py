@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nbflow.errors import NotFoundError
+from nbflow.kernels import specs
 from nbflow.kernels.specs import KernelSpec, find_kernel, installed_kernels, interpreter_options, why_not_forked
 
 
@@ -57,6 +58,32 @@ def test_one_whose_file_is_damaged(tmp_path: Path, document: Any) -> None:
     install(tmp_path, "broken", document)
     with pytest.raises(NotFoundError, match="broken"):
         find_kernel("broken")
+
+
+def test_plain_ones_are_found_as_jupyter_finds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = ["python", "-m", "mine", "{connection_file}"]
+    install(tmp_path, "Mine", {"argv": argv, "display_name": "M", "language": "python", "env": {"A": "1"}})
+    install(tmp_path / "second", "mine", {"argv": ["other"], "display_name": "N", "language": "r"})
+    (tmp_path / "second/kernels/alone").mkdir()
+    monkeypatch.setenv("JUPYTER_PATH", f"{tmp_path}:{tmp_path / 'second'}")
+    quick = [find_kernel("mine"), find_kernel("python3")]
+    monkeypatch.setattr(specs, "_plain_kernel", lambda _: None)
+    assert quick == [find_kernel("mine"), find_kernel("python3")]
+    assert quick[0].env == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"metadata": {"kernel_provisioner": {"provisioner_name": "local-provisioner"}}},
+        {"interrupt_mode": "odd"},
+        {"env": []},
+        {"argv": ["x", 1]},
+    ],
+)
+def test_what_is_not_plain_is_left_to_jupyter(tmp_path: Path, fields: dict[str, Any]) -> None:
+    install(tmp_path, "odd", {"argv": ["x"], "display_name": "O", "language": "python", **fields})
+    assert specs._plain_kernel("odd") is None
 
 
 ORDINARY = ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
