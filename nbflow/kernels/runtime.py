@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import stat
@@ -23,6 +24,9 @@ LONGEST_SOCKET = 103
 _PREFIX = "nbflow-"
 _RANDOM = 8  # letters that mkdtemp adds
 _SOCKET = "k"
+_NAME = re.compile(f"{_PREFIX}[a-z0-9_]{{{_RANDOM}}}")
+_OWN = re.compile(r"ipython|k\.json|k-\d|z|status|shell")
+"""What lies in such a folder: IPython's, the connection file, the sockets, notes of kernels that end without a word."""
 _YOUNG = 300.0
 """Seconds in which a folder without a socket that answers may still be in the making."""
 
@@ -63,13 +67,8 @@ class RuntimeFolder:
 
 def remove_left_over(path: str) -> None:
     """Remove the folder of a kernel whose worker was killed; anything that is not such a folder of ours is left."""
-    place = Path(path)
-    try:
-        found = place.lstat()
-    except OSError:
-        return
-    if place.name.startswith(_PREFIX) and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-        RuntimeFolder(place).remove()
+    if _is_runtime_folder(Path(path)):
+        RuntimeFolder(Path(path)).remove()
 
 
 def sweep() -> list[str]:
@@ -81,14 +80,25 @@ def sweep() -> list[str]:
     for base in _bases():
         for place in base.glob(f"{_PREFIX}*"):
             try:
-                found = place.lstat()
-                is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-                if is_ours and time.time() - found.st_mtime > _YOUNG and not _is_used(place):
+                if _is_runtime_folder(place) and time.time() - place.stat().st_mtime > _YOUNG and not _is_used(place):
                     RuntimeFolder(place).remove()
                     swept.append(str(place))
             except OSError:
                 continue  # somebody else has just removed it
     return swept
+
+
+def _is_runtime_folder(place: Path) -> bool:
+    """Whether it is a folder that we have made, and holds nothing else than what we put there.
+
+    Somebody's project may well be called `nbflow-something`, and lie among temporary files.
+    """
+    try:
+        found = place.lstat()
+        names = {one.name for one in place.iterdir()} if stat.S_ISDIR(found.st_mode) else set()
+    except OSError:
+        return False
+    return bool(_NAME.fullmatch(place.name)) and _is_private(found) and bool(names) and all(map(_OWN.fullmatch, names))
 
 
 def _is_used(folder: Path) -> bool:

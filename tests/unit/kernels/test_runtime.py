@@ -98,6 +98,10 @@ def test_only_abandoned_folders_are_swept(monkeypatch: pytest.MonkeyPatch, short
     monkeypatch.setattr(runtime, "_bases", lambda: [short])
     listened, dead, young, empty = (RuntimeFolder.create().path for _ in range(4))
     (short / "precious").mkdir()
+    projects = [short / "nbflow-demo", short / "nbflow-project1", short / "nbflow-projects"]
+    for project in projects:
+        project.mkdir(mode=0o755 if project.name == "nbflow-projects" else 0o700)
+        (project / ("ipython" if project.name != "nbflow-project1" else "pipelines.toml")).touch()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(listened / "z"))
     listening.listen()
@@ -105,11 +109,14 @@ def test_only_abandoned_folders_are_swept(monkeypatch: pytest.MonkeyPatch, short
         with socket.socket(socket.AF_UNIX) as gone:
             gone.bind(str(folder / "k-1"))
     old = time.time() - 3_600
-    for folder in (listened, dead, empty, short / "precious"):
+    for folder in (listened, dead, empty, short / "precious", *projects):
         os.utime(folder, (old, old))
     assert sorted(runtime.sweep()) == sorted([str(dead), str(empty)])
     listening.setblocking(False)
     with pytest.raises(BlockingIOError):  # who listens was not troubled
         listening.accept()
     listening.close()
-    assert {path.name for path in short.iterdir()} == {listened.name, young.name, "precious"}
+    kept = {listened.name, young.name, "precious", *(project.name for project in projects)}
+    assert {path.name for path in short.iterdir()} == kept
+    remove_left_over(str(projects[1]))
+    assert projects[1].exists()
