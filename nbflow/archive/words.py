@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+from nbflow.core.sizes import size
+
 
 def duration(seconds: float) -> str:
     """`40ms`, `0.4s`, `12s`, `4m 12s`, `1h 05m`, `3d 4h`: two units at most."""
@@ -59,14 +61,3 @@ def usage(cpu: object, memory: object) -> str:
         f"peak {size(memory)}" if isinstance(memory, int) else "",
     )
     return ", ".join(one for one in known if one)
-
-
-def size(number: int) -> str:
-    """`512 bytes`, `3.4 KB`, `12 MB`: powers of 1000."""
-    if number < 1000:
-        return count(number, "byte")
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if number >= scale:
-            value = number / scale
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-    raise AssertionError("unreachable: every number from 1000 has a unit")

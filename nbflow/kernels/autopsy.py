@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from nbflow.core.sizes import size
 from nbflow.kernels.exits import describe_exit
 from nbflow.kernels.memory import Evidence
 
@@ -62,7 +63,7 @@ def explain(death: Death, what: str) -> tuple[str, int | None]:
     facts = [
         f"{what}: {how} ({name})" if name else f"{what}: {how}",
         _of_memory(death, number),
-        f"peak memory {_size(death.peak)}" if death.peak else None,
+        f"peak memory {size(death.peak)}" if death.peak else None,
     ]
     lines = ["; ".join(fact for fact in facts if fact)]
     if place := _place(death.words, death.source):
@@ -85,7 +86,7 @@ def lack_of_memory(kills: int, *, grouped: bool = True, limit: int | None = None
     """The words for `kills` processes that the system has ended; `limit` in bytes is what they were allowed."""
     number = "a process" if kills == 1 else f"{kills} processes"
     where = "of its control group" if grouped else "of this machine"
-    allowed = "" if limit is None else f" (limit {_size(limit)})"
+    allowed = "" if limit is None else f" (limit {size(limit)})"
     return f"possibly out of memory: the system ended {number} {where} for lack of memory{allowed}"
 
 
@@ -96,12 +97,12 @@ def _of_memory(death: Death, number: int | None) -> str | None:
     if evidence.kills and (killed or evidence.grouped):
         return lack_of_memory(evidence.kills, grouped=evidence.grouped, limit=evidence.limit)
     if killed and death.peak and evidence.limit and death.peak >= _NEAR * evidence.limit:
-        return f"possibly out of memory: it was near its limit of {_size(evidence.limit)}"
+        return f"possibly out of memory: it was near its limit of {size(evidence.limit)}"
     if killed and evidence.kills is None:
         return "possibly out of memory"
     if _NO_MEMORY.search(death.words):
         limit = evidence.address_space
-        return "possibly out of memory" + (f": its address space is limited to {_size(limit)}" if limit else "")
+        return "possibly out of memory" + (f": its address space is limited to {size(limit)}" if limit else "")
     return None
 
 
@@ -162,12 +163,3 @@ def _is_of_a_dump(line: str) -> bool:
 
 def _cut(line: str) -> str:
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 3] + "..."
-
-
-def _size(number: int) -> str:
-    """`900 KB`, `1.2 GB`: powers of 1000."""
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if number >= scale:
-            value = number / scale
-            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
-    return f"{number / 1e3:.0f} KB"
