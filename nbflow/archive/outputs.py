@@ -17,8 +17,8 @@ from markupsafe import Markup
 from nbflow.archive import palette, prose
 from nbflow.archive.sanitize import Clean, picture, sanitize
 from nbflow.archive.svg import clean
-from nbflow.core.sizes import size
 from nbflow.core.exceptions import exception_text
+from nbflow.core.sizes import size
 from nbflow.core.values import decode
 from nbflow.core.values import plain as plain_value
 
