@@ -16,7 +16,7 @@ from typing import Any
 from nbflow.core import codec
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.contract import read_contract
-from nbflow.core.early import sets_variables_first
+from nbflow.core.early import prepares_imports
 from nbflow.core.literals import LiteralError, injected_source
 from nbflow.core.masking import Masker
 from nbflow.core.messages import Report
@@ -79,7 +79,8 @@ def execute(
     except jr.JournalError as error:
         return _archive_failed(error.message, began)
     try:
-        prepared = _with_secrets(prepare(order), order, control)
+        prepared = prepare(order)
+        prepared = _with_secrets(prepared, order, control)
         write_header(journal, order, prepared)
         source = _kernel_source(prepared, zygotes, reasons)
         ending = _run(order, prepared, journal, control, report, source=source, grace=grace, began=began)
@@ -87,7 +88,7 @@ def execute(
         write_ending(journal, masked_ending(ending, prepared.masker), time.monotonic() - began)
         return settle(order, journal, prepared.masker)
     except jr.JournalError as error:
-        return _salvage(order, error.message, time.monotonic() - began)
+        return _salvage(order, error.message, time.monotonic() - began, prepared.masker)
     finally:
         journal.close()
 
@@ -166,7 +167,7 @@ def write_header(journal: jr.Journal, order: WorkOrder, prepared: Prepared) -> N
         version=jr.VERSION,
         at=jr.instant(),
         order=codec.dump(replace(order, params={})),
-        parameters=prepared.masker.data(prepared.parameters, keys=False),
+        parameters=prepared.masker.data(prepared.parameters, keys=False, numbers=True),
         source={
             "path": _relative(order.notebook, order.root),
             "sha256": digest,
@@ -204,14 +205,14 @@ def write_ending(journal: jr.Journal, ending: Ending, duration: float | None) ->
 def settle(order: WorkOrder, journal: jr.Journal, masker: Masker | None = None) -> Outcome:
     """Make the notebook of an ended attempt from its journal, publish it, and give its outcome.
 
-    The journal is masked; with `masker`, the notebook is searched once more.
+    The journal is masked; what is published is searched once more for the values that `masker` knows.
     """
     folded = fold(jr.read(journal.path))
     if tails := list(missing_tails(journal.path, folded)):
         for tail in tails:
             journal.append(tail.pop("type"), **tail)
         folded = fold(jr.read(journal.path))
-    outcome = _publish(order, folded if masker is None else _searched(folded, masker))
+    outcome = _publish(order, folded, masker)
     if outcome.files:
         journal.append("published", files=[codec.dump(file) for file in outcome.files])
     return outcome
@@ -257,8 +258,10 @@ def _run(
 
 def _kernel_source(prepared: Prepared, zygotes: Mapping[str, str], reasons: Mapping[str, str]) -> KernelSource:
     name = prepared.kernel.name if prepared.kernel is not None else ""
-    if name in zygotes and sets_variables_first(prepared.document):
-        return KernelSource(reason="the notebook sets environment variables before it imports libraries")
+    if name in zygotes and prepares_imports(prepared.document):
+        return KernelSource(
+            reason="the notebook sets environment variables, its folder or search path before it imports libraries"
+        )
     return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name, reasons.get(ANY_KERNEL)))
 
 
@@ -280,24 +283,15 @@ def variables(order: WorkOrder) -> dict[str, str]:
     }
 
 
-def _searched(folded: Folded, masker: Masker) -> Folded:
-    """What is to be published, searched for values that have got past all masking before."""
-    document, _ = masked_document(folded.document, masker)
-    if document != folded.document:
-        facts = document["metadata"]["nbflow"]
-        facts["warnings"] = [*facts["warnings"], "values of secrets were found in this notebook at its end, and masked"]
-    return replace(folded, document=document)
-
-
-def _publish(order: WorkOrder, folded: Folded) -> Outcome:
+def _publish(order: WorkOrder, folded: Folded, masker: Masker | None) -> Outcome:
     try:
-        return replace(folded.outcome, files=publish(order, folded.document))
+        return replace(folded.outcome, files=publish(order, folded.document, masker))
     except NbflowError as error:
         failure = TaskError(kind=ErrorKind.ARCHIVE, message=error.message)
         return replace(folded.outcome, verdict=Verdict.FAILED, error=failure)
 
 
-def _salvage(order: WorkOrder, message: str, duration: float) -> Outcome:
+def _salvage(order: WorkOrder, message: str, duration: float, masker: Masker) -> Outcome:
     """The journal cannot be written any more: make the notebook of what it holds, if that can still be read."""
     failure = TaskError(kind=ErrorKind.ARCHIVE, message=message)
     ended = {
@@ -319,7 +313,7 @@ def _salvage(order: WorkOrder, message: str, duration: float) -> Outcome:
     except jr.JournalError as error:
         # Where the journal fails, what lies beside it may fail too; the notebook then ends with the head of the text.
         folded.document["metadata"]["nbflow"]["warnings"].append(error.message)
-    return _publish(order, folded)
+    return _publish(order, folded, masker)
 
 
 def _archive_failed(message: str, began: float) -> Outcome:

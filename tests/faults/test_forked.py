@@ -110,4 +110,4 @@ def test_a_notebook_that_must_come_before_its_libraries(runs: Bench, tmp_path: P
     assert outcome.verdict is Verdict.SUCCEEDED
     facts = document["metadata"]["nbflow"]["environment"]
     assert facts["kernel_start"] == "ordinary"
-    assert "sets environment variables" in facts["kernel_start_reason"]
+    assert "before it imports libraries" in facts["kernel_start_reason"]
