@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -134,20 +134,24 @@ class _Matcher:
 
 
 class MaskedStream:
-    """A text that comes in pieces. What could be the beginning of a value waits for the next piece."""
+    """A text that comes in pieces. What could be the beginning of a value waits for the next piece.
+
+    `found` are the names of the secrets whose values have been in it.
+    """
 
     def __init__(self, matcher: _Matcher) -> None:
+        self.found: set[str] = set()
         self._matcher = matcher
         self._rest = ""
 
     def feed(self, text: str) -> str:
         """What can be passed on now."""
-        masked, self._rest = self._matcher.scan(self._rest + text, is_whole=False)
+        masked, self._rest = self._matcher.scan(self._rest + text, is_whole=False, names=self.found)
         return masked
 
     def end(self) -> str:
         """What was kept back; the stream may begin anew."""
-        masked, _ = self._matcher.scan(self._rest, is_whole=True)
+        masked, _ = self._matcher.scan(self._rest, is_whole=True, names=self.found)
         self._rest = ""
         return masked
 
@@ -190,21 +194,22 @@ class Masker:
                     return replacement(form.name) + self.text(text[length:])
         return self.text(text)
 
-    def data(self, value: Any, *, keys: bool = True) -> Any:
-        """A JSON value, masked: all texts in it, `keys` of objects too, and numbers that are a value."""
+    def data(self, value: Any, *, keys: bool = True, numbers: bool = False) -> Any:
+        """A JSON value, masked: all texts in it, `keys` of objects too, and `numbers` that are a value.
+
+        Numbers only where anything may stand in their place: those of a document's own shape have to stay numbers.
+        """
         match value:
             case str() if type(value) is str:
                 return self.text(value)
             case list() | tuple():
-                return [self.data(item, keys=keys) for item in value]
+                return [self.data(item, keys=keys, numbers=numbers) for item in value]
             case Mapping():
-                return {
-                    self.text(key) if keys and isinstance(key, str) else key: self.data(item, keys=keys)
-                    for key, item in value.items()
-                }
+                masked = ((key, self.data(item, keys=keys, numbers=numbers)) for key, item in value.items())
+                return {self.text(key) if keys and isinstance(key, str) else key: item for key, item in masked}
             case bool():
                 return value
-            case int() | float() if (name := self._exact.get(str(value))) is not None:
+            case int() | float() if numbers and (name := self._exact.get(str(value))) is not None:
                 return replacement(name)
             case _:
                 return value
@@ -212,7 +217,9 @@ class Masker:
     def bundle(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Display data by MIME type, masked. Images and other binary data only where chance is ruled out."""
         return {
-            mime: self.binary(value) if isinstance(value, str) and _BINARY.match(mime) else self.data(value)
+            mime: self.binary(value)
+            if isinstance(value, str) and _BINARY.match(mime)
+            else self.data(value, numbers=True)
             for mime, value in data.items()
         }
 
@@ -220,9 +227,9 @@ class Masker:
         """Binary data in base64, masked only where chance is ruled out."""
         return self._long.scan(text, is_whole=True)[0]
 
-    def stream(self) -> MaskedStream:
-        """A masked stream."""
-        return MaskedStream(self._all)
+    def stream(self, *, is_text: bool = True) -> MaskedStream:
+        """A masked stream; one that is no text is masked only where chance is ruled out."""
+        return MaskedStream(self._all if is_text else self._long)
 
     def names(self, value: Any) -> list[str]:
         """Names of the secrets whose values stand in a JSON value, sorted."""
@@ -232,8 +239,14 @@ class Masker:
         return sorted(found)
 
     def find(self, data: bytes) -> list[str]:
-        """Names of the secrets whose values stand in a file, sorted."""
-        return self.names(data.decode("utf-8", "replace"))
+        """Names of the secrets whose values stand in a file of any kind where chance is ruled out, sorted."""
+        found: set[str] = set()
+        self._long.scan(data.decode("utf-8", "replace"), is_whole=True, names=found)
+        return sorted(found)
+
+    def only(self, names: Collection[str]) -> Masker:
+        """One that masks no other secrets than these."""
+        return Masker({name: value for value, name in self._exact.items() if name in names})
 
 
 def replacement(name: str) -> str:

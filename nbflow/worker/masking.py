@@ -21,6 +21,9 @@ from nbflow.worker.session import Ending
 _KEPT = ("task",)
 """Fields of reports that are names, not what a notebook says."""
 
+_SHAPE = frozenset({"kernelspec", "language_info", "nbflow", "jupyter", "tags", "widgets"})
+"""Metadata whose keys are not a notebook's own words."""
+
 _Key = tuple[int, str, str | None]
 
 
@@ -53,7 +56,7 @@ class MaskingRecorder(Recorder):
 
     def kernel_ready(self, info: Mapping[str, Any]) -> None:
         """Masked."""
-        self._inner.kernel_ready(self._masker.data(info))
+        self._inner.kernel_ready(self._masker.data(info, keys=False))
 
     def cell_ended(self, index: int, *facts: Any, **named: Any) -> None:
         """As it is, behind what was kept back of the cell's text."""
@@ -99,15 +102,15 @@ class MaskingRecorder(Recorder):
         self._tell_of_values(content)
         self._inner.captured(index, kind, self._content(content), widget=widget)
 
-    def flush(self, *, at_end: bool = True) -> None:
+    def flush(self, *, at_end: bool = True) -> bool:
         """As it is; at the end behind what was kept back of all text."""
         if at_end:
             self._release(lambda _: True)
-        self._inner.flush(at_end=at_end)
+        return self._inner.flush(at_end=at_end)
 
     def _content(self, content: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            key: self._masker.bundle(value)
+            key: _masked_bundle(value, self._masker)
             if key == "data" and isinstance(value, Mapping)
             else self._masker.data(value)
             for key, value in content.items()
@@ -117,7 +120,7 @@ class MaskingRecorder(Recorder):
         """A value that is handed on is another one once it is masked: that is not done in silence."""
         data = content.get("data")
         payload = data.get(outputs.MIME) if isinstance(data, Mapping) else None
-        if payload is not None and self._masker.data(payload) != payload:
+        if isinstance(payload, Mapping) and _masked_payload(payload, self._masker) != payload:
             names = ", ".join(self._masker.names(payload))
             self._inner.warn(f"a value that nbflow.output hands on holds the secret {names}: it is masked there too")
 
@@ -172,11 +175,13 @@ def masked_ending(ending: Ending, masker: Masker) -> Ending:
 
 
 def masked_report(report: Report, masker: Masker) -> Report:
-    """A report, all its texts masked."""
-    changed = {
+    """A report, all its texts masked; numbers and states are those of nbflow."""
+    changed: dict[str, Any] = {
         one.name: masked
         for one in fields(report)
-        if one.name not in _KEPT and (masked := masker.data(value := getattr(report, one.name))) != value
+        if one.name not in _KEPT
+        and type(value := getattr(report, one.name)) is str
+        and (masked := masker.text(value)) != value
     }
     return replace(report, **changed) if changed else report
 
@@ -200,16 +205,39 @@ def masked_document(document: Mapping[str, Any], masker: Masker) -> tuple[dict[s
         what = f"the source of {where} holds the value of the secret"
         found += [f"{what} {name}: masked here, open in the notebook itself" for name in masker.names(cell["source"])]
     cells = [_masked_cell(cell, masker) for cell in document["cells"]]
-    return {**document, "cells": cells, "metadata": masker.data(document["metadata"], keys=False)}, found
+    metadata = _masked_metadata(document["metadata"], masker)
+    if "nbflow" in metadata:
+        metadata["nbflow"] = _masked_facts(document["metadata"]["nbflow"], masker)
+    return {**document, "cells": cells, "metadata": metadata}, found
 
 
 def _masked_cell(cell: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
-    masked = {**cell, "source": masker.text(cell["source"]), "metadata": masker.data(cell["metadata"], keys=False)}
+    masked = {**cell, "source": masker.text(cell["source"]), "metadata": _masked_metadata(cell["metadata"], masker)}
+    if cell["cell_type"] == "code" and "nbflow" in cell["metadata"]:
+        masked["metadata"]["nbflow"] = cell["metadata"]["nbflow"]  # states and times
     if "attachments" in cell:
         masked["attachments"] = masker.data(cell["attachments"])
     if "outputs" in cell:
         masked["outputs"] = [_masked_output(output, masker) for output in cell["outputs"]]
     return masked
+
+
+def _masked_metadata(metadata: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+    return {
+        key if key in _SHAPE else masker.text(key): masker.data(value, keys=key not in _SHAPE)
+        for key, value in metadata.items()
+    }
+
+
+def _masked_facts(facts: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+    """What nbflow says of an attempt, masked where it repeats what a notebook says."""
+    masked = {key: masker.data(facts[key], keys=False) for key in ("warnings", "environment") if key in facts}
+    for key in ("parameters", "outputs"):
+        if key in facts:
+            masked[key] = {name: masker.data(value) for name, value in facts[key].items()}
+    if error := facts.get("error"):
+        masked["error"] = {**error, **{key: masker.data(error.get(key)) for key in ("message", "ename")}}
+    return {**facts, **masked}
 
 
 def _masked_output(output: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
@@ -218,5 +246,17 @@ def _masked_output(output: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
         for key, value in output.items()
     }
     if isinstance(data := output.get("data"), Mapping):
-        masked["data"] = masker.bundle(data)
+        masked["data"] = _masked_bundle(data, masker)
     return masked
+
+
+def _masked_bundle(data: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+    """Display data; what hands on a value keeps its shape."""
+    masked = masker.bundle(data)
+    if isinstance(payload := data.get(outputs.MIME), Mapping):
+        masked[outputs.MIME] = _masked_payload(payload, masker)
+    return masked
+
+
+def _masked_payload(payload: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+    return {key: masker.data(value, numbers=True) for key, value in payload.items()}

@@ -1,6 +1,7 @@
 """Into the archive: what lies beside the notebook, the notebook, then its page; what an earlier attempt left makes way.
 
-Must not know kernels or what is in a journal.
+Where an attempt has secrets, all that is published is searched for their values first. Must not know kernels or what is
+in a journal.
 """
 
 from __future__ import annotations
@@ -16,13 +17,23 @@ from nbflow.archive.files import FileArchive
 from nbflow.archive.layout import attempt_path, notebook_path, page_path
 from nbflow.archive.spools import spool_path, spooled
 from nbflow.core.attempt import ArchivedFile, WorkOrder
+from nbflow.core.masking import Masker
 from nbflow.errors import NotFoundError, UnreachableError
+from nbflow.worker.search import (
+    FOUND,
+    bare,
+    clean_file,
+    notebook_bytes,
+    searched_document,
+    with_warning,
+    without_values,
+)
 from nbflow.worker.snapshot import dumps
 from nbflow.worker.spool import spool_folder
 
 
-def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile, ...]:
-    """Publish the notebook of an attempt, its page, and what lies beside it.
+def publish(order: WorkOrder, document: Mapping[str, Any], masker: Masker | None = None) -> tuple[ArchivedFile, ...]:
+    """Publish the notebook of an attempt, its page, and what lies beside it, without the values that `masker` knows.
 
     Raises UnreachableError where the archive cannot be written.
 
@@ -30,19 +41,29 @@ def publish(order: WorkOrder, document: Mapping[str, Any]) -> tuple[ArchivedFile
     warning.
     """
     archive = FileArchive(Path(order.outputs))
-    _make_way(archive, order)
+    masker = masker or Masker({})
+    _make_way(archive, order, masker)
     place = notebook_path(order.folder, order.slug)
     beside = []
     for one in spooled(document):
+        if masker and clean_file(spool_folder(Path(order.journal)) / one.file, masker):
+            document = with_warning(document, FOUND.format(one.file))
         if (file := _publish_spool(archive, order, spool_path(place, one.file), one.file)) is not None:
             beside.append(file)
         else:
-            document = _with_warning(document, f"{one.file}, which should lie beside the notebook, was lost in a crash")
-    notebook = archive.publish(place, dumps(document))
-    page, fault = _page(order, document, f"{order.slug}.ipynb", "index.html")
-    if fault is not None:
-        notebook = archive.publish(place, dumps(_with_warning(document, fault)))
+            document = with_warning(document, f"{one.file}, which should lie beside the notebook, was lost in a crash")
+    document = searched_document(document, masker) if masker else document
+    notebook = archive.publish(place, _bytes(document, masker))
+    page, faults = _page(order, document, f"{order.slug}.ipynb", "index.html", masker)
+    if faults:
+        for fault in faults:
+            document = with_warning(document, fault)
+        notebook = archive.publish(place, _bytes(document, masker))
     return notebook, archive.publish(page_path(order.folder, order.slug), page), *beside
+
+
+def _bytes(document: Mapping[str, Any], masker: Masker) -> bytes:
+    return notebook_bytes(document, masker) if masker else dumps(document)
 
 
 def _publish_spool(archive: FileArchive, order: WorkOrder, place: str, file: str) -> ArchivedFile | None:
@@ -72,7 +93,7 @@ def warm_up(cell: str = "code") -> None:
     notebook_page({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, title="")
 
 
-def _make_way(archive: FileArchive, order: WorkOrder) -> None:
+def _make_way(archive: FileArchive, order: WorkOrder, masker: Masker) -> None:
     """Move an earlier attempt's notebook aside and make its page there, with links that hold in its new folder.
 
     Which attempt it was stands in the notebook.
@@ -89,7 +110,7 @@ def _make_way(archive: FileArchive, order: WorkOrder) -> None:
         with suppress(NotFoundError):  # somebody has removed it: the notebook makes way all the same
             archive.move(spool_path(place, one.file), spool_path(target, one.file))
     archive.move(place, target)
-    page, _ = _page(order, document, f"{order.slug}.{earlier}.ipynb", "../index.html")
+    page, _ = _page(order, document, f"{order.slug}.{earlier}.ipynb", "../index.html", masker)
     archive.publish(attempt_path(order.folder, order.slug, earlier, ".html"), page)
 
 
@@ -110,24 +131,28 @@ def _attempt_of(document: Mapping[str, Any]) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _page(order: WorkOrder, document: Mapping[str, Any], notebook: str, index: str) -> tuple[bytes, str | None]:
-    """The page of a notebook, and why it could not be made where it is only a substitute."""
+def _page(
+    order: WorkOrder, document: Mapping[str, Any], notebook: str, index: str, masker: Masker
+) -> tuple[bytes, list[str]]:
+    """The page of a notebook, and what its notebook has to say of it: why it is only a substitute, what it had shown.
+
+    A page has text that its notebook does not have: colours, for one, may stand in the middle of a value.
+    """
     from nbflow.archive.page import Link, notebook_page
 
     links = (Link(label=order.run, href=index),)
-    fault = None
+
+    def made(shown: Mapping[str, Any]) -> bytes:
+        page = notebook_page(shown, title=order.task, links=links, notebook=notebook, timezone=order.timezone)
+        return page.encode("utf-8", "replace")
+
     try:
-        page = notebook_page(document, title=order.task, links=links, notebook=notebook, timezone=order.timezone)
+        page = made(document)
+        searched = without_values(page, masker, lambda: made(bare(document))) if masker else page
     except Exception as error:  # noqa: BLE001 - nbconvert and its filters raise anything; the notebook counts
-        fault = f"the page could not be made: {type(error).__name__}: {error}"[:500]
-        page = _substitute(order, notebook, fault)
-    return page.encode("utf-8", "replace"), fault
-
-
-def _with_warning(document: Mapping[str, Any], text: str) -> dict[str, Any]:
-    facts = document["metadata"]["nbflow"]
-    changed = {**facts, "warnings": [*facts["warnings"], text]}
-    return {**document, "metadata": {**document["metadata"], "nbflow": changed}}
+        fault = masker.text(f"the page could not be made: {type(error).__name__}: {error}")[:500]
+        return _substitute(order, notebook, fault).encode("utf-8", "replace"), [fault]
+    return searched, [] if searched == page else [FOUND.format("the page of this notebook")]
 
 
 def _substitute(order: WorkOrder, notebook: str, reason: str) -> str:

@@ -151,12 +151,14 @@ def test_without_secrets_nothing_changes(text: str, value: object) -> None:
     assert masker.data(value) == value
     assert masker.stream().feed(text) == text
     assert masker.find(text.encode("utf-8", "replace")) == []
+    assert not masker.only({"X"})
 
 
 def test_data_is_masked_everywhere() -> None:
     masker = Masker({"X": "hunter2", "PIN": "1234"})
     data = {"a": ["hunter2", 1234, 12345, 1.5, True, None], "hunter2": {"b": ("x hunter2",)}}
-    assert masker.data(data) == {
+    assert masker.data(data)["a"][1] == 1234
+    assert masker.data(data, numbers=True) == {
         "a": ["[secret X]", "[secret PIN]", 12345, 1.5, True, None],
         "[secret X]": {"b": ["x [secret X]"]},
     }
@@ -179,9 +181,12 @@ def test_the_end_of_a_text_that_was_cut_through_a_value() -> None:
 
 
 def test_names_are_found_in_files() -> None:
-    masker = Masker({"A": "hunter2", "B": "swordfish", "C": "absent-one"})
-    data = json.dumps({"x": "hunter2 " + base64.b64encode(b"..swordfish..").decode()}).encode() + b"\xff\xfe"
+    masker = Masker({"A": "hunter2-x", "B": "swordfish", "C": "absent-one", "D": "by-chan"})
+    data = (
+        json.dumps({"x": "hunter2-x by-chance " + base64.b64encode(b"..swordfish..").decode()}).encode() + b"\xff\xfe"
+    )
     assert masker.find(data) == ["A", "B"]
+    assert masker.only(["B"]).find(data) == ["B"]
 
 
 def test_the_mark_does_not_tell_the_length() -> None:

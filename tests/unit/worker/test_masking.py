@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
 from nbflow.core.masking import Masker
-from nbflow.core.messages import CellDone, CellStart
+from nbflow.core.messages import CellDone, CellStart, Started
 from nbflow.worker import journal as jr
 from nbflow.worker.masking import (
     MaskedText,
@@ -87,6 +88,22 @@ def test_every_text_is_masked(recorder: MaskingRecorder, noted: Noted) -> None:
     assert len(MASKER.names([call[1:] for call in noted.calls])) == 0
     ids = next(call[1][-1] for call in noted.calls if call[0] == "output"), noted.calls[4][1][0]
     assert ids == (MARK, MARK)
+
+
+def test_numbers_are_masked_in_displayed_data_only(noted: Noted) -> None:
+    recorder = MaskingRecorder(noted, Masker({"PIN": "4321", "A": "name", "B": "value", "C": "language_info"}))
+    data = {"application/json": {"n": 4321}, "application/vnd.nbflow.output.v1+json": {"name": "x", "value": 4321}}
+    size = {"image/png": {"width": 4321}}
+    recorder.output(0, "execute_result", {"data": data, "metadata": size, "execution_count": 4321})
+    recorder.widget("comm", {"max": 4321, "text": "4321"}, [])
+    recorder.kernel_ready({"language_info": {"lines": 4321}})
+    outputs, widget, ready = (next(fact for fact in call[1] if isinstance(fact, dict)) for call in noted.calls[1:])
+    assert outputs["execution_count"] == 4321
+    assert outputs["metadata"] == size
+    assert outputs["data"]["application/json"] == {"n": "[secret PIN]"}
+    assert outputs["data"]["application/vnd.nbflow.output.v1+json"] == {"name": "x", "value": "[secret PIN]"}
+    assert widget == {"max": 4321, "text": "[secret PIN]"}
+    assert ready == {"language_info": {"lines": 4321}}
 
 
 def test_what_has_no_text_is_passed_on(recorder: MaskingRecorder, noted: Noted) -> None:
@@ -175,16 +192,27 @@ def test_errors_and_reports() -> None:
 
     start = CellStart(task=VALUE, attempt=1, cell=0, number=1, title=f"x = '{VALUE}'")
     assert masked_report(start, MASKER) == CellStart(task=VALUE, attempt=1, cell=0, number=1, title=f"x = '{MARK}'")
+    masker = Masker({"PIN": "4321", "STATE": "failed"})
+    started = Started(task="a", attempt=4321, pid=4321, host="h4321", cells=4321)
+    assert masked_report(started, masker) == replace(started, host="h[secret PIN]")
+    ended = CellDone(task="a", attempt=1, cell=4321, number=4321, state=CellState.FAILED, duration=4321.0)
+    assert masked_report(ended, masker) is ended
     done = CellDone(task="a", attempt=1, cell=0, number=1, state=CellState.OK, duration=1.0, preview="nothing")
     assert masked_report(done, MASKER) is done
 
 
 def test_a_document_is_masked_where_it_is_free_and_its_shape_stays() -> None:
-    masker = Masker({"DB": VALUE, "WORD": "metadata", "CODE": "code"})
+    masker = Masker({"DB": VALUE, "WORD": "metadata", "CODE": "code", "STATE": "succeeded", "PIN": "4321"})
     output = {
         "output_type": "display_data",
         "data": {"text/plain": VALUE, "image/png": "codecode"},
         "metadata": {},
+    }
+    facts = {
+        "state": "succeeded",
+        "error": {"kind": "exception", "message": VALUE, "ename": "E", "cell": 4321},
+        "outputs": {"code": {VALUE: VALUE}},
+        "peak_memory": 4321,
     }
     document = {
         "cells": [
@@ -194,7 +222,13 @@ def test_a_document_is_masked_where_it_is_free_and_its_shape_stays() -> None:
                 "metadata": {},
                 "attachments": {"a": {"text/plain": VALUE}},
             },
-            {"cell_type": "code", "source": f"x = {VALUE!r}", "metadata": {"tags": [VALUE]}, "outputs": [output]},
+            {
+                "cell_type": "code",
+                "source": f"x = {VALUE!r}",
+                "metadata": {"tags": [VALUE], "nbflow": {"state": "succeeded"}, VALUE: {VALUE: 1}},
+                "outputs": [output],
+                "execution_count": 4321,
+            },
             {
                 "cell_type": "code",
                 "source": "y",
@@ -202,7 +236,7 @@ def test_a_document_is_masked_where_it_is_free_and_its_shape_stays() -> None:
                 "outputs": [{"output_type": "stream", "name": "stdout", "text": VALUE}],
             },
         ],
-        "metadata": {"title": VALUE, "metadata": 1},
+        "metadata": {"title": VALUE, "nbflow": facts},
         "nbformat": 4,
     }
     masked, found = masked_document(document, masker)
@@ -210,7 +244,11 @@ def test_a_document_is_masked_where_it_is_free_and_its_shape_stays() -> None:
     assert [cell["cell_type"] for cell in masked["cells"]] == ["markdown", "code", "code"]
     assert masked["cells"][1]["outputs"][0]["data"] == {"text/plain": MARK, "image/png": "codecode"}
     assert masked["cells"][2]["outputs"][0] == {"output_type": "stream", "name": "stdout", "text": MARK}
-    assert masked["metadata"] == {"title": MARK, "metadata": 1}
+    assert masked["cells"][1]["metadata"] == {"tags": [MARK], "nbflow": {"state": "succeeded"}, MARK: {MARK: 1}}
+    assert masked["cells"][1]["execution_count"] == 4321
+    error = {"kind": "exception", "message": MARK, "ename": "E", "cell": 4321}
+    told = {"state": "succeeded", "error": error, "outputs": {"code": {MARK: MARK}}, "peak_memory": 4321}
+    assert masked["metadata"] == {"title": MARK, "nbflow": told}
     what = "holds the value of the secret DB: masked here, open in the notebook itself"
     assert found == [f"the source of cells[0] {what}", f"the source of code cell 1 {what}"]
     assert masked_document(masked, masker) == (masked, [])

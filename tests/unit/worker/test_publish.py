@@ -15,6 +15,7 @@ from nbflow.archive import page
 from nbflow.archive.files import FileArchive
 from nbflow.archive.spools import spooled, stream_text
 from nbflow.core.attempt import WorkOrder
+from nbflow.core.masking import Masker
 from nbflow.errors import UnreachableError
 from nbflow.worker import publish as pub
 from nbflow.worker.publish import publish
@@ -77,6 +78,30 @@ def test_what_lies_beside_a_notebook_goes_with_it(tmp_path: Path) -> None:
     root = tmp_path / "outputs" / FOLDER
     assert "clean.cell-1.stdout.txt.gz" in links(root / "clean.html")
     assert "clean.1.cell-1.stdout.txt.gz" in links(root / "attempts/clean.1.html")
+
+
+def test_nothing_is_published_with_a_value_in_it(tmp_path: Path) -> None:
+    """Neither the notebook nor what lies beside it nor the page, which joins what colours keep apart."""
+    value = "hunter2-of-the-database"
+    one = order(tmp_path)
+    folder = spool_folder(Path(one.journal))
+    folder.mkdir(parents=True)
+    (folder / "cell-1.stdout.txt.gz").write_bytes(gzip.compress(f"a {value}".encode()))
+    made = document()
+    facts = made["metadata"]["nbflow"]
+    facts["spooled"] = [{"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}]
+    facts["error"] = {"kind": "exception", "message": f"\x1b[1m{value[:9]}\x1b[0m{value[9:]}", "ename": "E", "cell": 0}
+    made["cells"][0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": value}]
+    files = {Path(file.path).name: file for file in publish(one, made, Masker({"DB": value}))}
+    root = Path(one.outputs) / FOLDER
+    assert gzip.decompress((root / "clean.cell-1.stdout.txt.gz").read_bytes()) == b"a [secret DB]"
+    for name, file in files.items():
+        assert sha256((root / name).read_bytes()).hexdigest() == file.sha256
+        assert value.encode() not in (root / name).read_bytes()
+    assert archived(one)["metadata"]["nbflow"]["warnings"] == [
+        f"values of secrets were found in {what} at its end, and masked"
+        for what in ("cell-1.stdout.txt.gz", "this notebook", "the page of this notebook")
+    ]
 
 
 def test_a_file_that_should_lie_beside_it_and_is_not_there(tmp_path: Path) -> None:
