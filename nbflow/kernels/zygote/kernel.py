@@ -7,6 +7,7 @@ connection of the one who asked, which the zygote hands over unread. Standard li
 from __future__ import annotations
 
 import gc
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -19,7 +20,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import end, preload, system
+from . import end, system
+from .deferred import Deferred
 
 AT_START = re.compile(
     "(PYTHON|LD_|LC_|MALLOC_|OMP_|KMP_|OPENBLAS_|GOTO_|MKL_|BLIS_|NUMEXPR_|NUMBA_|MPL).*"
@@ -41,7 +43,7 @@ class Loaded:
     began_with: dict[str, str]
     environment: dict[str, str]
     modules: frozenset[str]
-    deferred: preload.Deferred
+    deferred: Deferred
 
 
 def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder: str) -> None:
@@ -49,7 +51,8 @@ def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder
     os.setsid()
     words = _take_output()
     _prepare_environment(folder)
-    _reseed(loaded.deferred)
+    loaded.deferred.reseed()
+    _renew_key()
     reply = {"pid": os.getpid(), "folder": folder, "connection": _connection(folder)}
     app = _initialise(loaded.application, settings, folder)
     loaded.deferred.register_exits()
@@ -118,13 +121,8 @@ def _prepare_environment(folder: str) -> None:
     os.environ["IPYTHONDIR"] = ipython
 
 
-def _reseed(deferred: preload.Deferred) -> None:
-    """Kernels of one zygote must not draw the same numbers; the module `random` itself sees to that at a fork."""
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed()
-    for generator in deferred.generators:
-        generator.seed()
+def _renew_key() -> None:
+    """The key by which processes of one notebook trust each other."""
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None:
         processes.current_process().authkey = os.urandom(32)
@@ -177,9 +175,13 @@ def _become(request: dict[str, Any], loaded: Loaded) -> None:
     for name in sorted({*asked, *before}):
         if AT_START.fullmatch(name) and asked.get(name) != before.get(name):
             raise ValueError(f"it is to have another {name} than the zygote, which is read at the start only")
+    for name in sorted(loaded.deferred.variables):
+        if asked.get(name) != before.get(name):
+            raise ValueError(f"it is to have another {name} than the zygote, where a library has read it when loaded")
     standard: frozenset[str] = getattr(sys, "stdlib_module_names", frozenset())  # comes before what is in the folder
+    there = frozenset(os.listdir(request["cwd"]))
     for name in sorted(loaded.modules - standard):
-        if _is_in(request["cwd"], name):
+        if _is_in(request["cwd"], there, name):
             raise ValueError(f'the module "{name}" in its folder comes before the one that the zygote has loaded')
     environment = {**asked, **_changes(before, loaded.environment, asked)}
     environment.update(_changes(loaded.environment, dict(os.environ), {}))
@@ -190,10 +192,15 @@ def _become(request: dict[str, Any], loaded: Loaded) -> None:
     os.chdir(request["cwd"])
 
 
-def _is_in(folder: str, name: str) -> bool:
-    """Whether a folder has a module of that name: a file, or a package with a file of its own."""
-    place = os.path.join(folder, name)
-    return os.path.isfile(f"{place}.py") or os.path.isfile(os.path.join(place, "__init__.py"))
+def _is_in(folder: str, there: frozenset[str], name: str) -> bool:
+    """Whether a folder, in which `there` is, has a module of that name: a file, or a package with a file of its own."""
+    suffixes = importlib.machinery.all_suffixes()
+    if name in there:
+        files = (os.path.join(folder, name, f"__init__{suffix}") for suffix in suffixes)
+        if any(os.path.isfile(file) for file in files):
+            return True
+    files = (f"{name}{suffix}" for suffix in suffixes)
+    return any(file in there and os.path.isfile(os.path.join(folder, file)) for file in files)
 
 
 def _changes(before: dict[str, str], after: dict[str, str], asked: dict[str, str]) -> dict[str, str]:

@@ -1,21 +1,21 @@
 """What a zygote loads before it forks: ipykernel with its late parts, then the modules that notebooks import.
 
 A module is left out where a notebook could tell that it had been loaded before: it says something when it is imported,
-it asks for the notebook's shell, it leaves a thread or a connection behind. That is found by trying; what a module
-has done cannot be undone, so the zygote then begins anew without it. Standard library only. Must not know sockets.
+it asks for the notebook's shell, it leaves a thread, a connection or an open file behind. That is found by trying; what
+a module has done cannot be undone, so the zygote then begins anew without it. Standard library only. Must not know
+sockets.
 """
 
 from __future__ import annotations
 
-import atexit
 import builtins
 import contextlib
+import fcntl
 import importlib
 import importlib.util
 import locale
 import logging
 import os
-import random
 import re
 import signal
 import site
@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from . import system
+from .deferred import Deferred
 
 _LATE_PARTS = (
     "ipykernel.debugger",
@@ -48,44 +49,8 @@ _LATE_PARTS = (
     "tornado.platform.asyncio",
 )
 """What ipykernel would load in each kernel once it is initialised."""
+_DATABASE = b"SQLite format 3\0"
 _QUIET_DEBUGGER = "PYDEVD_DISABLE_FILE_VALIDATION"
-
-
-class Deferred:
-    """What modules have asked for while they were loaded, and what only a kernel must do.
-
-    `generators` are random numbers that no seed was given for.
-    """
-
-    def __init__(self) -> None:
-        self.generators: list[random.Random] = []
-        self._exits: list[tuple[Any, Any, Any]] = []
-
-    def register_exits(self) -> None:
-        """Register the exit handlers of modules: after those of the kernel, hence before them at the end."""
-        for function, args, kwargs in self._exits:
-            atexit.register(function, *args, **kwargs)
-
-    @contextlib.contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note it meanwhile."""
-        register, seed = atexit.register, random.Random.seed
-
-        def later(function: Any, *args: Any, **kwargs: Any) -> Any:
-            self._exits.append((function, args, kwargs))
-            return function
-
-        def noted(generator: random.Random, a: Any = None, version: int = 2) -> None:
-            seed(generator, a, version)
-            self.generators = [one for one in self.generators if one is not generator]
-            if a is None:
-                self.generators.append(generator)
-
-        atexit.register, random.Random.seed = later, noted  # type: ignore[assignment, method-assign]
-        try:
-            yield
-        finally:
-            atexit.register, random.Random.seed = register, seed  # type: ignore[method-assign]
 
 
 def load_kernel() -> Any:
@@ -113,10 +78,10 @@ def load_modules(names: list[str], deferred: Deferred) -> dict[str, str]:
         for name in names:
             if not is_third_party(name):
                 continue
-            threads, connections, state = system.unsafe_threads(), _connections(), _state()
+            threads, handles, state = system.unsafe_threads(), _handles(), _state()
             with contextlib.suppress(Exception, SystemExit), _showing_what_is_deprecated():
                 __import__(name)
-            reason = _reason(heard, askers) or _left_behind(threads, connections) or _changed(state)
+            reason = _reason(heard, askers) or _left_behind(threads, handles) or _changed(state)
             if reason is not None:
                 faults[name] = reason
     return faults
@@ -154,7 +119,14 @@ def _state() -> dict[str, Any]:
         "the locale": locale.setlocale(locale.LC_ALL),
         "the root logger": (root.level, list(root.handlers), logging.root.manager.disable),
         "the working directory or umask": (os.getcwd(), umask),
+        "the seed of numpy's common generator": _is_numpy_seeded(),
     }
+
+
+def _is_numpy_seeded() -> bool:
+    """Whether somebody has called `numpy.random.seed`."""
+    bits = getattr(getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None), "_bit_generator", None)
+    return bits is not None and getattr(bits, "_seed_seq", True) is None
 
 
 def _changed(before: dict[str, Any]) -> str | None:
@@ -200,14 +172,14 @@ def _reason(heard: IO[bytes], askers: list[str]) -> str | None:
     return None
 
 
-def _left_behind(threads: list[str], connections: set[str]) -> str | None:
+def _left_behind(threads: list[str], handles: dict[str, str]) -> str | None:
     """What there is now, and was not before, that a fork would not take along."""
     if len(system.unsafe_threads()) > len(threads):
         _fork_once()  # libraries that know of forks end their threads before one
         found = system.unsafe_threads()
         if len(found) > len(threads):
             return f"it leaves a thread behind ({found[-1]})"
-    return "it leaves a connection open" if _connections() - connections else None
+    return next((reason for handle, reason in _handles().items() if handle not in handles), None)
 
 
 def _fork_once() -> None:
@@ -217,16 +189,24 @@ def _fork_once() -> None:
     os.waitpid(child, 0)
 
 
-def _connections() -> set[str]:
-    """Open sockets and databases: what parent and child must not share."""
-    found = set()
+def _handles() -> dict[str, str]:
+    """Open descriptors that parent and child must not share, with the reason for who leaves one."""
+    found = {}
     for descriptor in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             target = os.readlink(f"/proc/self/fd/{descriptor}")
             mode = os.stat(f"/proc/self/fd/{descriptor}").st_mode
-            if stat.S_ISSOCK(mode) or target.startswith("anon_inode:[event"):
-                found.add(target)
+            if stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or target.startswith("anon_inode:"):
+                found[f"{descriptor} {target}"] = "it leaves a connection open"
+            elif stat.S_ISREG(mode) and _is_written(int(descriptor)):
+                found[f"{descriptor} {target}"] = f"it leaves a file open ({target})"
     return found
+
+
+def _is_written(descriptor: int) -> bool:
+    """Whether a file is open for writing, or a database, which has locks besides."""
+    access = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+    return access != os.O_RDONLY or os.pread(descriptor, len(_DATABASE), 0) == _DATABASE
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from . import kernel, preload, system, watcher
+from .deferred import Deferred
 
 _MOST_FAILURES = 3
 """Kernels in a row that die before they are ready; after these, whoever asks is told to start one the ordinary way."""
@@ -48,7 +49,9 @@ def main(argument: str) -> None:
     settings = json.loads(argument)
     began_with = dict(os.environ)
     owner = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
     try:
         loaded = _load(settings, owner, began_with)
     except Exception as error:  # whatever ipykernel raises, the ordinary start will show it
@@ -78,7 +81,7 @@ def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str,
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel does in a kernel
     gc.disable()
     application = preload.load_kernel()
-    deferred, before = preload.Deferred(), set(sys.modules)
+    deferred, before = Deferred(), set(sys.modules)
     faults = preload.load_modules(settings["modules"], deferred)
     if faults:
         settings["modules"] = [name for name in settings["modules"] if name not in faults]

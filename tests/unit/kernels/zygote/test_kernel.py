@@ -165,6 +165,15 @@ def test_its_state_is_that_of_an_ordinary_one(shared: Zygote, tmp_path: Path) ->
     assert found == expected
 
 
+def test_what_it_has_open(shared: Zygote) -> None:
+    """Nothing of the zygote's own: a descriptor of `/dev/null` is that of its stdin."""
+    places = (
+        "{n: __import__('os').path.realpath('/proc/self/fd/' + n) for n in __import__('os').listdir('/proc/self/fd')}"
+    )
+    with kernel(shared) as one:
+        assert [number for number, place in one.value(places).items() if place == "/dev/null"] == ["0"]
+
+
 def test_processes_of_all_kinds(shared: Zygote) -> None:
     with kernel(shared) as one:
         one.run("import multiprocessing as mp, subprocess, os, sys")

@@ -28,6 +28,18 @@ UNFIT = {
     "builtin": ("import builtins; builtins.extra = 1", "changes built-in names"),
     "logs": ("import logging; logging.basicConfig()", "changes the root logger"),
     "hushes": ("import warnings; warnings.filterwarnings('ignore')", "changes how warnings are shown"),
+    "keeps": (
+        "import sqlite3; kept = sqlite3.connect(__file__ + '.db'); kept.execute('create table if not exists a (b)')",
+        "leaves a file open",
+    ),
+    "reads_only": (
+        "import sqlite3; sqlite3.connect(__file__ + '.db2').execute('create table if not exists a (b)').close();"
+        " kept = open(__file__ + '.db2', 'rb')",
+        "leaves a file open",
+    ),
+    "notes": ("kept = open(__file__ + '.log', 'a')", "leaves a file open"),
+    "pipes": ("import os; kept = os.pipe()", "leaves a connection open"),
+    "seeds": ("import numpy; numpy.random.seed(0)", "changes the seed"),
     "moves": ("import os; os.chdir('/tmp')", "changes the working directory"),
 }
 FIT = {
@@ -35,6 +47,12 @@ FIT = {
     "fails": "raise RuntimeError('not here')",
     "leaves": "raise SystemExit(3)",
     "draws": "import random; generator = random.Random(); fixed = random.Random(1)",
+    "numbers_": (
+        "import numpy.random as r; one = r.default_rng(); other = r.RandomState(); fixed = r.default_rng(1)\n"
+        "other.normal()"
+    ),
+    "looks": "import os; key = os.environ.get('CLOUD_KEY'); region = os.environ.get('CLOUD_REGION', 'here')",
+    "opens": "kept = open(__file__)",
     "late": "import atexit; atexit.register(print, 'the last of late')",
     "fires": "import os; os.environ['FIRES'] = 'hot'",
     "ignores": "import warnings; warnings.filterwarnings('ignore', message='dull')",
@@ -67,7 +85,7 @@ def test_what_is_unfit_is_left_out_with_its_reason(loaded: Zygote) -> None:
 def test_what_was_loaded_is_there_and_what_was_not_is_not(loaded: Zygote, environment: dict[str, str]) -> None:
     with kernel(loaded, environment=environment) as one:
         there = set(one.value("[*__import__('sys').modules]"))
-        assert {"plain", "draws", "late", "fires", "ignores"} <= there
+        assert {"plain", "draws", "numbers_", "looks", "opens", "late", "fires", "ignores"} <= there
         assert not {*UNFIT, "fails", "leaves"} & there
         assert one.run("import prints") == "hello"
         assert "DeprecationWarning: old" in one.run("import deprecated")
@@ -84,6 +102,27 @@ def test_generators_without_a_seed_differ_between_kernels(loaded: Zygote, enviro
     (first, fixed), (second, fixed_too) = drawn
     assert first != second
     assert fixed == fixed_too
+
+
+def test_generators_of_numpy_differ_between_kernels(loaded: Zygote, environment: dict[str, str]) -> None:
+    drawn = []
+    for _ in range(2):
+        with kernel(loaded, environment=environment) as one:
+            one.run("import numbers_, json")
+            drawn.append(one.value("[numbers_.one.random(), numbers_.other.normal(), numbers_.fixed.random()]"))
+    (first, other, fixed), (second, another, fixed_too) = drawn
+    assert first != second
+    assert other != another
+    assert fixed == fixed_too
+
+
+def test_a_variable_that_a_module_has_looked_for(loaded: Zygote, environment: dict[str, str]) -> None:
+    """Who has another value of it gets no kernel in which the module has seen none."""
+    with kernel(loaded, environment={**environment, "CLOUD_KEY": "swordfish"}) as one:
+        assert "another CLOUD_KEY than the zygote" in one.reply["refused"]
+        assert "swordfish" not in one.reply["refused"]
+    with kernel(loaded, environment={**environment, "OTHER_KEY": "swordfish"}) as one:
+        assert one.value("__import__('looks').key") is None
 
 
 def test_exit_handlers_of_modules_run_before_the_kernels_own(loaded: Zygote, environment: dict[str, str]) -> None:
@@ -104,13 +143,17 @@ def test_a_module_of_the_project_is_the_notebooks(environment: dict[str, str], p
     mine.mkdir(exist_ok=True)
     (mine / "plain.py").write_text("value = 'mine'")
     (mine / "local_only.py").write_text("value = 'local'")
+    for name, file in (("built", "plain.abi3.so"), ("packed", "plain/__init__.pyc")):
+        (place / name / file).parent.mkdir(parents=True)
+        (place / name / file).touch()
     other = place / "other"
     for folder in ("plain", "psutil", "json"):  # without a file of their own, or of the standard library
         (other / folder).mkdir(parents=True)
     with private_runtime(), zygote("plain", "local_only", environment=environment, cwd=str(mine)) as made:
         assert made.left_out == {}
-        with kernel(made, cwd=str(mine), environment=environment) as one:
-            assert "plain" in one.reply["refused"]
+        for mine_too in (mine, place / "built", place / "packed"):
+            with kernel(made, cwd=str(mine_too), environment=environment) as one:
+                assert "plain" in one.reply["refused"]
         with kernel(made, cwd=str(other), environment=environment) as one:
             assert "local_only" not in one.value("[*__import__('sys').modules]")
 
