@@ -207,11 +207,11 @@ def settle(order: WorkOrder, journal: jr.Journal, masker: Masker | None = None) 
 
     The journal is masked; what is published is searched once more for the values that `masker` knows.
     """
-    folded = fold(jr.read(journal.path))
+    folded = fold(jr.records(journal.path))
     if tails := list(missing_tails(journal.path, folded)):
         for tail in tails:
             journal.append(tail.pop("type"), **tail)
-        folded = fold(jr.read(journal.path))
+        folded = fold(jr.records(journal.path))
     outcome = _publish(order, folded, masker)
     if outcome.files:
         journal.append("published", files=[codec.dump(file) for file in outcome.files])

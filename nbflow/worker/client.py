@@ -226,7 +226,8 @@ class JournalClient(NotebookClient):
             self._rest_later()
             return
         try:
-            self.recorder.flush(at_end=False)
+            if self.recorder.flush(at_end=False):
+                self._rest_later()
         except JournalError as error:
             self._break(error)
 

@@ -15,7 +15,7 @@ from nbflow.core.attempt import CellCounts, CellState, ErrorKind, Outcome, TaskE
 from nbflow.core.values import decode, plain
 from nbflow.worker import snapshot
 from nbflow.worker.journal import VERSION, Record
-from nbflow.worker.shown import Outputs, TextFile, Widget
+from nbflow.worker.shown import Outputs, Surplus, TextFile, Widget
 
 _START = {True: "forked", False: "ordinary"}
 WIDGETS = "application/vnd.jupyter.widget-state+json"
@@ -31,7 +31,8 @@ class Folded:
 
     `running` is the cell that was started and has no end; `runtime` the folder of the kernel, where one was started;
     `memory_mark` what a lack of memory is told by since then (`kernels.memory.Mark`);
-    `open_texts` files with whole texts, by cell, that were not brought to their end.
+    `open_texts` files with whole texts, by cell, that were not brought to their end; `open_surplus` the same of files
+    with outputs that were left out.
     """
 
     document: dict[str, Any]
@@ -41,6 +42,7 @@ class Folded:
     runtime: str | None
     memory_mark: Mapping[str, Any] | None
     open_texts: tuple[tuple[int, TextFile], ...] = ()
+    open_surplus: tuple[tuple[int, Surplus], ...] = ()
 
 
 @dataclass(slots=True)
@@ -125,6 +127,8 @@ class _Fold:
                 self.cells[cell].outputs.spool(name, record["file"], record["head"], record["tail"])
             case {"type": "tail", "cell": cell, "name": name, "text": text, "omitted": omitted}:
                 self.cells[cell].outputs.add_tail(name, text, omitted, self.header["order"]["slug"])
+            case {"type": "left_out", "cell": cell, "count": count, "open": is_open}:
+                self.cells[cell].outputs.leave_out(self._surplus(record.get("file"), count, is_open=is_open))
             case {"type": "update", "display": display, "data": data, "metadata": metadata}:
                 for shown in self.displays.get(display, []):
                     shown.update(data=data, metadata=metadata, files=record.get("files", []))
@@ -132,6 +136,9 @@ class _Fold:
                 self.cells[cell].outputs.clear(wait=wait)
             case _:
                 self._apply_widget(record)
+
+    def _surplus(self, file: str | None, count: int, *, is_open: bool) -> Surplus:
+        return Surplus(count=count, file=file, published=f"{self.header['order']['slug']}.{file}", open=is_open)
 
     def _apply_widget(self, record: Record) -> None:
         match record:
@@ -149,6 +156,11 @@ class _Fold:
         return tuple(
             (index, text) for index, cell in self.cells.items() for text in cell.outputs.texts.values() if text.open
         )
+
+    def open_surplus(self) -> tuple[tuple[int, Surplus], ...]:
+        """Files of outputs that were left out whose end the journal does not tell, with their cells."""
+        found = [(index, cell.outputs.surplus) for index, cell in self.cells.items()]
+        return tuple((index, one) for index, one in found if one is not None and one.file is not None and one.open)
 
     def document(self) -> dict[str, Any]:
         source = self.header["document"]
@@ -259,7 +271,8 @@ class _Fold:
 
 def fold(records: Iterable[Record]) -> Folded:
     """The notebook and the outcome of an attempt. Raises FoldError for records that are none of an attempt."""
-    first, *rest = records
+    rest = iter(records)
+    first = next(rest, {})
     if first.get("type") != "attempt" or first.get("version") != VERSION:
         raise FoldError("the journal does not begin as one of this version does")
     folding = _Fold(first)
@@ -273,6 +286,7 @@ def fold(records: Iterable[Record]) -> Folded:
         runtime=folding.runtime,
         memory_mark=folding.start.get("memory"),
         open_texts=folding.open_texts(),
+        open_surplus=folding.open_surplus(),
     )
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ _SYNC_EVERY = 1.0
 _LOCK_POLL = 0.05
 
 Record = dict[str, Any]
-"""One line. `type` says which: attempt, kernel, cell_started, count, output, spool, tail, update, clear, widget,
-widget_output, widget_clear, value, warning, cell_ended, kernel_ended, packages, ended, published."""
+"""One line. `type` says which: attempt, kernel_started, kernel_ready, cell_started, count, output, spool, tail,
+left_out, update, clear, widget, widget_output, widget_clear, value, warning, cell_ended, kernel_ended, packages, ended,
+published."""
 
 
 class JournalError(UnreachableError):
@@ -72,8 +73,7 @@ class Journal:
             if not _locked(descriptor, patience):
                 os.close(descriptor)
                 raise JournalError(f"the journal {path} is still in use")
-        _, length = _parse(Path(path).read_bytes())
-        os.ftruncate(descriptor, length)
+        os.ftruncate(descriptor, _whole(Path(path)))
         return cls(Path(path), descriptor)
 
     def append(self, kind: str, **body: Any) -> None:
@@ -129,27 +129,38 @@ class Journal:
 
 
 def read(path: Path) -> list[Record]:
-    """The records of a journal, up to the first that is not whole. Raises JournalError where it cannot be read."""
+    """The records of a journal, as `records` gives them, all at once."""
+    return list(records(path))
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The records of a journal, up to the first that is not whole. Raises JournalError where it cannot be read.
+
+    One after the other: a journal may be larger than what comes of it.
+    """
+    for record, _ in _lines(path):
+        yield record
+
+
+def _whole(path: Path) -> int:
+    """The bytes that the whole records of a journal take."""
+    return sum(length for _, length in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[tuple[Record, int]]:
+    """Records, and the bytes of each. A crash may leave half a line, a power cut a line of zeros: both end it."""
     try:
-        return _parse(path.read_bytes())[0]
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    record = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    record = None
+                if not isinstance(record, dict):
+                    return
+                yield record, len(line)
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
-
-
-def _parse(data: bytes) -> tuple[list[Record], int]:
-    """Records, and the bytes they take. A crash may leave half a line, a power cut a line of zeros: both end it."""
-    records: list[Record] = []
-    length = 0
-    for line in data.splitlines(keepends=True):
-        try:
-            record = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            break
-        records.append(record)
-        length += len(line)
-    return records, length
 
 
 def instant() -> str:

@@ -1,4 +1,4 @@
-"""What a crash has kept from the journal though it lies beside it: the ends of texts that were going to files.
+"""What a crash has kept from the journal though it lies beside it: the ends of what was going to files.
 
 Must not know archives.
 """
@@ -20,3 +20,6 @@ def missing_tails(journal: Path, folded: Folded) -> Iterator[jr.Record]:
         rest = max(0, found.characters - text.told)
         tail = found.tail[-rest:] if rest else ""
         yield {"type": "tail", "cell": cell, "name": text.stream, "text": tail, "omitted": rest - len(tail)}
+    for cell, surplus in folded.open_surplus:
+        count = max(surplus.count, mend(spool_folder(journal) / str(surplus.file), 0).lines)
+        yield {"type": "left_out", "cell": cell, "count": count, "file": surplus.file, "open": False}

@@ -16,9 +16,11 @@ from nbflow.core.overwrite import collapse
 from nbflow.kernels.memory import Mark
 from nbflow.kernels.usage import Usage
 from nbflow.worker import outputs
-from nbflow.worker.displays import Displays, Updates
+from nbflow.worker.displays import Displays
 from nbflow.worker.journal import Journal, instant
+from nbflow.worker.paced import Body, Cleared, Newest
 from nbflow.worker.spool import Spools
+from nbflow.worker.surplus import Surplus
 from nbflow.worker.texts import Texts
 
 PREVIEW = 2_000
@@ -46,12 +48,14 @@ class Recorder:
         """
         self._journal = journal
         self._heard = heard
-        self._texts = Texts(journal, spools)
+        self._shown = Cleared(journal)
+        self._texts = Texts(self._shown, spools)
         self._bounds = Displays(spools, self.warn)
-        self._updates = Updates(lambda display, body: journal.append("update", display=display, **body))
-        self._clearing: set[int] = set()
+        self._surplus = Surplus(self._shown, spools)
+        self._updates = Newest(self._write_update)
+        self._widgets = Newest(lambda comm, body: journal.append("widget", comm=comm, **body), _merged)
+        self._clearing: set[int | str] = set()
         self._previews: dict[int, str] = {}
-        self._displays: set[str] = set()
         self._values: dict[str, Any] = {}
         self._errors: dict[int, tuple[str, str]] = {}
         self._refused: dict[int, str] = {}
@@ -80,7 +84,8 @@ class Recorder:
     ) -> None:
         """A cell has its end state. `duration` is in seconds; None, and `used` too, where it did not run."""
         self._texts.end(index)
-        self._updates.flush()
+        self._surplus.end(index)
+        self._write_held()
         at = None if duration is None else instant()
         usage = {} if used is None else asdict(used)
         self._journal.append("cell_ended", cell=index, state=state.value, at=at, duration=duration, **usage)
@@ -98,16 +103,12 @@ class Recorder:
         """One output of a cell, as the message `kind` (stream, display_data, execute_result, error) brings it."""
         output = _output(kind, content)
         if index in self._clearing:
-            self._clear(index)
+            self._clear(index, is_followed=True)
         if kind == "stream":
             self._text(index, output["name"], output["text"])
             return
         self._texts.interrupt(index)
-        extra: dict[str, Any] = {"display": display_id} if display_id else {}
-        if display_id:
-            self._displays.add(display_id)
-        bounded, files = self._bounds.add(index, output, display_id)
-        self._journal.append("output", cell=index, output=bounded, **extra, **({"files": files} if files else {}))
+        self._show(index, output, display_id)
         if kind == "error":
             self._errors[index] = (output["ename"], output["evalue"])
             self._preview(index, f"{exception_text(output['ename'], output['evalue'])}\n")
@@ -117,41 +118,53 @@ class Recorder:
 
     def update(self, display_id: str, content: Mapping[str, Any]) -> None:
         """Displays that bear this id change; where there is none, nothing does."""
-        if display_id in self._displays:
-            shown, files = self._bounds.update(display_id, _output("display_data", content))
+        if (found := self._bounds.update(display_id, _output("display_data", content))) is not None:
+            shown, files = found
             body = {"data": shown["data"], "metadata": shown["metadata"]} | ({"files": files} if files else {})
             self._updates.add(display_id, body)
 
     def clear(self, index: int, *, wait: bool, widget: str | None = None) -> None:
         """A cell's outputs go, or what an Output widget has captured; `wait`: when the next one comes."""
-        if widget is not None:
-            self._journal.append("widget_clear", comm=widget, wait=wait)
-            return
-        if wait:
-            self._texts.write_tails(index)
-            self._clearing.add(index)
-        self._journal.append("clear", cell=index, wait=wait)
         if not wait:
-            self._clear(index)
+            self._clear(index if widget is None else widget, is_followed=False)
+        elif widget is not None:
+            self._clearing.add(widget)
+            self._captures(widget, "widget_clear", wait=True)
+        else:
+            self._texts.write_tails(index)
+            self._surplus.end(index)
+            self._clearing.add(index)
+            self._shown.append("clear", cell=index, wait=True)
 
     def widget(self, comm: str, state: Mapping[str, Any], buffers: list[dict[str, Any]]) -> None:
         """A part of a widget's state."""
         if self._bounds.takes_widget(comm, state, buffers):
-            self._journal.append("widget", comm=comm, state=dict(state), buffers=buffers)
+            if "outputs" in state:
+                self._shown.flush(comm)
+            self._widgets.add(comm, {"state": dict(state), "buffers": buffers})
 
     def captured(self, index: int, kind: str, content: Mapping[str, Any], *, widget: str) -> None:
         """An output of a cell that an Output widget has captured."""
         output = _output(kind, content)
-        self._journal.append("widget_output", comm=widget, output=output)
+        if widget in self._clearing:
+            self._clear(widget, is_followed=True)
+        self._captures(widget, "widget_output", output=output)
         self._hand_on(index, output.get("data", {}))
 
-    def flush(self, *, at_end: bool = True) -> None:
-        """Write what was put off: all of it `at_end` of the attempt, else what a crash could lose meanwhile."""
-        if at_end:
-            self._texts.flush()
-            self._updates.flush()
-        else:
+    def flush(self, *, at_end: bool = True) -> bool:
+        """Write what was put off: all of it `at_end` of the attempt, else what a crash could lose meanwhile.
+
+        True where something is held still: more often is not to be written what takes the place of what was there.
+        """
+        if not at_end:
             self._texts.rest()
+            self._surplus.rest()
+            held = [one.rest() for one in (self._shown, self._updates, self._widgets)]
+            return any(held)
+        self._texts.flush()
+        self._surplus.flush()
+        self._write_held()
+        return False
 
     def preview(self, index: int) -> str:
         """The end of a cell's text, without colours and control characters."""
@@ -165,12 +178,45 @@ class Recorder:
         self._preview(index, text)
         self._texts.add(index, name, text)
 
-    def _clear(self, index: int) -> None:
-        self._clearing.discard(index)
-        self._texts.clear(index)
-        self._bounds.clear(index)
-        self._previews.pop(index, None)
-        self._errors.pop(index, None)
+    def _show(self, index: int, output: dict[str, Any], display_id: str | None) -> None:
+        """Write an output that is no text, as far as the notebook has room for it."""
+        found = self._bounds.add(index, output, display_id)
+        if found is None:
+            self._surplus.add(index, output)
+            return
+        bounded, files = found
+        extra: Body = {"files": files} if files else {}
+        if display_id:
+            self._updates.flush(display_id)  # it was for those that were there before
+            extra["display"] = display_id
+        self._shown.append("output", cell=index, output=bounded, **extra)
+
+    def _write_update(self, display_id: str, body: Body) -> None:
+        self._shown.flush_display(display_id)
+        self._journal.append("update", display=display_id, **body)
+
+    def _captures(self, widget: str, kind: str, **body: Any) -> None:
+        """Write a record of what an Output widget captures, behind its state."""
+        self._widgets.flush(widget)
+        self._shown.add(widget, kind, {"comm": widget, **body})
+
+    def _write_held(self) -> None:
+        self._shown.flush_all()
+        self._updates.flush_all()
+        self._widgets.flush_all()
+
+    def _clear(self, place: int | str, *, is_followed: bool) -> None:
+        """What a cell or an Output widget has shown goes now."""
+        self._clearing.discard(place)
+        if isinstance(place, str):
+            self._shown.clear(place, "widget_clear", {"comm": place, "wait": False}, is_followed=is_followed)
+            return
+        self._texts.clear(place)
+        self._bounds.clear(place)
+        self._surplus.clear(place)
+        self._previews.pop(place, None)
+        self._errors.pop(place, None)
+        self._shown.clear(place, "clear", {"cell": place, "wait": False}, is_followed=is_followed)
 
     def _preview(self, index: int, text: str) -> None:
         self._previews[index] = (self._previews.get(index, "") + text[-PREVIEW:])[-PREVIEW:]
@@ -189,6 +235,12 @@ class Recorder:
             return
         self._values[name] = value
         self._journal.append("value", cell=index, name=name, value=value)
+
+
+def _merged(old: Body, new: Body) -> Body:
+    """Two parts of a widget's state, one after the other."""
+    buffers = {repr(buffer.get("path")): buffer for buffer in (*old["buffers"], *new["buffers"])}
+    return {"state": {**old["state"], **new["state"]}, "buffers": list(buffers.values())}
 
 
 def _output(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:

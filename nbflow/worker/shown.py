@@ -27,6 +27,27 @@ class TextFile:
     open: bool = True
 
 
+@dataclass(slots=True, kw_only=True)
+class Surplus:
+    """The outputs that a notebook does not keep: how many, and the file that has them, by its published name too.
+
+    It is `open` while the journal does not tell its end.
+    """
+
+    count: int
+    file: str | None
+    published: str
+    open: bool
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The output that says so."""
+        place = f"; all of them are beside this in {self.published}" if self.file is not None else ""
+        what = "1 output of this cell is" if self.count == 1 else f"{self.count:,} outputs of this cell are"
+        text = f"[truncated: {what} left out here{place}]"
+        return {"output_type": "display_data", "data": {"text/plain": text}, "metadata": {}}
+
+
 @dataclass(slots=True)
 class Outputs:
     """A list of outputs. `texts` are the files with whole texts, by stream."""
@@ -34,6 +55,7 @@ class Outputs:
     items: list[dict[str, Any]] = field(default_factory=list)
     texts: dict[str, TextFile] = field(default_factory=dict)
     clear_next: bool = False
+    surplus: Surplus | None = None
 
     def add(self, output: Mapping[str, Any], files: Iterable[Mapping[str, str]] = ()) -> dict[str, Any]:
         """Add an output; `files` hold what is too large of it. What it becomes may be changed by `update`."""
@@ -63,16 +85,24 @@ class Outputs:
         if mark or text:
             self.add({"output_type": "stream", "name": stream, "text": mark + text})
 
+    def leave_out(self, surplus: Surplus) -> None:
+        """So many outputs were not kept, in all."""
+        if self.clear_next:
+            self.clear(wait=False)
+        self.surplus = surplus
+
     def clear(self, *, wait: bool) -> None:
         """Remove all, or have it removed when something new comes."""
         self.clear_next = wait
         if not wait:
             self.items.clear()
             self.texts.clear()
+            self.surplus = None
 
     def finished(self) -> list[dict[str, Any]]:
         """The outputs as a notebook has them."""
-        return [_finished(item) for item in self.items]
+        found = [_finished(item) for item in self.items]
+        return found if self.surplus is None else [*found, self.surplus.line]
 
     def files(self) -> Iterator[tuple[str, str]]:
         """The files that the outputs refer to, with what they hold: a stream's name, or the name of an output."""
@@ -84,6 +114,8 @@ class Outputs:
                 if file["file"] not in seen:
                     seen.add(file["file"])
                     yield file["file"].split(".")[1], file["file"]
+        if self.surplus is not None and self.surplus.file is not None:
+            yield self.surplus.file.split(".")[1], self.surplus.file
 
 
 @dataclass(slots=True)

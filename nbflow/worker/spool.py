@@ -71,6 +71,13 @@ class Spools:
         self._make_folder()
         return TextSpool(self.folder / name)
 
+    def surplus(self, index: int) -> TextSpool:
+        """A new file for the outputs of a cell that its notebook does not keep, in place of one that was there."""
+        name = f"cell-{self._numbers[index]}.output-more.jsonl.gz"
+        self.drop([name])
+        self._make_folder()
+        return TextSpool(self.folder / name)
+
     def value(self, index: int, mime: str, value: object) -> str:
         """Write a value of a display of a cell; the name of its file. What is not text is unpacked from base64."""
         self._values[index] = self._values.get(index, 0) + 1
@@ -194,9 +201,10 @@ class _File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mended:
-    """What could be read of a packed text: its characters, and the last of them."""
+    """What could be read of a packed text: how many characters and whole lines, and the last characters."""
 
     characters: int
+    lines: int
     tail: str
 
 
@@ -205,13 +213,14 @@ def mend(path: Path, tail: int) -> Mended:
 
     Raises JournalError where it cannot be read or written; one that is not there is made, empty.
     """
-    characters, kept, last = 0, 0, deque[str]()
+    characters, lines, kept, last = 0, 0, 0, deque[str]()
     mended = TextSpool(path.with_name(f"{path.name}.mended"))
     mended.path.unlink(missing_ok=True)
     mended.write("")
-    for text in _unpacked(path):
+    for text in unpacked(path):
         mended.write(text)
         characters += len(text)
+        lines += text.count("\n")
         last.append(text[-tail:] if tail else "")
         kept += len(last[-1])
         while kept - len(last[0]) >= tail and len(last) > 1:
@@ -221,7 +230,7 @@ def mend(path: Path, tail: int) -> Mended:
         mended.path.replace(path)
     except OSError as error:
         raise _failed(path, error) from error
-    return Mended(characters=characters, tail="".join(last)[-tail:] if tail else "")
+    return Mended(characters=characters, lines=lines, tail="".join(last)[-tail:] if tail else "")
 
 
 def spool_folder(journal: Path) -> Path:
@@ -236,7 +245,7 @@ def drop_spools(journal: Path) -> None:
     shutil.rmtree(spool_folder(journal), ignore_errors=True)
 
 
-def _unpacked(path: Path) -> Iterator[str]:
+def unpacked(path: Path) -> Iterator[str]:
     """The text of a packed file up to where it is cut off or damaged, piece by piece."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     try:

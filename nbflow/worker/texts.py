@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nbflow.core.overwrite import RESTART, Overwriter
-from nbflow.worker.journal import Journal
+from nbflow.worker.paced import Appends
 from nbflow.worker.spool import Spools, TextSpool
 
 HEAD = TAIL = 500_000
@@ -115,7 +115,7 @@ class _Stream:
 class Texts:
     """The texts of one attempt. Without `spools` only heads and tails are kept. Raises JournalError."""
 
-    def __init__(self, journal: Journal, spools: Spools | None) -> None:
+    def __init__(self, journal: Appends, spools: Spools | None) -> None:
         self._journal = journal
         self._spools = spools
         self._streams: dict[tuple[int, str], _Stream] = {}

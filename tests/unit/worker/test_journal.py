@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,36 @@ def test_what_is_appended_is_read(place: Path) -> None:
 
 
 @given(st.integers(0, 80))
-def test_a_torn_end_is_dropped(cut: int) -> None:
+def test_a_torn_end_is_dropped(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "torn"
     whole = b'{"type":"a"}\n{"type":"b"}\n{"type":"c"}\n'
     data = whole[:cut]
+    path.write_bytes(data)
     kept = whole.splitlines(keepends=True)[: data.count(b"\n")]
-    records, length = jr._parse(data)
-    assert len(records) == len(kept)
-    assert length == sum(map(len, kept))
+    assert len(jr.read(path)) == len(kept)
+    Journal.reopen(str(path), patience=0, evict=evict).close()
+    assert path.read_bytes() == b"".join(kept)
 
 
-def test_zeros_of_a_power_cut_end_it() -> None:
-    records, length = jr._parse(b'{"type":"a"}\n\0\0\0\0\n{"type":"b"}\n')
-    assert ([record["type"] for record in records], length) == (["a"], 13)
+def test_zeros_of_a_power_cut_end_it(place: Path) -> None:
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b'{"type":"a"}\n\0\0\0\0\n{"type":"b"}\n')
+    assert [record["type"] for record in jr.read(place)] == ["a"]
+    Journal.reopen(str(place), patience=0, evict=evict).close()
+    assert place.stat().st_size == 13
+
+
+def test_it_is_read_record_by_record(place: Path) -> None:
+    journal = Journal.create(str(place))
+    for _ in range(50):
+        journal.append("output", text="x" * 1_000_000)
+    journal.close()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in jr.records(place)) == 50
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_journal_that_is_there_is_not_written_over(place: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from nbflow.core.attempt import CellState
 from nbflow.kernels.memory import Mark
 from nbflow.kernels.usage import Usage
+from nbflow.worker import displays, paced, texts
 from nbflow.worker import journal as jr
 from nbflow.worker import recorder as rec
-from nbflow.worker import texts
 from nbflow.worker.recorder import Recorder
 
 MIME = "application/vnd.nbflow.output.v1+json"
@@ -115,6 +115,50 @@ class TestDisplays:
         recorder.output(0, "display_data", {"data": {"text/plain": "x"}, "metadata": {}}, "d")
         recorder.update("d", {"data": {"text/plain": "y"}, "metadata": {}})
         assert [record["data"] for record in kept.of("update")] == [{"text/plain": "y"}]
+
+    def test_what_there_is_no_room_for_is_counted(
+        self, kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(displays, "IN_ALL", 3_000)
+        for _ in range(6_000):
+            recorder.output(0, "display_data", {"data": {"text/plain": "x" * 100}, "metadata": {}}, "d")
+        recorder.update("d", {"data": {"text/plain": "y" * 100}, "metadata": {}})
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        assert len(kept.records) < 20
+        shown = len(kept.of("output"))
+        assert kept.of("left_out")[-1] == {"type": "left_out", "cell": 0, "count": 6_000 - shown, "open": False}
+
+    def test_what_is_drawn_again_and_again_is_not_always_written(
+        self, kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(paced, "AT_ONCE", 1_000_000)
+        for number in range(200):
+            recorder.clear(0, wait=True)
+            recorder.output(0, "display_data", {"data": {"text/plain": f"{number:>100000}"}, "metadata": {}})
+            recorder.clear(1, wait=True, widget="w")
+            recorder.captured(1, "display_data", {"data": {"text/plain": f"{number:>100000}"}}, widget="w")
+            recorder.widget("image", {"value": f"{number:>100000}", f"n{number % 2}": number}, [])
+        assert recorder.flush(at_end=False)
+        assert all(3 < len(kept.of(kind)) < 20 for kind in ("output", "widget_output", "widget"))
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        assert not recorder.flush(at_end=False)
+        last = kept.of("output")[-1]["output"]["data"], kept.of("widget_output")[-1]["output"]["data"]
+        assert [data["text/plain"].strip() for data in last] == ["199"] * 2
+        assert kept.of("widget")[-1]["state"] == {"value": f"{199:>100000}", "n0": 198, "n1": 199}
+
+    def test_changes_are_written_behind_what_they_change(
+        self, kept: Kept, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(paced, "AT_ONCE", 1_000)
+        for number in range(3):
+            recorder.clear(0, wait=True)
+            recorder.output(0, "display_data", {"data": {"text/plain": f"{number:>900}"}, "metadata": {}}, "d")
+            recorder.update("d", {"data": {"text/plain": f"new {number:>900}"}, "metadata": {}})
+        recorder.output(0, "display_data", {"data": {"text/plain": "another"}, "metadata": {}}, "d")
+        recorder.flush()
+        kinds = [record["type"] for record in kept.records]
+        assert kinds[-3:] == ["output", "update", "output"]
+        assert kept.of("update")[-1]["data"]["text/plain"].endswith(" 2")
 
     def test_an_error_is_remembered(self, recorder: Recorder) -> None:
         recorder.output(0, "error", {"ename": "E", "evalue": "v", "traceback": ["t"]})

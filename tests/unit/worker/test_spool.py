@@ -96,7 +96,7 @@ class TestMending:
         one.write("kept")
         one.sync()
         one.write("lost")
-        assert mend(one.path, 2) == sp.Mended(characters=4, tail="pt")
+        assert mend(one.path, 2) == sp.Mended(characters=4, lines=0, tail="pt")
 
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
         assert mend(tmp_path / "t.gz", 5).characters == 0
