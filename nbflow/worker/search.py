@@ -57,14 +57,17 @@ def without_values(data: bytes, masker: Masker, words: Callable[[], bytes]) -> b
 def bare(document: Mapping[str, Any]) -> dict[str, Any]:
     """A notebook of the same shape that says nothing."""
     cells = []
-    for cell in document["cells"]:
-        kept = {"cell_type": cell["cell_type"], "source": "", "metadata": {}}
+    for index, cell in enumerate(document["cells"]):
+        facts = {key: value for key, value in cell["metadata"].items() if key == "nbflow"}
+        kept: dict[str, Any] = {"cell_type": cell["cell_type"], "source": "", "metadata": {}}
+        if "id" in cell:
+            kept["id"] = f"cell-{index}"
         if cell["cell_type"] == "code":
-            kept |= {"execution_count": cell["execution_count"], "metadata": {"nbflow": cell["metadata"].get("nbflow")}}
+            kept |= {"execution_count": cell["execution_count"], "metadata": facts}
             stream = {"output_type": "stream", "name": "stdout", "text": ""}
             shown = {"output_type": "display_data", "data": {}, "metadata": {}}
             error = {"output_type": "error", "ename": "", "evalue": "", "traceback": []}
-            kept["outputs"] = [stream, shown, error]
+            kept["outputs"] = [stream, shown, error] if cell["outputs"] else []
         cells.append(kept)
     metadata = document["metadata"]
     about = {key: metadata[key] for key in ("kernelspec", "language_info") if key in metadata}

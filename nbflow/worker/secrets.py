@@ -70,6 +70,14 @@ def resolve(references: Mapping[str, str], around: Around) -> Values:
     return Values(secrets=found, warnings=warnings, refused="\n".join(refused) or None)
 
 
+def is_at_hand(text: str) -> bool:
+    """Whether the value of a reference is had without starting a program."""
+    try:
+        return parse_reference(text).scheme in {Scheme.ENV, Scheme.FILE}
+    except BadReference:
+        return False
+
+
 class _NoValue(Exception):
     """Why a reference leads to no value."""
 

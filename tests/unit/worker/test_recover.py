@@ -21,7 +21,7 @@ from nbflow.worker import attempt as at
 from nbflow.worker import journal as jr
 from nbflow.worker.recover import recover
 from nbflow.worker.session import Ending
-from support.attempts import archived, order, processes, states
+from support.attempts import archived, code, notebook, order, processes, states
 
 
 def begun(one: WorkOrder, *records: dict[str, Any]) -> None:
@@ -89,6 +89,41 @@ def test_without_a_journal_the_source_is_what_there_is(tmp_path: Path, torn: byt
         Path(one.journal).write_bytes(torn)
     assert lost(recover(one, "never begun")) == "never begun"
     assert states(archived(one)) == ["not_run", "not_run"]
+
+
+@pytest.mark.parametrize("other", [{}, {"KEY": "cmd:false"}, {"KEY": "env:NBT_ABSENT"}, {"KEY": "nonsense"}])
+def test_what_never_began_is_masked_or_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: dict[str, str]
+) -> None:
+    """No program is started for the value of a secret; without one, nothing can be masked."""
+    monkeypatch.setenv("NBT_SECRET", "hunter2-canary")
+    document = notebook(code("url = ''", "parameters"), "x = 'hunter2-canary'", "y = 'the key'")
+    secrets = {"DB_URL": "env:NBT_SECRET", **other}
+    one = order(tmp_path, document=document, params={"url": "hunter2-canary"}, secrets=secrets)
+    assert lost(recover(one, "never begun")) == "never begun"
+    assert "hunter2-canary" not in Path(one.journal).read_text()
+    found = archived(one)
+    assert "hunter2-canary" not in json.dumps(found)
+    assert states(found) == ["not_run"] * 4
+    sources = ["".join(cell["source"]) for cell in found["cells"]]
+    warnings = found["metadata"]["nbflow"]["warnings"]
+    if other:
+        assert sources == [""] * 4
+        assert found["metadata"]["nbflow"]["parameters"] == {}
+        assert warnings == ["the cells and the parameters are left out, since nothing can mask the secret KEY in them"]
+    else:
+        assert sources[2:] == ["x = '[secret DB_URL]'", "y = 'the key'"]
+        assert found["metadata"]["nbflow"]["parameters"] == {"url": "[secret DB_URL]"}
+        assert len(warnings) == 2
+
+
+def test_a_dead_worker_is_no_way_past_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBT_SECRET", "hunter2-canary")
+    one = order(tmp_path, "1", secrets={"DB_URL": "env:NBT_SECRET"})
+    output = {"output_type": "stream", "name": "stdout", "text": "hunter2-canary"}
+    begun(one, {"type": "cell_started", "cell": 0, "at": jr.instant()}, {"type": "output", "cell": 0, "output": output})
+    lost(recover(one, "killed"))
+    assert archived(one)["cells"][0]["outputs"][0]["text"] == ["[secret DB_URL]"]
 
 
 def test_what_was_left_behind_is_ended_and_removed(tmp_path: Path) -> None:

@@ -191,3 +191,8 @@ def test_values_that_cannot_be_masked_are_told(tmp_path: Path) -> None:
 
 def test_values_are_not_in_a_repr(tmp_path: Path) -> None:
     assert VALUE not in repr(values(tmp_path, B="env:NBT_SECRET"))
+
+
+def test_only_variables_and_files_are_at_hand() -> None:
+    found = {text: secrets.is_at_hand(text) for text in ("env:A", "file:a", "cmd:pass a", "keyring:a/b", "nonsense")}
+    assert found == {"env:A": True, "file:a": True, "cmd:pass a": False, "keyring:a/b": False, "nonsense": False}
