@@ -25,10 +25,10 @@ _PREFIX = "nbflow-"
 _RANDOM = 8  # letters that mkdtemp adds
 _SOCKET = "k"
 _NAME = re.compile(f"{_PREFIX}[a-z0-9_]{{{_RANDOM}}}")
-_OWN = re.compile(r"ipython|k\.json|k-\d|z|status|shell")
+_OWN = re.compile(r"ipython|k\.json|k-\d|z|loaded|status|shell")
 """What lies in such a folder: IPython's, the connection file, the sockets, notes of kernels that end without a word."""
-_YOUNG = 300.0
-"""Seconds in which a folder without a socket that answers may still be in the making."""
+_YOUNG, _STARTING = 10.0, 600.0
+"""Seconds in which a folder may still be in the making although none of its sockets answers, or although it has none."""
 
 
 class RuntimeFolder:
@@ -74,13 +74,13 @@ def remove_left_over(path: str) -> None:
 def sweep() -> list[str]:
     """Remove folders that nobody uses any more: whoever would have done so was killed. Their paths.
 
-    A folder is in use as long as one of its sockets answers; a young one may have none yet.
+    A folder is in use as long as one of its sockets answers; the kernel of a young one may still be starting.
     """
     swept = []
     for base in _bases():
         for place in base.glob(f"{_PREFIX}*"):
             try:
-                if _is_runtime_folder(place) and time.time() - place.stat().st_mtime > _YOUNG and not _is_used(place):
+                if _is_runtime_folder(place) and _is_abandoned(place):
                     RuntimeFolder(place).remove()
                     swept.append(str(place))
             except OSError:
@@ -101,10 +101,11 @@ def _is_runtime_folder(place: Path) -> bool:
     return bool(_NAME.fullmatch(place.name)) and _is_private(found) and bool(names) and all(map(_OWN.fullmatch, names))
 
 
-def _is_used(folder: Path) -> bool:
-    """Whether a socket in it answers; one without sockets was never finished."""
+def _is_abandoned(folder: Path) -> bool:
+    """Whether it has been for some time, and none of its sockets answers."""
     sockets = [place for place in folder.iterdir() if stat.S_ISSOCK(place.lstat().st_mode)]
-    return any(_answers(place) for place in sockets)
+    age = time.time() - folder.stat().st_mtime
+    return age > (_YOUNG if sockets else _STARTING) and not any(_answers(place) for place in sockets)
 
 
 def _answers(place: Path) -> bool:
