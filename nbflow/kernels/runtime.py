@@ -28,7 +28,7 @@ _NAME = re.compile(f"{_PREFIX}[a-z0-9_]{{{_RANDOM}}}")
 _OWN = re.compile(r"ipython|k\.json|k-\d|z|loaded|status|shell")
 """What lies in such a folder: IPython's, the connection file, the sockets, notes of kernels that end without a word."""
 _YOUNG, _STARTING = 10.0, 600.0
-"""Seconds in which a folder may still be in the making although none of its sockets answers, or although it has none."""
+"""Seconds in which a folder may still be in the making: one whose sockets do not answer, and one without any."""
 
 
 class RuntimeFolder:
