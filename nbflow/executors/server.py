@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -18,8 +19,11 @@ from typing import IO, Any
 
 from nbflow.core.spec import Preload, PreloadMode
 from nbflow.executors.process import Pipes, WorkerProcess
+from nbflow.worker.protocol import LONGEST_REQUEST
 
 _LONGEST = 4_096
+_PATIENCE = 60.0
+"""Seconds for a server to answer: what it loads first takes long on a machine that has much else to do."""
 _LEAVING = 5.0
 """Seconds for a server to be gone once it has lost its owner; it ends its kernel zygotes in them."""
 
@@ -30,6 +34,10 @@ class RefusedError(Exception):
 
 class ServerGoneError(Exception):
     """The server has died, or cannot be talked to."""
+
+
+class ServerHangsError(Exception):
+    """The server does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +57,15 @@ class WorkerServer:
         self._given = given
         self._lock = threading.Lock()
         self._is_used = False
+        self._hangs = False
 
     @classmethod
     def start(cls, command: Sequence[str]) -> WorkerServer:
         """Start a server; it can be asked for workers at once, and answers when it has loaded. Raises OSError."""
         given = inherited()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Not its own timeout: that would have a message wait that is not to wait.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_PATIENCE), 0))
         try:
             # What it would say when it dies, a worker that is started in its place says too.
             process = subprocess.Popen(
@@ -77,33 +88,48 @@ class WorkerServer:
         """The process id."""
         return self._process.pid
 
+    def is_alive(self) -> bool:
+        """True until its process has ended."""
+        return self._process.poll() is None
+
     def is_current(self) -> bool:
-        """True where it lives and was given what a process that is started now would be given."""
-        return self._process.poll() is None and self._given == inherited()
+        """True where it was given what a process that is started now would be given."""
+        return self._given == inherited()
 
     def prepare(self, kernel: str, preload: Preload, cwd: str, withheld: Collection[str]) -> None:
         """Have it start the zygote of a kernel. Only a hint: where it does not arrive, kernels start as usual."""
         self._is_used = True
         modules = None if preload.mode is PreloadMode.OFF else preload.modules
         message = {"prepare": kernel, "modules": modules, "cwd": cwd, "withheld": sorted(withheld)}
+        line = _line(message)
+        if len(line) > LONGEST_REQUEST:
+            line = _line({**message, "modules": []})  # kernels are forked all the same, and load the rest themselves
+        if len(line) > LONGEST_REQUEST:
+            return
         try:
-            self._channel.send(_line(message), socket.MSG_DONTWAIT)
+            self._channel.send(line, socket.MSG_DONTWAIT)
         except OSError:
-            return  # too long, or the server is gone, which the next `fork` finds out
+            return  # the server is gone, or hangs, which the next `fork` finds out
 
     def fork(self) -> WorkerProcess:
-        """A new worker. One request at a time. Raises RefusedError, ServerGoneError, OSError."""
+        """A new worker. One request at a time. Raises RefusedError, ServerGoneError, ServerHangsError, OSError."""
         self._is_used = True
         with self._lock, ExitStack() as theirs, ExitStack() as ours:
+            if self._hangs:
+                raise ServerHangsError
             stdin, stdout, stderr = _pipe(ours, theirs, "wb"), _pipe(ours, theirs, "rb"), _pipe(ours, theirs, "rb")
             status, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.enter_context(status)
             theirs.enter_context(answers)
+            status.settimeout(_PATIENCE)
             descriptors = [stdin[1], stdout[1], stderr[1], answers.fileno()]
             try:
                 socket.send_fds(self._channel, [_line({"fork": True})], descriptors)
                 theirs.close()
                 answer = _answer(status)
+            except (TimeoutError, BlockingIOError) as error:
+                self._hangs = True
+                raise ServerHangsError from error
             except OSError as error:
                 raise ServerGoneError from error
             match answer:
@@ -126,8 +152,8 @@ class WorkerServer:
     def close(self) -> None:
         """End it and what it has started but the workers, which end with their own pipes."""
         self._channel.close()
-        if not self._is_used:
-            self._process.kill()  # it is loading, and there is nothing yet that it would have to end
+        if not self._is_used or self._hangs:
+            self._process.kill()  # it hears nothing; or is loading, and has started nothing that it would have to end
         try:
             self._process.wait(_LEAVING)
         except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from nbflow.core.spec import Preload
 from nbflow.executors.process import WorkerProcess
-from nbflow.executors.server import RefusedError, ServerGoneError, WorkerServer
+from nbflow.executors.server import RefusedError, ServerGoneError, ServerHangsError, WorkerServer
 
 MAY_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
 """Elsewhere libraries of the system start threads by themselves, and forked processes fail in odd ways."""
@@ -52,6 +52,10 @@ class Workers:
             except RefusedError as error:
                 refused = str(error)
                 break
+            except ServerHangsError:
+                self._drop(server)
+                refused = "the server that forks them does not answer"
+                break
             except ServerGoneError:
                 self._drop(server)
                 continue
@@ -71,7 +75,10 @@ class Workers:
     def _current(self) -> WorkerServer | None:
         """The server that forks now, started if need be; None where workers are to be started one by one."""
         with self._lock:
-            if self._server is not None and not self._server.is_current():
+            self._old = [server for server in self._old if not _buried(server)]
+            if self._server is not None and _buried(self._server):
+                self._lose_server()
+            elif self._server is not None and not self._server.is_current():
                 self._server.leave()
                 self._old.append(self._server)
                 self._server = None
@@ -89,6 +96,18 @@ class Workers:
         """No more workers from one that has died."""
         with self._lock:
             if self._server is server:
-                self._deaths += 1
-                self._server, self._why_not = None, "the server that forks them has died"
+                self._lose_server()
         server.close()
+
+    def _lose_server(self) -> None:
+        """Count a death, with the lock held."""
+        self._deaths += 1
+        self._server, self._why_not = None, "the server that forks them has died"
+
+
+def _buried(server: WorkerServer) -> bool:
+    """Whether a server has ended; then nothing is left of it."""
+    if server.is_alive():
+        return False
+    server.close()
+    return True

@@ -15,6 +15,8 @@ from nbflow.core.attempt import WorkOrder
 from nbflow.core.messages import CellDone, CellOutput, CellStart, Finished, Lost, Report, Started
 
 VERSION = 1
+LONGEST_REQUEST = 131_072
+"""Bytes of a request to the server of workers: names of modules are the longest thing in one."""
 
 _REPORTS: Mapping[str, type[Report]] = {
     "started": Started,

@@ -20,9 +20,8 @@ from typing import Any, NoReturn, Protocol
 
 from nbflow.kernels.runtime import sweep
 from nbflow.worker import load
+from nbflow.worker.protocol import LONGEST_REQUEST
 
-LONGEST = 131_072
-"""Bytes of a message: names of modules are the longest thing in one."""
 DESCRIPTORS = 4
 """How many a request to fork brings."""
 
@@ -96,11 +95,11 @@ class Server:
         """One message; its end means that the owner is gone, or wants nothing more."""
         flags = socket.MSG_CMSG_CLOEXEC
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._channel, LONGEST, DESCRIPTORS, flags)
+            data, descriptors, _, _ = socket.recv_fds(self._channel, LONGEST_REQUEST, DESCRIPTORS, flags)
         except ConnectionResetError:
             data, descriptors = b"", []
         try:
-            self._obey(json.loads(data) if data else None, descriptors)
+            self._obey(_message(data) if data else None, descriptors)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -116,7 +115,9 @@ class Server:
             case None:
                 self._is_over = True
             case _:
-                pass  # no descriptors came, since too many are open: the sender sees its own socket close unanswered
+                # Not a message; or no descriptors came with it, since too many are open, and the sender sees its own
+                # socket close unanswered.
+                pass
 
     def _fork(self, stdin: int, stdout: int, stderr: int, status: int) -> None:
         """Fork a worker and say so."""
@@ -188,6 +189,14 @@ def obstacle() -> str | None:
     if threads > 1:
         return f"its process has {threads} threads: a library that it has loaded has left some running"
     return None
+
+
+def _message(data: bytes) -> Any:
+    """What was asked; nothing that anybody can have meant where it was cut off."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return {}
 
 
 def _close_others() -> None:

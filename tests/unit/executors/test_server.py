@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ import pytest
 
 from nbflow.core.spec import Preload, PreloadMode
 from nbflow.executors.process import WorkerProcess
-from nbflow.executors.server import RefusedError, ServerGoneError, WorkerServer
+from nbflow.executors.server import RefusedError, ServerGoneError, ServerHangsError, WorkerServer
 from support.servers import program
 
 
@@ -102,7 +103,7 @@ class TestServerDies:
         assert gone(worker.pid)
         stayer.kill()
         assert ended(stayer) == ([], None)
-        assert not server.is_current()
+        assert not server.is_alive()
         with pytest.raises(ServerGoneError):
             server.fork()
         server.prepare("python3", Preload(), "/", ())
@@ -192,9 +193,32 @@ class TestServer:
         monkeypatch.chdir(tmp_path)
         assert not server.is_current()
 
-    def test_what_cannot_be_sent_is_no_error(self, server: WorkerServer) -> None:
-        server.prepare("python3", Preload(modules=("x" * 1_000_000,)), "/", ())
+    @pytest.mark.parametrize("size", [131_000, 150_000, 210_000, 1_000_000])
+    def test_what_is_too_long_is_sent_without_modules(self, server: WorkerServer, size: int) -> None:
+        server.prepare("python3", Preload(modules=("x" * size,)), "/", ())
+        server.prepare("other", Preload(), "x" * size, ("x" * 1_000,))
+        worker = server.fork()
+        worker.send(b"print(len(json.loads(addresses['python3'])[0]), list(addresses), flush=True)\n")
+        assert ended(worker) == ([f"{int(size == 131_000)} ['python3']".encode()], 0)
+
+    def test_a_message_that_was_cut_off_is_none(self, server: WorkerServer) -> None:
+        for text in (b'{"prepare": "pyth', b"\xff\xfe", b"[1]", b'{"fork": true}'):
+            server._channel.send(text)
         assert ended(server.fork()) == ([], 0)
+
+    def test_one_that_does_not_answer_is_asked_once(
+        self, server: WorkerServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("nbflow.executors.server._PATIENCE", 0.3)
+        os.kill(server.pid, signal.SIGSTOP)
+        before = psutil.Process().num_fds()
+        with ThreadPoolExecutor(5) as pool:
+            asked = [pool.submit(server.fork) for _ in range(5)]
+        assert {type(one.exception()) for one in asked} == {ServerHangsError}
+        assert psutil.Process().num_fds() == before
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < 2
 
     def test_no_descriptor_is_left_open(self, server: WorkerServer) -> None:
         ended(server.fork())

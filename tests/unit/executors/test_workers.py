@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +19,15 @@ from nbflow.executors.workers import Workers
 from support.servers import program
 
 SINGLE = "import sys; [exec(line) for line in sys.stdin]"
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
 WHO = b"import os, sys; print(os.getppid(), flush=True)\n"
 
 
@@ -140,6 +150,45 @@ def test_servers_that_keep_dying_are_given_up(script: Path) -> None:
         assert parent(workers.take()) == os.getpid()
     workers.close()
     assert Path("started").read_text() == ".."
+
+
+def test_servers_that_die_unasked_are_counted(workers: Workers) -> None:
+    workers.prepare({}, "/", ())
+    for _ in range(2):
+        process = psutil.Process(server(workers))
+        process.kill()
+        until(lambda process=process: process.status() == psutil.STATUS_ZOMBIE)
+        workers.prepare({}, "/", ())
+    assert workers._server is None
+    assert alone(workers.take()) == "the server that forks them has died"
+
+
+def test_of_replaced_servers_nothing_is_kept(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers.prepare({}, "/", ())
+    before, others = (
+        psutil.Process().num_fds(),
+        {child.pid for child in psutil.Process().children()} - {server(workers)},
+    )
+    for number in range(3):
+        old = psutil.Process(server(workers))
+        monkeypatch.setenv("NBFLOW_TEST", str(number))
+        workers.prepare({}, "/", ())
+        until(lambda old=old: old.status() == psutil.STATUS_ZOMBIE)
+    workers.prepare({}, "/", ())
+    assert {child.pid for child in psutil.Process().children()} - others == {server(workers)}
+    assert psutil.Process().num_fds() == before
+
+
+def test_one_that_hangs_is_dropped(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts do not wait for it any longer, and the next ones have another."""
+    monkeypatch.setattr("nbflow.executors.server._PATIENCE", 0.3)
+    workers.prepare({}, "/", ())
+    first = server(workers)
+    os.kill(first, signal.SIGSTOP)
+    assert alone(workers.take()) == "the server that forks them does not answer"
+    assert not psutil.pid_exists(first)
+    monkeypatch.undo()
+    assert parent(workers.take()) == server(workers)
 
 
 def test_where_forking_is_not_wanted_none_is_started(script: Path) -> None:
