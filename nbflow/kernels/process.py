@@ -17,7 +17,7 @@ from nbflow.kernels.exits import last_words
 from nbflow.kernels.ordinary import Ordinary
 from nbflow.kernels.specs import KernelSpec
 from nbflow.kernels.sweep import end_marked
-from nbflow.kernels.warm import Forked, NotForkedError, ask
+from nbflow.kernels.warm import LOADING, Forked, NotForkedError, ask
 
 _WORDS_KEPT = 16_384
 """Bytes of the process's own output (not of its cells) that are kept, the last ones."""
@@ -75,19 +75,26 @@ class Kernel:
         """CPU seconds and peak memory (bytes) of the process, once it has ended and where that is known."""
         return self._process.usage if self._process is not None else None
 
-    async def start(self) -> None:
-        """Start the process; it is not ready yet. Raises UnreachableError where it cannot be started."""
-        self._process = await self._forked() or await Ordinary.start(self.spec, cwd=self._cwd, environment=self._env)
+    async def start(self, longest: float | None = None) -> None:
+        """Start the process; it is not ready yet. Raises UnreachableError where it cannot be started.
+
+        `longest`: seconds that it has to be ready in. Half of them are kept for an ordinary start.
+        """
+        patience = LOADING if longest is None else min(LOADING, longest / 2)
+        self._process = await self._forked(patience) or await Ordinary.start(
+            self.spec, cwd=self._cwd, environment=self._env
+        )
         self.pid = self._process.pid
         self._process.exited.add_done_callback(self._note_exit)
         asyncio.get_running_loop().add_reader(self._process.words, self._listen)
         self._is_listening = True
 
-    async def _forked(self) -> Forked | None:
+    async def _forked(self, patience: float) -> Forked | None:
         if self._zygote is None:
             return None
         try:
-            return await ask(self._zygote, environment={**self._env, **self.spec.env}, cwd=self._cwd)
+            environment = {**self._env, **self.spec.env}
+            return await ask(self._zygote, environment=environment, cwd=self._cwd, patience=patience)
         except NotForkedError as error:
             self.reason = str(error)
             return None

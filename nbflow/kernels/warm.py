@@ -18,6 +18,11 @@ from typing import Any
 
 from nbflow.kernels.runtime import RuntimeFolder
 
+LOADING = 10.0
+"""Seconds to wait for a zygote that is still loading: then an ordinary start is the faster one."""
+_LAST_WAIT = 10.0
+"""Seconds for what a kernel has left behind to be ended, once it has ended itself."""
+
 
 class NotForkedError(Exception):
     """The zygote gives no kernel; the message says why. An ordinary start is always possible."""
@@ -28,7 +33,7 @@ class Forked:
 
     `exited` has its exit code, as subprocess gives it; `left` the processes that it left behind and that were ended.
     `usage` are its CPU seconds and its peak memory in bytes, once it has ended. `is_unwatched`: who would have ended
-    what it left behind was killed.
+    what it left behind was killed, or does not end.
     """
 
     def __init__(self, connection: socket.socket, reply: Mapping[str, Any], words: int) -> None:
@@ -55,10 +60,13 @@ class Forked:
 
     async def close(self) -> list[str]:
         """Give everything back, for one that has ended; what it had left behind, and what was ended therefore."""
-        left = await self.left
+        await asyncio.wait({self.left}, timeout=_LAST_WAIT)
+        if not self.left.done():  # whoever watched it does not come to an end
+            self.is_unwatched = True
+            self.left.set_result([])
         RuntimeFolder(Path(self.folder)).remove()
         self._hang_up()
-        return left
+        return self.left.result()
 
     def _hang_up(self) -> None:
         if self._connection.fileno() >= 0:
@@ -91,16 +99,16 @@ class Forked:
             self.left.set_result([str(one) for one in said["left"]])
 
 
-async def ask(address: str, *, environment: Mapping[str, str], cwd: str) -> Forked:
+async def ask(address: str, *, environment: Mapping[str, str], cwd: str, patience: float = LOADING) -> Forked:
     """Ask the zygote at `address` for a kernel with that environment. Raises NotForkedError.
 
-    A zygote that is still loading is waited for. What the kernel gets reaches no other process.
+    One that is still loading is waited for so many seconds. What the kernel gets reaches no other process.
     """
-    return Forked(*await request(address, environment=environment, cwd=cwd))
+    return Forked(*await request(address, environment=environment, cwd=cwd, patience=patience))
 
 
 async def request(
-    address: str, *, environment: Mapping[str, str], cwd: str
+    address: str, *, environment: Mapping[str, str], cwd: str, patience: float = LOADING
 ) -> tuple[socket.socket, Mapping[str, Any], int]:
     """The connection to a kernel that a zygote has given, what is to know of it, and its own output to read.
 
@@ -114,6 +122,7 @@ async def request(
         wish = json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused unread: the reason is there to read
             await loop.sock_sendall(connection, wish)
+        await _answer(connection, address, patience)
         reply, words = await _reply(connection)
     except BaseException as error:
         connection.close()
@@ -121,6 +130,16 @@ async def request(
             raise NotForkedError(f"the zygote did not give one: {error}") from error
         raise
     return connection, reply, words
+
+
+async def _answer(connection: socket.socket, address: str, patience: float) -> None:
+    """Wait until there is something to read; only so many seconds as long as the zygote is loading."""
+    try:
+        await asyncio.wait_for(_readable(connection), max(0.0, patience))
+    except TimeoutError:
+        if not Path(address).with_name("loaded").exists():
+            raise NotForkedError(f"the zygote was still loading libraries after {patience:.3g} s") from None
+        await _readable(connection)
 
 
 async def _reply(connection: socket.socket) -> tuple[dict[str, Any], int]:

@@ -11,11 +11,14 @@ import json
 import os
 import socket
 import subprocess
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nbflow.errors import NbflowError
 from nbflow.kernels.environ import zygote_environment
+from nbflow.kernels.exits import describe_exit
 from nbflow.kernels.runtime import RuntimeFolder
 from nbflow.kernels.specs import KernelSpec, find_kernel, interpreter_options, why_not_forked
 
@@ -24,6 +27,10 @@ _PRELUDE = Path(__file__).with_name("prelude.py")
 _BACKLOG = 512
 _ENDING = 5.0
 """Seconds for a zygote to be gone after its owner has closed the connection to it."""
+_LONGEST_LOAD = 120.0
+"""Seconds for a zygote to load everything: one that takes longer may never be done, and all wait for it a while."""
+_MOST_DEATHS = 2
+"""Of zygotes that were still loading: what they load kills them."""
 
 
 class Zygote:
@@ -35,6 +42,7 @@ class Zygote:
         self.left_out: Mapping[str, str] = {}
         self.failure: str | None = None
         self.is_loaded = False
+        self._began = time.monotonic()
         self._control = control
         self._folder = folder
         self._said = b""
@@ -93,6 +101,11 @@ class Zygote:
         return self.process.poll() is None and self.failure is None
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether it has been loading for too long."""
+        return not self.is_loaded and time.monotonic() - self._began > _LONGEST_LOAD
+
+    @property
     def descriptor(self) -> int:
         """The connection by which it lives: to be closed in every other process."""
         return self._control.fileno()
@@ -118,17 +131,22 @@ class KernelZygotes:
         self._wanted: dict[str, tuple[KernelSpec, tuple[str, ...], str, frozenset[str]]] = {}
         self._zygotes: dict[str, Zygote] = {}
         self._reasons: dict[str, str] = {}
+        self._deaths: Counter[str] = Counter()
 
     def prepare(
         self, kernel: str, modules: Sequence[str] | None, cwd: str, withheld: frozenset[str] = frozenset()
     ) -> None:
-        """Have kernels of that name forked from now on; returns at once, and does nothing the second time.
+        """Have kernels of that name forked from now on; returns at once.
 
         `modules` are loaded before the fork; None: kernels are not to be forked. `withheld` are environment variables
-        that the zygote must not have. A kernel that cannot be forked has its reason in `reasons`.
+        that the zygote must not have. A kernel that cannot be forked has its reason in `reasons`. The second time other
+        `modules` change nothing: they only save time, and to load all anew costs it. Others that are `withheld` do, for
+        the zygote may have them: then it is replaced.
         """
-        if kernel in self._wanted or kernel in self._reasons:
+        if kernel in self._reasons or (kernel in self._wanted and self._wanted[kernel][-1] == withheld):
             return
+        if kernel in self._zygotes:
+            self._zygotes.pop(kernel).close()
         reason: str | None = "preload = false"
         if modules is not None:
             try:
@@ -145,15 +163,28 @@ class KernelZygotes:
     def addresses(self) -> dict[str, str]:
         """Paths of the sockets of the zygotes that live; one that has died is started again."""
         for kernel, zygote in list(self._zygotes.items()):
-            if zygote.is_alive():
+            if zygote.is_alive() and not zygote.is_stuck:
                 continue
+            reason = self._why_no_other(kernel, zygote)
             zygote.close()
             del self._zygotes[kernel]
-            if zygote.failure is None:
+            if reason is None:
                 self._start(kernel)
             else:
-                self._reasons[kernel] = f"the zygote could not be loaded: {zygote.failure}"
+                self._reasons[kernel] = reason
         return {kernel: zygote.address for kernel, zygote in self._zygotes.items()}
+
+    def _why_no_other(self, kernel: str, zygote: Zygote) -> str | None:
+        """Why a zygote that is of no use any more is not followed by another one."""
+        if zygote.failure is not None:
+            return f"the zygote could not be loaded: {zygote.failure}"
+        code = zygote.process.poll()
+        if code is None:
+            return f"the zygote was still loading libraries after {_LONGEST_LOAD:g} s"
+        self._deaths[kernel] += not zygote.is_loaded
+        if self._deaths[kernel] < _MOST_DEATHS:
+            return None
+        return f"the zygote ended {_MOST_DEATHS} times while it was loading libraries ({describe_exit(code)[0]})"
 
     def reasons(self) -> dict[str, str]:
         """Why a kernel is started the ordinary way."""

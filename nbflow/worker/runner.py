@@ -126,7 +126,7 @@ class _Run:
 
     async def _start(self) -> Ending | None:
         limit = self.session.start_limit(time.monotonic())
-        ready = asyncio.ensure_future(self._bring_up())
+        ready = asyncio.ensure_future(self._bring_up(limit))
         try:
             return self._started(await self._wait(ready, limit), limit)
         except JournalError:
@@ -137,10 +137,10 @@ class _Run:
             ready.cancel()
             await asyncio.gather(ready, return_exceptions=True)
 
-    async def _bring_up(self) -> None:
+    async def _bring_up(self, limit: Limit | None) -> None:
         """Start the kernel and wait until it answers. Has no limit of its own."""
         kernel = self.kernel
-        await kernel.start()
+        await kernel.start(None if limit is None else limit.at - time.monotonic())
         self.vitals.watch()
         mark = self.vitals.mark
         self.recorder.kernel_started(

@@ -57,6 +57,7 @@ def main(argument: str) -> None:
     except Exception as error:  # whatever ipykernel raises, the ordinary start will show it
         _tell(owner, {"failed": f"{type(error).__name__}: {error}"})
         return
+    open(_mark(settings), "wb").close()
     _tell(owner, {"ready": True, "left_out": settings.get("left_out", {})})
     listening = socket.socket(fileno=settings["listen"])
     try:
@@ -68,6 +69,11 @@ def main(argument: str) -> None:
         shutil.rmtree(settings["folder"], ignore_errors=True)  # the owner may have died
         os._exit(0)
     kernel.run(loaded, settings, found.channel, found.folder)
+
+
+def _mark(settings: dict[str, Any]) -> str:
+    """The file that is there as long as all is loaded: who asks then waits only for those who have asked before."""
+    return os.path.join(settings["folder"], "loaded")
 
 
 def _tell(owner: socket.socket, message: dict[str, Any]) -> None:
@@ -95,6 +101,8 @@ def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str,
 
 def _begin_anew(settings: dict[str, Any], owner: socket.socket, environment: dict[str, str]) -> NoReturn:
     """Load again in a fresh Python, with the same sockets: who connects meanwhile waits."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_mark(settings))
     os.dup2(owner.fileno(), 0)
     command = [sys.executable, *settings["options"], sys.argv[0], json.dumps(settings)]
     os.execve(sys.executable, command, environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -59,3 +60,20 @@ def test_a_doubt_is_an_ordinary_start(tmp_path: Path) -> None:
         await kernel.close()
 
     asyncio.run(talk())
+
+
+def test_half_of_the_time_is_kept_for_an_ordinary_start(tmp_path: Path) -> None:
+    """Where the zygote is still loading."""
+
+    async def talk() -> None:
+        kernel = Kernel(find_kernel("python3"), cwd="/", env=dict(os.environ), zygote=str(tmp_path / "z"))
+        await kernel.start(0.5)
+        assert not kernel.is_forked
+        assert kernel.reason == "the zygote was still loading libraries after 0.25 s"
+        assert not kernel.exited.done()
+        await kernel.close()
+
+    with private_runtime(), socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "z"))
+        silent.listen(5)
+        asyncio.run(talk())

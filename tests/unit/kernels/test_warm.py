@@ -9,11 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nbflow.kernels import warm
 from nbflow.kernels.environ import OWNER_MARK, zygote_environment
 from nbflow.kernels.process import Kernel
 from nbflow.kernels.specs import find_kernel
@@ -95,8 +97,8 @@ def test_what_an_unwatched_kernel_leaves_behind(shared: Zygote, tmp_path: Path) 
     asyncio.run(talk())
 
 
-def answering(address: str, *lines: bytes) -> threading.Thread:
-    """A server that takes one request and answers with these bytes."""
+def answering(address: str, *lines: bytes, delay: float = 0) -> threading.Thread:
+    """A server that takes one request and answers with these bytes, some seconds later."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(1)
@@ -104,6 +106,7 @@ def answering(address: str, *lines: bytes) -> threading.Thread:
     def serve() -> None:
         with server, server.accept()[0] as asker:
             asker.recv(1_000_000)
+            time.sleep(delay)
             for line in lines:
                 asker.sendall(line)
 
@@ -134,6 +137,43 @@ def test_those_who_get_none_know_why(tmp_path: Path, lines: tuple[bytes, ...], r
 def test_nobody_is_there(tmp_path: Path) -> None:
     with pytest.raises(NotForkedError, match="No such file"):
         asyncio.run(ask(str(tmp_path / "none"), environment={}, cwd="/"))
+
+
+def test_a_zygote_that_is_still_loading(tmp_path: Path) -> None:
+    """It is waited for no longer than said."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "z"))
+        silent.listen(5)
+        with pytest.raises(NotForkedError, match=r"still loading libraries after 0\.1 s"):
+            asyncio.run(ask(str(tmp_path / "z"), environment={}, cwd="/", patience=0.1))
+
+
+def test_one_that_is_loaded_is_waited_for(tmp_path: Path) -> None:
+    """However many have asked before."""
+    (tmp_path / "loaded").touch()
+    thread = answering(str(tmp_path / "z"), json.dumps({"refused": "at last"}).encode() + b"\n", delay=0.3)
+    with pytest.raises(NotForkedError, match="at last"):
+        asyncio.run(ask(str(tmp_path / "z"), environment={}, cwd="/", patience=0.01))
+    thread.join()
+
+
+def test_a_watcher_that_does_not_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is waited for a while only, and what it would have ended is looked for in another way."""
+    monkeypatch.setattr(warm, "_LAST_WAIT", 0.1)
+
+    async def talk() -> None:
+        ours, watchers = socket.socketpair()
+        ours.setblocking(False)
+        reply = {"pid": 1, "folder": str(tmp_path / "none"), "connection": {"key": ""}}
+        one = Forked(ours, reply, -1)
+        watchers.sendall(b'{"exit": 0, "cpu": 0, "peak": 0}\n')
+        assert await asyncio.wait_for(one.exited, SOON) == 0
+        assert await asyncio.wait_for(one.close(), SOON) == []
+        assert one.is_unwatched
+        assert watchers.recv(1) == b""
+        watchers.close()
+
+    asyncio.run(talk())
 
 
 def test_who_stops_waiting_gets_none(shared: Zygote) -> None:

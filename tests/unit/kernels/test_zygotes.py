@@ -74,6 +74,57 @@ def test_one_that_cannot_be_loaded_is_not(
 
 
 @pytest.mark.parametrize(
+    ("source", "how"), [("import os; os.abort()", "signal 6, SIGABRT"), ("import os; os._exit(3)", "exit code 3")]
+)
+def test_one_that_dies_while_it_loads(
+    zygotes: KernelZygotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, how: str
+) -> None:
+    """Once may be an accident; twice is not tried again."""
+    for name, value in packages(tmp_path, {"deadly": source}).items():
+        monkeypatch.setenv(name, value)
+    zygotes.prepare("python3", ["deadly"], "/")
+    started = {zygotes._zygotes["python3"].process.pid}
+
+    def is_given_up() -> bool:
+        zygotes.addresses()
+        started.update(one.process.pid for one in zygotes._zygotes.values())
+        return bool(zygotes.reasons())
+
+    until(is_given_up, LONGEST)
+    assert len(started) == 2
+    assert zygotes.reasons() == {"python3": f"the zygote ended 2 times while it was loading libraries ({how})"}
+    assert zygotes.addresses() == {}
+
+
+def test_one_that_never_comes_to_an_end_of_loading(
+    zygotes: KernelZygotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in packages(tmp_path, {"slow": "import time; time.sleep(1000)"}).items():
+        monkeypatch.setenv(name, value)
+    zygotes.prepare("python3", ["slow"], "/")
+    assert set(zygotes.addresses()) == {"python3"}
+    monkeypatch.setattr("nbflow.kernels.zygotes._LONGEST_LOAD", 0.0)
+    assert zygotes.addresses() == {}
+    assert zygotes.reasons() == {"python3": "the zygote was still loading libraries after 0 s"}
+
+
+def test_other_withheld_variables_need_another_zygote(zygotes: KernelZygotes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other modules do not."""
+    monkeypatch.setenv("PASSWORD", "swordfish")
+    zygotes.prepare("python3", [], "/")
+    first = zygotes._zygotes["python3"].process.pid
+    zygotes.prepare("python3", ["numpy"], "/", frozenset())
+    assert zygotes._zygotes["python3"].process.pid == first
+    zygotes.prepare("python3", [], "/", frozenset({"PASSWORD"}))
+    assert is_gone(first)
+    (address,) = zygotes.addresses().values()
+    with kernel(address) as one:
+        assert one.value("1") == 1
+    environment = Path(f"/proc/{zygotes._zygotes['python3'].process.pid}/environ").read_bytes()
+    assert b"swordfish" not in environment
+
+
+@pytest.mark.parametrize(
     ("fields", "reason"),
     [
         ({"interrupt_mode": "message"}, "interrupts by message"),

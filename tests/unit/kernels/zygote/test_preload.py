@@ -33,8 +33,7 @@ UNFIT = {
         "leaves a file open",
     ),
     "reads_only": (
-        "import sqlite3; sqlite3.connect(__file__ + '.db2').execute('create table if not exists a (b)').close();"
-        " kept = open(__file__ + '.db2', 'rb')",
+        "import sqlite3; sqlite3.connect(f := __file__ + '2').execute('pragma user_version = 1'); kept = open(f)",
         "leaves a file open",
     ),
     "notes": ("kept = open(__file__ + '.log', 'a')", "leaves a file open"),
