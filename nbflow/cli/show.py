@@ -16,6 +16,7 @@ from nbflow.cli.states import look
 from nbflow.cli.summary import error_line
 from nbflow.cli.text import Cell, between, moment
 from nbflow.errors import NotFoundError
+from nbflow.sources import TEXT
 
 if TYPE_CHECKING:
     from nbflow.core.spec import Origin
@@ -42,7 +43,7 @@ def show_command(session: Session, what: str) -> None:
     nbflow show @last/clean         one task of it
     nbflow show extract.ipynb       the parameters that a notebook declares
     """
-    if what.endswith(".ipynb") and show_notebook(session, what):
+    if what.endswith((".ipynb", *TEXT)) and show_notebook(session, what):
         return
     with session.records() as project:
         pipeline, dot, task = what.partition(".")

@@ -20,6 +20,7 @@ from nbflow.core.spec import ProjectSpec
 from nbflow.core.validate import validate
 from nbflow.core.validate_notebooks import NotebookFacts, validate_notebooks
 from nbflow.errors import Problem
+from nbflow.sources import TEXT
 
 MAX_LISTED = 1_000
 
@@ -172,8 +173,10 @@ def _file_faults(spec: ProjectSpec, notebooks: Mapping[str, NotebookFile]) -> It
 
 def _beside(path: Path) -> str | None:
     """A hint for a notebook that is missing: one in the same folder that is named alike."""
+    endings = {".ipynb", path.suffix} & {".ipynb", *TEXT}
     try:
-        names = [one.name for one, _ in zip(path.parent.glob("*.ipynb"), range(MAX_LISTED), strict=False)]
+        found = (one.name for one in path.parent.iterdir() if one.suffix in endings)
+        names = [name for name, _ in zip(found, range(MAX_LISTED), strict=False)]
     except OSError:
         return None
     return did_you_mean(path.name, names, what="notebooks in this folder") if names else None

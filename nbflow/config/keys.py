@@ -80,7 +80,7 @@ TASK = Table(
     keys={
         "notebook": Key(
             kind=Text(what="the path of a notebook", longest=1_000),
-            doc="Path of the notebook, relative to the notebooks folder.",
+            doc="Path of the notebook (.ipynb; .py or .md with jupytext), relative to the notebooks folder.",
             required=True,
         ),
         "needs": Key(kind=ListOf(item=Text(what="the name of a task", longest=64)), doc="Names of the upstream tasks."),

@@ -1,7 +1,7 @@
 """`read_notebook(path)`: the bytes, hash and document of a notebook file, or why it is none.
 
 Reads the bytes once, so that the hash is that of the document. Judges the outer shape only: what runs a notebook
-needs; what its parameters are is `core.contract`. Uses json, not nbformat, which takes a second to import.
+needs; what its parameters are is `core.contract`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.core.cells import code_cells
+from nbflow.sources import SourceFault, parse_source
 
 MAX_BYTES = 200_000_000
 
@@ -66,7 +67,7 @@ def read_notebook(path: Path) -> NotebookFile:
         return NotebookFile(path=path, problems=(NotebookFault(message=message),), is_missing=is_missing)
     if isinstance(data, NotebookFault):
         return NotebookFile(path=path, problems=(data,))
-    document = _parse(data)
+    document = _parse(data, path)
     problems = (document,) if isinstance(document, NotebookFault) else tuple(_check(document))
     usable = isinstance(document, dict) and all(problem.warning for problem in problems)
     return NotebookFile(
@@ -96,8 +97,8 @@ def _read_bytes(path: Path) -> bytes | NotebookFault:
     return data
 
 
-def _parse(data: bytes) -> dict[str, Any] | NotebookFault:
-    """The JSON document, or the likeliest reason why there is none."""
+def _parse(data: bytes, path: Path) -> dict[str, Any] | NotebookFault:
+    """The document, or the likeliest reason why there is none."""
     if not data.strip():
         return NotebookFault(message="the notebook is empty (no bytes in it)", hint="create it anew in JupyterLab")
     if data.startswith(_LFS):
@@ -105,7 +106,9 @@ def _parse(data: bytes) -> dict[str, Any] | NotebookFault:
             message="this is a Git LFS pointer, not the notebook itself", hint="fetch it: git lfs pull"
         )
     try:
-        document = json.loads(data.decode("utf-8-sig"))
+        document = parse_source(data, path)
+    except SourceFault as fault:
+        return NotebookFault(message=fault.message, hint=fault.hint)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return NotebookFault(message=f"the notebook is not UTF-8 (line {line})", hint="save it as UTF-8")

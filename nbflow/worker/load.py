@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+
+from nbflow.loading import without
 
 MODULES = (
     "nbformat",
@@ -27,14 +27,10 @@ MODULES = (
 )
 """All but what pages are made with; the order is that of their own imports, each taking a fraction of a second."""
 
-_UNUSED = ("pyarrow", "rfc3987_syntax", "isoduration")
-"""Modules that papermill and jsonschema load where they find them, for what an attempt never does (HDFS, formats of
-text that notebooks do not have). They take longer than all the rest, and pyarrow leaves threads behind."""
-
 
 def module(name: str) -> None:
     """Import one of MODULES."""
-    with _without(_UNUSED):
+    with without():
         import_module(name)
 
 
@@ -68,15 +64,3 @@ def prose() -> None:
     from nbflow.worker.publish import warm_up
 
     warm_up("markdown")
-
-
-@contextmanager
-def _without(names: tuple[str, ...]) -> Iterator[None]:
-    """Have the imports of some modules fail for a while; those that are loaded already stay."""
-    blocked = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in blocked:
-            del sys.modules[name]

@@ -14,6 +14,8 @@ from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
+from nbflow.sources import SourceFault, parse_source
+
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
 SKIP = "skip-execution"
@@ -53,7 +55,9 @@ def empty_source() -> Source:
 
 def _parse(data: bytes, path: str) -> dict[str, Any]:
     try:
-        document = json.loads(data.decode("utf-8-sig"))
+        document = parse_source(data, path)
+    except SourceFault as fault:
+        raise SourceError(f"{path}: {fault}") from fault
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} is not a notebook: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):

@@ -15,7 +15,7 @@ import pytest
 from nbflow.core.attempt import Verdict
 from support.attempts import Bench, bench, code, notebook, order, text
 from support.folders import Folder
-from support.real import install_kernel, problems, ran
+from support.real import command, finished, install_kernel, notebook_of, problems, ran
 
 TASKS = """
 [pipelines.p.tasks]
@@ -174,3 +174,107 @@ def test_every_key_of_an_executed_notebook_is_in_the_reference(runs: Bench, tmp_
     facts = found["metadata"]["nbflow"]
     keys = {*facts, *facts["environment"], *found["cells"][0]["metadata"]["nbflow"]}
     assert keys <= documented, keys - documented
+
+
+REPORT = """\
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% tags=["parameters"]
+n: int = 1  # How many
+name = "x"
+
+# %% [markdown]
+# # A report
+
+# %%
+import nbflow
+
+nbflow.output("total", n + 1)
+print(name, n)
+"""
+CHECK = """\
+# A check
+
+```python tags=["parameters"]
+total = 0
+```
+
+```python
+from pathlib import Path
+
+print("total", total)
+assert Path("good").exists()
+```
+"""
+TEXT_TASKS = """
+[pipelines.p.params]
+n = { type = "int", default = 2 }
+
+[pipelines.p.tasks]
+report = { notebook = "report.py", params = { name = "given" } }
+
+[pipelines.p.tasks.check]
+notebook = "check.md"
+kernel = "python3"
+needs = ["report"]
+params = { total = "{{ tasks.report.outputs.total }}" }
+"""
+
+
+def test_jupytext_py_and_md(tmp_path: Path) -> None:
+    """A loader by file ending; the executed form is always `.ipynb`, which runs again and is paired with nothing."""
+    folder = Folder(tmp_path)
+    folder.write("report.py", REPORT)
+    folder.write("check.md", CHECK)
+    folder.write("pipelines.toml", TEXT_TASKS)
+    assert not problems(tmp_path)
+    (declared, _) = json.loads(command(tmp_path, "show", "report.py", "--json"))["params"]
+    assert (declared["name"], declared["type"], declared["description"]) == ("n", "int", "How many")
+
+    failed = finished(tmp_path, command(tmp_path, "run", "p", "-p", "n=5", "--json", code=1))
+    report, check = (notebook_of(tmp_path, failed, task) for task in ("report", "check"))
+    facts = report["metadata"]["nbflow"]
+    digest = hashlib.sha256((tmp_path / "report.py").read_bytes()).hexdigest()
+    assert facts["source"] == {"path": "report.py", "sha256": digest, "changed": False}
+    assert facts["environment"]["kernel"] == "python3"
+    assert [cell["metadata"].get("tags") for cell in report["cells"]] == [
+        ["parameters"],
+        ["injected-parameters"],
+        None,
+        None,
+    ]
+    assert text(report["cells"][3]).endswith("given 5\n")
+    assert facts["environment"]["kernel_start"] == "forked", facts["environment"]
+    assert "jupytext" not in report["metadata"]
+    assert check["metadata"]["kernelspec"]["name"] == "python3"
+    assert text(check["cells"][3]) == "total 6\n"
+
+    folder.write("good", "")
+    folder.write("check.md", CHECK.replace("A check", "A better check"))
+    planned = json.loads(command(tmp_path, "plan", "p", "-p", "n=5", "-s", "state:modified", "--json"))
+    assert {task["task"]: task["action"] for task in planned["tasks"]} == {"report": "reuse", "check": "run"}
+    said = command(tmp_path, "resume", "@last", with_errors=True)
+    assert "changed since the run was planned: check.md; it runs as it is now" in said
+    assert "report.py" not in said
+    assert "# A better check" in (tmp_path / "outputs/p" / failed["run"] / "check.ipynb").read_text()
+    assert "check" in command(tmp_path, "explain", "@last")
+
+    folder.write("again.ipynb", json.dumps(report))
+    folder.write("pipelines.toml", '[pipelines.p.tasks]\na = { notebook = "again.ipynb", params = { n = 7 } }')
+    rerun = notebook_of(tmp_path, finished(tmp_path, command(tmp_path, "run", "p", "--json")), "a")
+    assert text(rerun["cells"][-1]).endswith("x 7\n")
+    before, after = ([cell["id"] for cell in one["cells"] if not is_injected(cell)] for one in (report, rerun))
+    assert before == after
+
+
+def is_injected(cell: dict[str, Any]) -> bool:
+    """Whether a cell sets the parameters of an execution."""
+    return "injected-parameters" in cell["metadata"].get("tags", [])

@@ -301,3 +301,31 @@ def test_reading_and_judging_can_be_done_one_after_the_other(folder: Folder) -> 
 def test_what_could_not_be_read_is_not_whole(folder: Folder, tasks: str) -> None:
     folder.write("pipelines.toml", f"[pipelines.p.tasks]\n{tasks}\n")
     assert not read(folder.file).is_whole
+
+
+def test_text_notebooks_are_judged_as_others_are(folder: Folder) -> None:
+    folder.write("a.py", '# %% tags=["parameters"]\nregion = "us"\n')
+    folder.write("b.md", "---\njupyter:\n  kernelspec: [1\n---\n")
+    folder.write("util.py", "")
+    text = """\
+[pipelines.p.params]
+region = 1
+[pipelines.p.tasks]
+a = { notebook = "a.py" }
+b = { notebook = "b.md", kernel = "python3" }
+c = { notebook = "utils.py" }
+d = { notebook = "util.ipynb" }
+"""
+    assert said(folder, text) == [
+        "2:10 pipelines.p.params.region: the type is int, and a.py declares `region` as str",
+        (
+            '4:18 pipelines.p.tasks.a.notebook: a.py names no kernel (set `kernel = "..."` for the task; '
+            "installed: ir, python3)"
+        ),
+        (
+            "5:18 pipelines.p.tasks.b.notebook: b.md: its header is not valid YAML at line 3: "
+            "expected ',' or ']', but got '<stream end>'"
+        ),
+        '6:18 pipelines.p.tasks.c.notebook: utils.py: there is no such notebook (did you mean "util.py"?)',
+        "7:18 pipelines.p.tasks.d.notebook: util.ipynb: there is no such notebook",
+    ]
