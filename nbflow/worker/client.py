@@ -8,13 +8,12 @@ limits of time, nor what a reply means for the attempt.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import zmq
 from nbclient import NotebookClient
@@ -25,6 +24,7 @@ from nbflow.kernels import prelude
 from nbflow.kernels.leaving import Leaving, Left
 from nbflow.kernels.process import Kernel
 from nbflow.kernels.wire import Line, unpacker
+from nbflow.worker.captures import Captures, Capturing
 from nbflow.worker.journal import JournalError
 from nbflow.worker.recorder import Recorder
 from nbflow.worker.snapshot import RAISES, has_tag
@@ -38,8 +38,6 @@ _LATE_REPLY = 0.5
 _INTERRUPTED = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
 _HANG_UP = 0.5
 """Seconds for the sockets of a dead kernel to be closed; longer only where a process it forked still holds them."""
-_CAPTURED = 500_000
-"""Characters that an Output widget captures at most."""
 _REST = 0.3
 """Seconds without a message after which the recorder writes what it had put off."""
 _OUTPUTS = frozenset({"stream", "display_data", "execute_result", "error"})
@@ -96,7 +94,9 @@ class JournalClient(NotebookClient):
     """
 
     def __init__(self, notebook: Any, kernel: Kernel, recorder: Recorder) -> None:
-        super().__init__(notebook, record_timing=False)
+        super().__init__(notebook, record_timing=False, store_widget_state=False)
+        self.widget_registry = {"@jupyter-widgets/output": {"OutputModel": Capturing}}
+        self.captures = Captures()
         self.recorder = recorder
         self.kernel = kernel
         loop = asyncio.get_running_loop()
@@ -113,7 +113,6 @@ class JournalClient(NotebookClient):
         self._lines: list[Line] = []
         self._at_rest: asyncio.TimerHandle | None = None
         self._drained = False
-        self._captured: dict[str, int] = {}
         self.kc: Any = None
 
     def open(self) -> None:
@@ -164,6 +163,7 @@ class JournalClient(NotebookClient):
 
     def begin(self, index: int, cell: Mapping[str, Any]) -> Pending:
         """Send a cell. Its outcome is in the returned object once that is settled."""
+        self.captures.sync()
         pending = Pending(index)
         message = self.kc.execute(
             cell["source"], store_history=True, allow_stdin=False, stop_on_error=not has_tag(cell, RAISES)
@@ -199,6 +199,7 @@ class JournalClient(NotebookClient):
             return
         if self._at_rest is not None:
             self._at_rest.cancel()
+        self.captures.close()
         for line in self._lines:
             line.close()
         for pending in self._pending.values():
@@ -265,6 +266,7 @@ class JournalClient(NotebookClient):
 
     def _note_idle(self, pending: Pending) -> None:
         pending.idle = True
+        self.captures.sync()
         if pending.reply is not None:
             pending.settle()
         elif pending.watcher is None:
@@ -314,39 +316,38 @@ class JournalClient(NotebookClient):
             self.recorder.count(cell_index, msg["content"]["execution_count"])
         super().process_message(msg, cell, cell_index)
 
-    def output(self, outs: Any, msg: dict[str, Any], display_id: str | None, cell_index: int) -> None:
+    def output(
+        self,
+        outs: Any,  # noqa: ARG002 - nbclient's signature
+        msg: dict[str, Any],
+        display_id: str | None,
+        cell_index: int,
+    ) -> None:
         """Record an output, for the Output widget that captures it or for the cell."""
         kind, content = msg["msg_type"], msg["content"]
         if kind not in _OUTPUTS:
             return
-        hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if hooks and self._may_capture(hooks[-1].comm_id, content):
-            self.recorder.captured(cell_index, kind, content, widget=hooks[-1].comm_id)
-            hooks[-1].output(outs, msg, display_id, cell_index)
+        widget = self._capturing(msg)
+        if widget is not None and self.captures.has_room(widget, kind, content):
+            self.recorder.captured(cell_index, kind, content, widget=widget.comm_id)
+            widget.take(msg)
         else:
             self.recorder.output(cell_index, kind, content, display_id)
 
-    def _may_capture(self, comm: str, content: Mapping[str, Any]) -> bool:
-        """False where an Output widget is full: what is too much for it is the cell's own, which has no such bounds.
-
-        All that a widget has captured goes back to the kernel with each output.
-        """
-        taken = self._captured.get(comm, 0)
-        if taken > _CAPTURED:
-            return False
-        self._captured[comm] = taken + len(json.dumps(content, default=str))
-        return self._captured[comm] <= _CAPTURED
-
-    def clear_output(self, outs: Any, msg: dict[str, Any], cell_index: int) -> None:
+    def clear_output(self, outs: Any, msg: dict[str, Any], cell_index: int) -> None:  # noqa: ARG002 - nbclient's
         """Record that outputs are cleared."""
         wait = bool(msg["content"].get("wait"))
-        hooks = self.output_hook_stack[msg["parent_header"].get("msg_id")]
-        if hooks:
-            self._captured.pop(hooks[-1].comm_id, None)
-            self.recorder.clear(cell_index, wait=wait, widget=hooks[-1].comm_id)
-            hooks[-1].clear_output(outs, msg, cell_index)
+        if (widget := self._capturing(msg)) is not None:
+            self.captures.clear(widget)
+            self.recorder.clear(cell_index, wait=wait, widget=widget.comm_id)
+            widget.let_go(msg)
         else:
             self.recorder.clear(cell_index, wait=wait)
+
+    def _capturing(self, msg: Mapping[str, Any]) -> Capturing | None:
+        """The Output widget that captures what answers the same request as a message."""
+        hooks = self.output_hook_stack.get(msg["parent_header"].get("msg_id"))
+        return cast("Capturing", hooks[-1]) if hooks else None
 
     def handle_comm_msg(self, outs: Any, msg: dict[str, Any], cell_index: int) -> None:
         """Record a widget's state, as nbclient keeps it; an echo only repeats what this side has sent."""

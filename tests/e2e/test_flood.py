@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -51,6 +53,29 @@ from IPython.display import display
 import base64
 display({"image/png": base64.b64encode(b"\\x89PNG" + bytes(5_000_000)).decode(), "text/plain": "<Figure>"}, raw=True)
 raise ValueError("v" * 600_000)
+"""
+
+CAPTURED = """
+import ipywidgets
+from IPython.display import clear_output, display
+out = ipywidgets.Output()
+with out:
+    for number in range(3_000): display(number)
+"""
+SYNCED = "print(len(out.outputs), out.outputs[-1]['data'])"
+DRAWN = """
+picture, label = ipywidgets.Image(), ipywidgets.Output()
+for number in range(60):
+    clear_output(wait=True)
+    display({"text/plain": f"{number:>1000000}"}, raw=True)
+    picture.value = b"%03d" % number + bytes(500_000)
+    with label:
+        clear_output(wait=True)
+        display({"text/plain": f"{number:>200000}"}, raw=True)
+"""
+MANY = """
+for number in range(6_000): display({"text/plain": f"{number:>10000}"}, raw=True)
+display({"application/vnd.nbflow.output.v2+json": "x" * 30_000_000}, raw=True)
 """
 
 
@@ -109,6 +134,42 @@ def test_whatever_way_it_is_printed_all_of_it_is_there(runs: Bench, tmp_path: Pa
     assert sum(map(len, error["traceback"])) < 501_000
     size = (Path(done.outputs) / done.folder / "clean.ipynb").stat().st_size
     assert size < 20_000_000
+
+
+def test_what_is_shown_without_end_or_again_and_again(runs: Bench, tmp_path: Path) -> None:
+    done = order(tmp_path, CAPTURED, SYNCED, DRAWN, MANY)
+    outcome, document = runs.run(done)
+    assert outcome.error is None
+    captured, synced, drawn, many = document["cells"]
+    assert len(captured["outputs"]) == 2_000
+    assert text(synced) == "1000 {'text/plain': '999'}\n"
+
+    assert [text(drawn).strip()] == ["59"]
+    widgets = document["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"].values()
+    shown = [one["state"]["outputs"] for one in widgets if one["state"].get("outputs")]
+    assert [len(one) for one in shown] == [1_000, 1]
+    assert "".join(shown[1][0]["data"]["text/plain"]).strip() == "59"
+    (picture,) = (one for one in widgets if one["model_name"] == "ImageModel")
+    assert base64.b64decode(picture["buffers"][0]["data"]) == b"059" + bytes(500_000)
+
+    kept = len(many["outputs"]) - 1
+    assert 500 < kept < 1_500
+    mark = f"[truncated: {6_001 - kept:,} outputs of this cell are left out here; all of them are beside this in "
+    assert many["outputs"][-1]["data"]["text/plain"] == [f"{mark}clean.cell-4.output-more.jsonl.gz]"]
+    lines = beside(done, "cell-4.output-more.jsonl.gz").splitlines()
+    assert [int(json.loads(line)["data"]["text/plain"]) for line in lines[:-1]] == list(range(kept, 6_000))
+    assert (Path(done.outputs) / done.folder / "clean.ipynb").stat().st_size < 25_000_000
+    assert Path(done.journal).stat().st_size < 60_000_000
+
+
+def test_an_output_widget_can_be_interrupted(runs: Bench, tmp_path: Path) -> None:
+    source = CAPTURED.replace("range(3_000)", "iter(int, 1)")
+    began = time.monotonic()
+    outcome, document = runs.run(order(tmp_path, source, limits=Limits(cell_timeout=4.0)))
+    assert time.monotonic() - began < 30
+    assert outcome.error is not None
+    assert outcome.error.message.endswith("it was interrupted")
+    assert states(document) == ["failed"]
 
 
 def test_an_interrupt_ends_a_flood(runs: Bench, tmp_path: Path) -> None:

@@ -281,7 +281,9 @@ def test_an_output_widget_captures_what_its_cell_shows() -> None:
         assert [record["output"]["text"] for record in one.kept.of("widget_output")] == ["inside"]
         assert [record["comm"] for record in one.kept.of("widget_clear")] == ["o"]
         assert [record["output"]["text"] for record in one.kept.of("output")] == ["outside"]
-        assert sent
+        assert sent == []
+        one.idle()
+        assert len(sent) == 1
         assert one.kept.of("warning") == []
 
     talk(conversation)
