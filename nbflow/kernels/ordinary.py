@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from nbflow.errors import UnreachableError
@@ -52,8 +54,8 @@ class Ordinary:
             await made._launch(cwd, {**environment, "IPYTHONDIR": str(made._folder.ipython)})
         except BaseException as error:
             os.close(made.words)
-            await made._manager.cleanup_resources()
-            made._folder.remove()
+            await asyncio.to_thread(made._kill)
+            await made.close()
             if isinstance(error, OSError | RuntimeError | ValueError):
                 raise UnreachableError(f'kernel "{spec.name}" cannot be started: {error}') from error
             raise
@@ -90,6 +92,15 @@ class Ordinary:
         left = await asyncio.to_thread(end_descendants)
         self._folder.remove()  # last: a process on its way out may still write to it
         return left
+
+    def _kill(self) -> None:
+        """Kill the process where there is one, known or not: a start may be cancelled right behind it."""
+        provisioner: Any = self._manager.provisioner
+        process = getattr(provisioner, "process", None)
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def _watch(self, process: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the process in a thread: it works on every POSIX system, and costs no polling."""

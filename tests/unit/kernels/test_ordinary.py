@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nbflow.errors import UnreachableError
@@ -43,6 +44,28 @@ def test_from_its_start_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with private_runtime():
         asyncio.run(talk())
+
+
+def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process lives by then, though nobody knows its id: it would go on writing to its folder."""
+    note = tmp_path / "pid"
+    code = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(100)"
+    fake = spec(tmp_path, monkeypatch, sys.executable, "-c", code, "{connection_file}")
+
+    async def talk() -> None:
+        starting = asyncio.ensure_future(Ordinary.start(fake, cwd=str(tmp_path), environment=dict(os.environ)))
+        while not psutil.Process().children():
+            await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert not psutil.Process().children()
+
+    with private_runtime() as folder:
+        before = psutil.Process().num_fds()
+        asyncio.run(talk())
+        assert psutil.Process().num_fds() == before
+        assert list(Path(folder).iterdir()) == []
 
 
 def test_a_program_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
