@@ -71,7 +71,7 @@ def test_notebooks_that_are_not_read_yet_are_read_once(
         from nbflow.config.notebooks import _parse
 
         read.append(path.name)
-        document = _parse(path.read_bytes()) if path.exists() else None
+        document = _parse(path.read_bytes(), path) if path.exists() else None
         return NotebookFile(path=path, document=document if isinstance(document, dict) else None)
 
     known = {"b.ipynb": counted(tmp_path / "b.ipynb")}
