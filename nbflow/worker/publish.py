@@ -136,7 +136,7 @@ def _page(
 ) -> tuple[bytes, list[str]]:
     """The page of a notebook, and what its notebook has to say of it: why it is only a substitute, what it had shown.
 
-    A page has text that its notebook does not have: colours, for one, may stand in the middle of a value.
+    A page may join what stands apart in its notebook.
     """
     from nbflow.archive.page import Link, notebook_page
 

@@ -9,17 +9,22 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.masking import Masker
 from nbflow.kernels.autopsy import lack_of_memory
 from nbflow.kernels.memory import Mark, kills_since
 from nbflow.kernels.runtime import remove_left_over
 from nbflow.kernels.sweep import end_marked
 from nbflow.worker import journal as jr
-from nbflow.worker.attempt import prepare, process_start, settle, write_ending, write_header
+from nbflow.worker.attempt import Prepared, prepare, process_start, settle, write_ending, write_header
+from nbflow.worker.control import Control
 from nbflow.worker.fold import FoldError, fold
+from nbflow.worker.search import bare
+from nbflow.worker.secrets import Around, Values, is_at_hand, resolve
 from nbflow.worker.session import Ending
 
 PATIENCE = 20.0
@@ -35,9 +40,10 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
     """
     try:
         journal = _take_over(order, patience)
+        values = _values(order)
         try:
-            _end(order, journal, reason)
-            return settle(order, journal)
+            _end(order, journal, values, reason)
+            return settle(order, journal, Masker(values.secrets))
         finally:
             journal.close()
     except (jr.JournalError, FoldError) as error:
@@ -45,12 +51,29 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
         return Outcome(verdict=Verdict.FAILED, error=failure)
 
 
-def _end(order: WorkOrder, journal: jr.Journal, reason: str) -> None:
+def _values(order: WorkOrder) -> Values:
+    """The values of the attempt's secrets, as far as they are at hand: no program is started for one that is over."""
+    references = {name: text for name, text in order.secrets.items() if is_at_hand(text)}
+    return resolve(references, Around(root=order.root, environment=os.environ, control=Control()))
+
+
+def _prepared(order: WorkOrder, values: Values) -> Prepared:
+    """What the attempt would have begun with. What cannot be masked, for want of a value, is left out."""
+    prepared = replace(prepare(order), secrets=values, masker=Masker(values.secrets))
+    missing = sorted(order.secrets.keys() - values.secrets.keys())
+    if not missing:
+        return prepared
+    text = f"the cells and the parameters are left out, since nothing can mask the secret {', '.join(missing)} in them"
+    values = replace(values, warnings=(*values.warnings, text))
+    return replace(prepared, secrets=values, document=bare(prepared.document), parameters={})
+
+
+def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str) -> None:
     """Complete the journal, and end what the attempt has left behind."""
     left = end_marked(order.journal)
     if not jr.read(journal.path):
-        write_header(journal, order, prepare(order))
-    folded = fold(jr.read(journal.path))
+        write_header(journal, order, _prepared(order, values))
+    folded = fold(jr.records(journal.path))
     if folded.runtime is not None:
         remove_left_over(folded.runtime)
     if not folded.ended:

@@ -181,13 +181,13 @@ def test_of_replaced_servers_nothing_is_kept(workers: Workers, monkeypatch: pyte
 
 def test_one_that_hangs_is_dropped(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Attempts do not wait for it any longer, and the next ones have another."""
-    monkeypatch.setattr("nbflow.executors.server._PATIENCE", 0.3)
     workers.prepare({}, "/", ())
     first = server(workers)
     os.kill(first, signal.SIGSTOP)
-    assert alone(workers.take()) == "the server that forks them does not answer"
+    with monkeypatch.context() as impatient:
+        impatient.setattr("nbflow.executors.server._PATIENCE", 0.3)
+        assert alone(workers.take()) == "the server that forks them does not answer"
     assert not psutil.pid_exists(first)
-    monkeypatch.undo()
     assert parent(workers.take()) == server(workers)
 
 

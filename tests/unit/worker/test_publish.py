@@ -80,9 +80,15 @@ def test_what_lies_beside_a_notebook_goes_with_it(tmp_path: Path) -> None:
     assert "clean.1.cell-1.stdout.txt.gz" in links(root / "attempts/clean.1.html")
 
 
-def test_nothing_is_published_with_a_value_in_it(tmp_path: Path) -> None:
-    """Neither the notebook nor what lies beside it nor the page, which joins what colours keep apart."""
+def test_nothing_is_published_with_a_value_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the notebook nor what lies beside it nor the page, which may join what stands apart in the notebook."""
     value = "hunter2-of-the-database"
+    made_page = page.notebook_page
+
+    def joining(shown: dict[str, Any], **options: Any) -> str:
+        return made_page(shown, **options) + (value if shown["cells"][0]["source"] else "")
+
+    monkeypatch.setattr(page, "notebook_page", joining)
     one = order(tmp_path)
     folder = spool_folder(Path(one.journal))
     folder.mkdir(parents=True)
@@ -90,7 +96,6 @@ def test_nothing_is_published_with_a_value_in_it(tmp_path: Path) -> None:
     made = document()
     facts = made["metadata"]["nbflow"]
     facts["spooled"] = [{"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}]
-    facts["error"] = {"kind": "exception", "message": f"\x1b[1m{value[:9]}\x1b[0m{value[9:]}", "ename": "E", "cell": 0}
     made["cells"][0]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": value}]
     files = {Path(file.path).name: file for file in publish(one, made, Masker({"DB": value}))}
     root = Path(one.outputs) / FOLDER
