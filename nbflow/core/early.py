@@ -37,6 +37,7 @@ _FUNCTIONS = frozenset(
     ["putenv", "unsetenv", "chdir", "fchdir", "addsitedir", "load_dotenv", "read_dotenv", "read_env", "set_key"]
 )
 _RUNNERS = frozenset({"exec", "run_path", "run_module", "run_line_magic", "run_cell_magic", "run_cell", "magic"})
+_SETTINGS = "pipelines.toml"
 _IMPORTERS = frozenset({"import_module", "__import__"})
 
 
@@ -144,7 +145,7 @@ def _acts_of(node: ast.stmt | ast.expr, names: _Names) -> Iterator[_Act]:
             yield from [_Act.PREPARES] if names.is_place(place) else []
         case ast.Attribute(ctx=ast.Store()):
             yield from [_Act.PREPARES] if names.is_place(node) else []
-        case ast.Call(func=function):
+        case ast.Call(func=function) if not _leads_home(node):
             yield from _acts_of_call(function, names)
         case ast.Import(names=modules):
             yield from [_Act.IMPORTS] if any(_is_library(one.name) for one in modules) else []
@@ -152,6 +153,12 @@ def _acts_of(node: ast.stmt | ast.expr, names: _Names) -> Iterator[_Act]:
             yield from [_Act.IMPORTS] if _is_library(module) else []
         case _:
             pass
+
+
+def _leads_home(call: ast.Call) -> bool:
+    """Whether a call goes to the project's folder, found by its settings: kernels start there, so nothing changes."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+    return name == "chdir" and any(isinstance(one, ast.Constant) and one.value == _SETTINGS for one in ast.walk(call))
 
 
 def _acts_of_call(function: ast.expr, names: _Names) -> Iterator[_Act]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from nbflow.kernels.runtime import RuntimeFolder
 
-LOADING = 10.0
+LOADING = 15.0
 """Seconds to wait for a zygote that is still loading: then an ordinary start is the faster one."""
 _LAST_WAIT = 10.0
 """Seconds for what a kernel has left behind to be ended, once it has ended itself."""

@@ -259,9 +259,8 @@ def _run(
 def _kernel_source(prepared: Prepared, zygotes: Mapping[str, str], reasons: Mapping[str, str]) -> KernelSource:
     name = prepared.kernel.name if prepared.kernel is not None else ""
     if name in zygotes and prepares_imports(prepared.document):
-        return KernelSource(
-            reason="the notebook sets environment variables, its folder or search path before it imports libraries"
-        )
+        what = "variables, its folder or search path, installs packages or runs other files"
+        return KernelSource(reason=f"the notebook changes {what} before it imports libraries")
     return KernelSource(zygote=zygotes.get(name), reason=reasons.get(name, reasons.get(ANY_KERNEL)))
 
 
