@@ -2,8 +2,9 @@
 
 Forms are the value itself, its long lines, the password of a URL, and these in base64 (wherever it stands in a larger
 text, line breaks and all), hexadecimal, and as URLs, Python, JSON, HTML, SQL, CSV and shells write them. What is found
-becomes `[secret NAME]`, which does not tell how long it was. A value that is cut, spelt or computed upon is not found:
-a net, not a wall.
+becomes `[secret NAME]`, which does not tell how long it was. Escape sequences of terminals may stand within a value:
+whoever shows a text without its colours would put it together again. A value that is cut, spelt or computed upon is
+not found: a net, not a wall.
 Must not know where texts come from.
 """
 
@@ -28,6 +29,15 @@ _ANCHOR = 4
 """First characters of a form, by which it is looked for; what begins with them is compared with the whole form."""
 _BREAK = re.compile(r"(?:\r?\n[ \t]{0,16}|\\r\\n|\\n)")
 """What may stand between the characters of base64 behind the anchor: a line break, also as a literal writes it."""
+_SEQUENCE = r"\x1b(?:\[[0-?]{0,99}[ -/]{0,99}[@-~]|\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|[ -/]{0,99}[0-Z\\^-~])"
+_ESCAPE = re.compile(_SEQUENCE)
+_HALF_ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,99}[ -/]{0,99}|\][^\x07\x1b]{0,2000}\x1b?|[ -/]{0,99})\Z")
+_PIECE = re.compile(f"{_SEQUENCE}|{_HALF_ESCAPE.pattern}|(?P<char>.)", re.DOTALL)
+"""Escape sequences, whole and cut through by the end of a text, and everything else."""
+_WRITTEN = re.compile(r"\\(?:u00|x)(?:1[bB]|07)|\\033")
+"""How literals write the character with which they begin, and the one with which some end."""
+_LONGEST_RUN = 4_096
+"""Characters of escape sequences that may stand between two characters of a value."""
 _MOST_PATTERNS = 100
 _HALF_BREAK = re.compile(r"(?:\r|\\|\\r|\\r\\)\Z")
 _BINARY = re.compile(r"(?:image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet-stream|zip)\b)")
@@ -57,11 +67,11 @@ class _Form:
     name: str
     broken: bool = False
 
-    def end(self, text: str, start: int) -> int:
-        """Where the form ends that begins at `start`, _NO or _PERHAPS."""
+    def end(self, text: str, start: int, *, escapes: bool) -> int:
+        """Where the form ends that begins at `start`, _NO or _PERHAPS; `escapes`: there are some in the text."""
         if text.startswith(self.text, start):
             return start + len(self.text)
-        if self.broken:
+        if self.broken or escapes:
             return self._end_with_breaks(text, start)
         is_short = len(text) - start < len(self.text)
         return _PERHAPS if is_short and self.text.startswith(text[start:]) else _NO
@@ -69,13 +79,28 @@ class _Form:
     def _end_with_breaks(self, text: str, start: int) -> int:
         at = start
         for index, char in enumerate(self.text):
-            if index >= _ANCHOR and text[at : at + 1] != char and (found := _BREAK.match(text, at)):
-                at = found.end()
             if text[at : at + 1] != char:
-                ends_early = at == len(text) or (index >= _ANCHOR and _HALF_BREAK.match(text, at))
-                return _PERHAPS if ends_early else _NO
+                at = self._behind_breaks(text, at, index)
+            if text[at : at + 1] != char:
+                is_half = self._may_break(index) and _HALF_BREAK.match(text, at)
+                return _PERHAPS if at == len(text) or is_half or _HALF_ESCAPE.match(text, at) else _NO
             at += 1
         return at
+
+    def _behind_breaks(self, text: str, start: int, index: int) -> int:
+        """Behind the escape sequences that begin there, and the line break before, among or after them."""
+        at, has_broken = start, not self._may_break(index)
+        while at - start <= _LONGEST_RUN:
+            found = _ESCAPE.match(text, at)
+            if found is None and not has_broken:
+                found, has_broken = _BREAK.match(text, at), True
+            if found is None:
+                break
+            at = found.end()
+        return at
+
+    def _may_break(self, index: int) -> bool:
+        return self.broken and index >= _ANCHOR
 
 
 class _Matcher:
@@ -87,7 +112,7 @@ class _Matcher:
         for form in self.forms:
             self._at.setdefault(form.text[:_ANCHOR], []).append(form)
         self._beginnings = {anchor[:length] for anchor in self._at for length in range(1, _ANCHOR)}
-        self._patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
+        self._patterns: dict[tuple[bool, tuple[str, ...]], re.Pattern[str]] = {}
 
     def scan(self, text: str, *, is_whole: bool, names: set[str] | None = None) -> tuple[str, str]:
         """The text masked, and its end from where a form may have begun; nothing is kept back of a whole text."""
@@ -96,7 +121,7 @@ class _Matcher:
         pattern = self._pattern(text)
         while pattern is not None and (found := pattern.search(text, at)) is not None:
             start = found.start()
-            end, name = self._match(text, start, is_whole=is_whole)
+            end, name = self._match(found, is_whole=is_whole)
             if end == _PERHAPS:
                 parts.append(text[done:start])
                 return "".join(parts), text[start:]
@@ -113,21 +138,33 @@ class _Matcher:
 
     def _pattern(self, text: str) -> re.Pattern[str] | None:
         """What finds the anchors that the text has at all: of many anchors, few are in it, and a pattern is slow."""
-        there = tuple(anchor for anchor in self._at if anchor in text)
-        if there and there not in self._patterns:
+        escapes = "\x1b" in text
+        bare = _ESCAPE.sub("", text) if escapes else text
+        there = tuple(anchor for anchor in self._at if anchor in bare or (escapes and anchor in text))
+        key = escapes, there
+        if there and key not in self._patterns:
             if len(self._patterns) >= _MOST_PATTERNS:
                 self._patterns.clear()
-            self._patterns[there] = re.compile("|".join(map(re.escape, there)))
-        return self._patterns[there] if there else None
+            between = f"(?:{_SEQUENCE})*" if escapes else ""
+            self._patterns[key] = re.compile("|".join(between.join(map(re.escape, anchor)) for anchor in there))
+        return self._patterns[key] if there else None
 
     def _last_beginning(self, text: str, done: int) -> int:
         """Where an anchor begins that the end of the text cuts through, else the end of the text."""
-        places = range(max(done, len(text) - _ANCHOR + 1), len(text))
-        return next((at for at in places if text[at:] in self._beginnings), len(text))
+        last = range(max(done, len(text) - _ANCHOR + 1), len(text))
+        places = [at for at in last if text[at:] in self._beginnings]
+        if "\x1b" in text:
+            pieces = _PIECE.finditer(text, max(done, len(text) - _LONGEST_RUN))
+            chars = [(piece.start(), piece[0]) for piece in pieces if piece["char"]][1 - _ANCHOR :]
+            rests = ((at, "".join(char for _, char in chars[index:])) for index, (at, _) in enumerate(chars))
+            places += [at for at, rest in rests if rest in self._beginnings]
+        return min(places, default=len(text))
 
-    def _match(self, text: str, start: int, *, is_whole: bool) -> tuple[int, str]:
-        for form in self._at[text[start : start + _ANCHOR]]:
-            end = form.end(text, start)
+    def _match(self, found: re.Match[str], *, is_whole: bool) -> tuple[int, str]:
+        text, start = found.string, found.start()
+        escapes = "\x1b" in text
+        for form in self._at.get(found[0]) or self._at.get(_ESCAPE.sub("", found[0]), []):
+            end = form.end(text, start, escapes=escapes)
             if end > 0 or (end == _PERHAPS and not is_whole):
                 return end, form.name
         return _NO, ""
@@ -235,13 +272,15 @@ class Masker:
         """Names of the secrets whose values stand in a JSON value, sorted."""
         found: set[str] = set()
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        self._all.scan(text, is_whole=True, names=found)
+        for one in _with_escapes(text):
+            self._all.scan(one, is_whole=True, names=found)
         return sorted(found)
 
     def find(self, data: bytes) -> list[str]:
         """Names of the secrets whose values stand in a file of any kind where chance is ruled out, sorted."""
         found: set[str] = set()
-        self._long.scan(data.decode("utf-8", "replace"), is_whole=True, names=found)
+        for text in _with_escapes(data.decode("utf-8", "replace")):
+            self._long.scan(text, is_whole=True, names=found)
         return sorted(found)
 
     def only(self, names: Collection[str]) -> Masker:
@@ -252,6 +291,14 @@ class Masker:
 def replacement(name: str) -> str:
     """What stands for the value of a secret."""
     return f"[secret {name}]"
+
+
+def _with_escapes(text: str) -> Iterator[str]:
+    """The text, and where it is a literal's, such as a JSON file's, also with escape sequences as they are."""
+    yield text
+    shown = _WRITTEN.sub(lambda found: "\x07" if found[0].endswith("07") else "\x1b", text)
+    if shown != text:
+        yield shown.replace("\x1b\\\\", "\x1b\\")
 
 
 def _forms(name: str, value: str) -> Iterator[_Form]:
