@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from nbflow.cli.failures import INTERRUPTED, fail
-from nbflow.cli.output import Outputs
+from nbflow.cli.output import Outputs, open_standard_streams
 from nbflow.cli.session import FILE, Session
 from nbflow.errors import UsageError
 from nbflow.version import __version__
@@ -173,4 +173,5 @@ def _invoke(arguments: Sequence[str], session: Session) -> int:
 
 def main() -> None:
     """Entry point of the command."""
+    open_standard_streams()
     sys.exit(call(sys.argv[1:]))

@@ -42,6 +42,7 @@ class Output:
         self._stream = stream
         self.lasting = False
         self.gone = False
+        self._failure: OSError | None = None
         self.is_terminal = _is_terminal(stream)
         self.colour = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.unicode = _takes_unicode(stream)
@@ -70,11 +71,18 @@ class Output:
             self._stream.flush()
         except OSError as error:
             self.abandon()
-            if self.lasting:
-                return
             if isinstance(error, BrokenPipeError):
+                if self.lasting:
+                    return
                 raise
-            raise UnreachableError(f"cannot write any output: {error.strerror or error}") from None
+            self._failure = error
+            if not self.lasting:
+                self.demand()
+
+    def demand(self) -> None:
+        """Raise UnreachableError where something was lost; also of a lasting one, whose run is over by now."""
+        if self._failure is not None:
+            raise UnreachableError(f"cannot write any output: {self._failure.strerror or self._failure}")
 
     def is_closed(self) -> bool:
         """Whether the reader is gone, also where something else than `write` has come upon it."""
@@ -139,6 +147,18 @@ class Outputs:
     def of_process(cls, *, as_json: bool) -> Outputs:
         """Standard output and error as they are now."""
         return cls(Output(sys.stdout), Output(sys.stderr), as_json)
+
+
+def open_standard_streams() -> None:
+    """Give the process those of its three that it was started without (`>&-`): they lead nowhere.
+
+    In their order, so that each gets its own descriptor: no file of ours may come to stand there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -145,6 +145,7 @@ def test_command(session: Session, task: str, executor: str, **values: Unpack[Va
             result = project.test(pipeline, name, request, listeners=[watch], attach=watch.attach)
         if session.outputs.json:
             session.out.document(result)
+            session.out.demand()
         else:
             _show_test(session, project, result)
         return result.exit_code
@@ -192,6 +193,7 @@ def _finish(session: Session, project: Project, result: RunResult) -> int:
     """The last words of a run."""
     if session.outputs.json:
         session.out.document(result, indent=None)
+        session.out.demand()
     else:
         show_outcome(session, result, project.page(result.run))
     return result.exit_code

@@ -191,6 +191,19 @@ def test_a_full_disk_is_told(shell: Shell) -> None:
     assert done.stderr.startswith(b"error: cannot write any output: No space left")
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("arguments", "code"), [(["list"], 0), (["list", "--json"], 0), (["show", "nosuch"], 3)])
+def test_closed_streams_are_as_those_that_lead_nowhere(
+    arguments: list[str], code: int, closed: str, shell: Shell
+) -> None:
+    command = [sys.executable, "-m", "nbflow", *arguments]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *command], cwd=shell.folder.root, capture_output=True, check=False
+    )
+    assert done.returncode == code
+    assert b"Traceback" not in done.stdout + done.stderr
+
+
 def test_completion_of_commands(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("_NBFLOW_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "nbflow val")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,18 @@ def test_json_lines_end_with_the_run_document(shell: Shell) -> None:
     assert {event["run"] for event in events} == {document["run"]}
     assert (document["schema"], document["state"]) == ("nbflow.run/1", "succeeded")
     assert shell("show", document["run"], "--json").json == document
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [("run", "sales"), ("test", "sales.extract")])
+def test_a_document_that_is_lost_is_told(
+    arguments: tuple[str, str], shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        said = shell(*arguments, "--json")
+    assert said.code == 6
+    assert said.err == "error: cannot write any output: No space left on device\n"
 
 
 def test_plain_lines_end_with_a_summary(shell: Shell) -> None:
