@@ -52,7 +52,8 @@ class Kernel:
         self.running: Pending | None = None
         type(self).made = self
 
-    async def start(self) -> None:
+    async def start(self, longest: float | None = None) -> None:
+        self.longest = longest
         if not self.starts:
             raise UnreachableError("no such program")
         self.pid = 4242
@@ -314,7 +315,7 @@ class TestDeath:
         assert play(last_breath).ending.verdict is Verdict.SUCCEEDED
 
     def test_before_it_was_ready(self, play: Callable[..., Played]) -> None:
-        async def start(self: Kernel) -> None:
+        async def start(self: Kernel, longest: float | None = None) -> None:
             self.pid = 999_999_999  # of no process
             self.die(3)
 
@@ -329,6 +330,11 @@ class TestStart:
         played = play(ok, starts=False)
         assert played.kind is ErrorKind.START_FAILED
         assert played.kernel.calls == ["close"]
+
+    def test_it_knows_how_long_it_may_take(self, play: Callable[..., Played]) -> None:
+        assert play(ok, limits=Limits(start_timeout=50, timeout=None)).kernel.longest == pytest.approx(50, abs=5)
+        assert play(ok, limits=Limits(start_timeout=50, timeout=20)).kernel.longest == pytest.approx(20, abs=5)
+        assert play(ok, limits=Limits(start_timeout=None, timeout=None)).kernel.longest is None
 
     @pytest.mark.parametrize(
         ("limits", "kind", "said"),
