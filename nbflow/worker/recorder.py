@@ -54,6 +54,7 @@ class Recorder:
         self._surplus = Surplus(self._shown, spools)
         self._updates = Newest(self._write_update)
         self._widgets = Newest(lambda comm, body: journal.append("widget", comm=comm, **body), _merged)
+        self._handed = Newest(lambda name, body: journal.append("value", name=name, **body))
         self._clearing: set[int | str] = set()
         self._previews: dict[int, str] = {}
         self._values: dict[str, Any] = {}
@@ -159,7 +160,7 @@ class Recorder:
         if not at_end:
             self._texts.rest()
             self._surplus.rest()
-            held = [one.rest() for one in (self._shown, self._updates, self._widgets)]
+            held = [one.rest() for one in (self._shown, self._updates, self._widgets, self._handed)]
             return any(held)
         self._texts.flush()
         self._surplus.flush()
@@ -204,6 +205,7 @@ class Recorder:
         self._shown.flush_all()
         self._updates.flush_all()
         self._widgets.flush_all()
+        self._handed.flush_all()
 
     def _clear(self, place: int | str, *, is_followed: bool) -> None:
         """What a cell or an Output widget has shown goes now."""
@@ -234,7 +236,7 @@ class Recorder:
             self._text(index, "stderr", f"{error}\n")
             return
         self._values[name] = value
-        self._journal.append("value", cell=index, name=name, value=value)
+        self._handed.add(name, {"cell": index, "value": value})
 
 
 def _merged(old: Body, new: Body) -> Body:

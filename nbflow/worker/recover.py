@@ -71,7 +71,7 @@ def _prepared(order: WorkOrder, values: Values) -> Prepared:
 def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str) -> None:
     """Complete the journal, and end what the attempt has left behind."""
     left = end_marked(order.journal)
-    if not jr.read(journal.path):
+    if next(jr.records(journal.path), None) is None:
         write_header(journal, order, _prepared(order, values))
     folded = fold(jr.records(journal.path))
     if folded.runtime is not None:
@@ -101,8 +101,8 @@ def _kill_worker(order: WorkOrder) -> None:
     """Kill the worker that has the journal, if it is still the process that the journal names."""
     import psutil
 
-    records = jr.read(Path(order.journal))
-    worker = records[0]["worker"] if records else None
+    first = next(jr.records(Path(order.journal)), None)
+    worker = first["worker"] if first is not None else None
     if worker is None:
         return
     try:

@@ -221,6 +221,13 @@ class TestValues:
         assert kept.of("value") == [{"type": "value", "cell": 0, "name": "rows", "value": 1}]
         assert recorder.faults(0).refused is None
 
+    def test_one_that_is_given_again_and_again_is_not_always_written(self, kept: Kept, recorder: Recorder) -> None:
+        for number in range(40):
+            self.hand_on(recorder, {"name": "rows", "value": f"{number:>1000000}"})
+        assert len(kept.of("value")) < 15
+        recorder.cell_ended(0, CellState.OK, 1.0)
+        assert kept.of("value")[-1]["value"].strip() == "39"
+
     def test_bad_ones_are_refused_where_everybody_can_see_it(self, kept: Kept, recorder: Recorder) -> None:
         self.hand_on(recorder, {"name": "a b", "value": 1}, cell=2)
         assert kept.of("value") == []
