@@ -262,13 +262,32 @@ def _end_tasks(kernel: int) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     loop = getattr(getattr(IPKernelApp.instance().kernel, "io_loop", None), "asyncio_loop", None)
-    if os.getpid() != kernel or loop is None or loop.is_closed() or loop.is_running() or not asyncio.all_tasks(loop):
+    if os.getpid() != kernel or loop is None or loop.is_closed() or loop.is_running():
         return
     for cancelled in (False, True):
-        pending = asyncio.all_tasks(loop)
+        pending = _tasks_of_notebook(loop)
         for task in pending if cancelled else ():
             task.cancel()
         waiting = loop.create_task(asyncio.wait(pending, timeout=TASKS)) if pending else None
         while waiting is not None and not waiting.done() and not loop.is_closed():
             with contextlib.suppress(RuntimeError):  # ipykernel's own request to stop may still be due
                 loop.run_until_complete(waiting)
+
+
+def _tasks_of_notebook(loop: Any) -> Any:
+    """Pending tasks but those of ipykernel: cancelled, the one that ends the kernel would tell of it as of a failure.
+
+    A task is of who wrote its coroutine.
+    """
+    import ipykernel
+    import tornado
+    import zmq
+
+    ours = tuple(os.path.join(os.path.dirname(one.__file__), "") for one in (ipykernel, tornado, zmq))
+    return {task for task in asyncio.all_tasks(loop) if not _file_of(task.get_coro()).startswith(ours)}
+
+
+def _file_of(coroutine: Any) -> str:
+    """Where it is written; one that is not written in Python (Cython's) is nowhere."""
+    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
+    return getattr(code, "co_filename", "")
