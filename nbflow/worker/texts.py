@@ -124,7 +124,9 @@ class Texts:
         self._spent = 0
 
     def add(self, index: int, name: str, text: str) -> None:
-        """A piece of text of a stream of a cell."""
+        """A piece of text of a stream of a cell; an empty one says nothing, and interrupts no other."""
+        if not text:
+            return
         if self._last.get(index, name) != name:
             self.interrupt(index)
         self._last[index] = name
