@@ -119,6 +119,7 @@ class _Server:
         self._waiting: deque[socket.socket] = deque()
         self._children: list[_Child] = []
         self._failures = 0
+        self._given: set[int] = set()
         self._stamp = preload.stamp()
 
     def serve(self) -> bool:
@@ -131,6 +132,7 @@ class _Server:
         self._selector.register(self._owner, selectors.EVENT_READ)
         self._selector.register(listening, selectors.EVENT_READ)
         while True:
+            self._reap()
             self._stock()
             for key, _ in self._selector.select():
                 is_stale = key.fileobj is listening and preload.stamp() != self._stamp
@@ -143,7 +145,12 @@ class _Server:
                 else:
                     self._hear(key.data)
             self._give()
-            _reap()
+
+    def _reap(self) -> None:
+        """Take note of watchers that have ended: what they and their kernels used then counts as used by us."""
+        with contextlib.suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._given.discard(pid)
 
     def _end_reserve(self) -> None:
         for child in self._children:
@@ -193,6 +200,7 @@ class _Server:
                 self._drop(child)
                 continue
             self._waiting.popleft().close()
+            self._given.add(child.pid)
             self._drop(child)
 
     def _drop(self, child: _Child) -> None:
@@ -201,8 +209,12 @@ class _Server:
         self._children.remove(child)
 
     def _stock(self) -> None:
-        """Fork what is wanted and still missing; only as many at a time as there are cores."""
-        wanted = self._settings["reserve"] + len(self._waiting)
+        """Fork what is wanted and still missing; only as many at a time as there are cores.
+
+        While all cores have a kernel, one in reserve would take memory, and time of theirs, for nothing.
+        """
+        has_room = len(self._given) + len(self._waiting) < self._settings["at_once"]
+        wanted = len(self._waiting) + (self._settings["reserve"] if has_room else 0)
         while len(self._children) < wanted and self._in_the_making() < self._settings["at_once"]:
             reason = self._reason_not_to_fork() or self._fork()
             if reason is not None:
@@ -253,10 +265,3 @@ class _Server:
             raise _Forked(channel, folder)
 
         watcher.run(self._settings, theirs, be_kernel)
-
-
-def _reap() -> None:
-    """Take note of watchers that have ended: what they and their kernels used then counts as used by us."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            continue
