@@ -280,10 +280,9 @@ def _tasks_of_notebook(loop: Any) -> Any:
     A task is of who wrote its coroutine.
     """
     import ipykernel
-    import tornado
     import zmq
 
-    ours = tuple(os.path.join(os.path.dirname(one.__file__), "") for one in (ipykernel, tornado, zmq))
+    ours = tuple(folder + os.sep for one in (ipykernel, zmq) for folder in one.__path__)
     return {task for task in asyncio.all_tasks(loop) if not _file_of(task.get_coro()).startswith(ours)}
 
 

@@ -16,7 +16,7 @@ from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.exits import last_words
 from nbflow.kernels.ordinary import Ordinary
 from nbflow.kernels.specs import KernelSpec
-from nbflow.kernels.sweep import end_marked
+from nbflow.kernels.sweep import end_marked, group_members
 from nbflow.kernels.warm import LOADING, Forked, NotForkedError, ask
 
 _WORDS_KEPT = 16_384
@@ -59,6 +59,7 @@ class Kernel:
         self._context: Any = None
         self._words = b""
         self._is_listening = False
+        self._members: list[str] = []
 
     @property
     def is_forked(self) -> bool:
@@ -122,10 +123,17 @@ class Kernel:
         if self._process is not None and not self.exited.done():
             await self._process.ask_to_end()
 
+    def note_group(self) -> None:
+        """Remember what is in the kernel's process group besides it, to be named as left behind."""
+        self._members += group_members(self.pid)
+
     def signal_group(self, number: signal.Signals) -> None:
         """Send a signal to the kernel's whole process group; one that is empty by now is no error."""
         if self.pid:
             try:
+                if self.exited.done():
+                    os.killpg(self.pid, 0)  # raises at once where nobody is left
+                    self.note_group()
                 os.killpg(self.pid, number)
             except (ProcessLookupError, PermissionError):
                 return  # PermissionError: macOS says so of a group of zombies
@@ -149,7 +157,7 @@ class Kernel:
         left = await process.close()
         if isinstance(process, Forked) and process.is_unwatched and OWNER_MARK in self._env:
             left += await asyncio.to_thread(end_marked, self._env[OWNER_MARK])
-        return left
+        return list(dict.fromkeys([*self._members, *left]))
 
     def last_words(self, longest: int = 2_000) -> str:
         """The end of what the process itself (not a cell) wrote to stdout and stderr, without colours."""

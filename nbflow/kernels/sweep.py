@@ -15,6 +15,8 @@ from typing import Any
 from nbflow.kernels.environ import OWNER_MARK
 
 _PR_SET_CHILD_SUBREAPER = 36
+_HELPERS = ("resource_tracker", "forkserver", "loky")
+"""What stands in the command of processes that libraries keep for themselves: no notebook could end them."""
 _OWN_END = 0.3
 """Seconds that processes get to end by themselves: many only wait for their parent's end."""
 _TERMINATED = 1.0
@@ -54,6 +56,27 @@ def end_marked(journal: str) -> list[str]:
         except (psutil.Error, OSError):
             continue  # another user's, or just gone
     return _end(marked)
+
+
+def group_members(leader: int) -> list[str]:
+    """The living processes of a process group, as `name (pid 12)`, without its leader and what libraries keep.
+
+    Costs a millisecond: asked of the system for each process, without reading about any other.
+    """
+    import psutil
+
+    found = []
+    for pid in psutil.pids():
+        try:
+            if pid == leader or os.getpgid(pid) != leader:
+                continue
+            process = psutil.Process(pid)
+            command = " ".join(process.cmdline())  # nothing, or an error, of one that is ending already
+            if command and not any(helper in command for helper in _HELPERS):
+                found.append(_shown(process))
+        except (psutil.Error, OSError):
+            continue  # just gone
+    return found
 
 
 def _end(processes: Sequence[Any]) -> list[str]:

@@ -175,6 +175,7 @@ class JournalClient(NotebookClient):
     async def ask_to_end(self) -> None:
         """Ask the kernel to end in good order. Only while no cell runs."""
         if self.kernel.spec.runs_ipykernel:
+            self.kernel.note_group()  # ipykernel itself ends what is left in it
             # Asked by the control channel, ipykernel answers in another thread than the one that ends: now and then
             # the two wait for each other, for ten seconds.
             self.kc.shell_channel.send(self.kc.session.msg("shutdown_request", {"restart": False}))

@@ -15,7 +15,7 @@ import pytest
 
 from nbflow.core.attempt import CellState, ErrorKind, Outcome, Verdict
 from nbflow.core.messages import CellDone, CellStart, Finished, Started
-from nbflow.core.spec import Limits
+from nbflow.core.spec import Limits, Preload
 from nbflow.core.values import decode
 from support.attempts import Bench, archived, bench, code, notebook, order, states, text
 
@@ -401,6 +401,29 @@ class TestSurroundings:
         assert outcome.verdict is Verdict.SUCCEEDED
         (warning,) = document["metadata"]["nbflow"]["warnings"]
         assert "left behind was ended: sleep (pid" in warning
+
+    @pytest.mark.parametrize("forked", [True, False])
+    def test_children_in_the_kernels_own_group_are_named_too(self, tmp_path: Path, forked: bool) -> None:
+        """Nor does their end, which ipykernel is about when its loop stops, show in the notebook."""
+        source = """
+        import multiprocessing, subprocess, time
+        for _ in range(2):
+            multiprocessing.Process(target=time.sleep, args=(500,)).start()
+        subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1000; done"])
+        None
+        """
+        one = order(tmp_path, textwrap.dedent(source))
+        with bench() as made:
+            if forked:
+                made.executor.prepare({"python3": Preload()}, str(tmp_path))
+            assert made.submit(one).outcome().verdict is Verdict.SUCCEEDED
+        document = archived(one)
+        facts = document["metadata"]["nbflow"]
+        assert document["cells"][0]["outputs"] == []
+        assert facts["environment"]["kernel_start"] == ("forked" if forked else "ordinary")
+        warnings = [warning for warning in facts["warnings"] if "zygote" not in warning]
+        assert len(warnings) == len(set(warnings)) >= 3, warnings
+        assert all("left behind was ended: " in warning for warning in warnings)
 
 
 class TestStart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from nbflow.kernels.environ import OWNER_MARK
-from nbflow.kernels.sweep import end_marked
+from nbflow.kernels.sweep import end_marked, group_members
 
 WORKER = """
 import subprocess, sys, time
@@ -47,3 +48,25 @@ def test_processes_that_bear_the_mark(tmp_path: Path) -> None:
     other.kill()
     other.wait()
     assert end_marked(journal) == []
+
+
+def test_members_of_a_group_but_its_leader_and_what_libraries_keep() -> None:
+    helper = [sys.executable, "-c", "print('up', flush=True); input()", "resource_tracker"]
+    leader = subprocess.Popen(
+        [sys.executable, "-c", LEADER, *helper], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert leader.stdout is not None
+    member = int(leader.stdout.readline())
+    assert leader.stdout.readline() == b"up\n"
+    try:
+        assert group_members(leader.pid) == [f"sleep (pid {member})"]
+    finally:
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.communicate()
+
+
+LEADER = """
+import subprocess, sys
+print(subprocess.Popen(["sleep", "1000"]).pid, flush=True)
+subprocess.run(sys.argv[1:])
+"""
