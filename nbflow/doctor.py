@@ -10,8 +10,9 @@ import platform
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -24,6 +25,7 @@ from nbflow.version import __version__
 if TYPE_CHECKING:
     from nbflow.config.notebooks import NotebookFile
     from nbflow.core.spec import ProjectSpec
+    from nbflow.kernels.specs import KernelSpec
 
 PYTHON = (3, 11)
 SQLITE = (3, 35, 0)
@@ -224,6 +226,27 @@ def _starts(spec: ProjectSpec, notebooks: Mapping[str, NotebookFile]) -> Iterato
             continue
         message = "forked from a zygote" if reason is None else f"ordinary start: {reason}"
         yield _check(f"kernel {name}", Finding.OK, message)
+        given = next((preload.modules for key, preload in spec.preloads.items() if key.lower() == name.lower()), ())
+        if reason is None and (missing := _not_found(find_kernel(name), given, spec.root)):
+            message = f"preload: that kernel's Python has no {', '.join(missing)}"
+            yield _check(
+                f"kernel {name}", Finding.WARN, message, "install what is missing, or take it out of `preload`"
+            )
+
+
+def _not_found(kernel: KernelSpec, modules: Sequence[str], root: str) -> list[str]:
+    """Those whose package the kernel's Python does not find. It is asked itself; none is imported."""
+    names = sorted({module.partition(".")[0] for module in modules})
+    if not names:
+        return []
+    source = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None])"
+    env = {**os.environ, **kernel.env}
+    command = [kernel.interpreter, "-c", source, *names]
+    try:
+        done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []  # a Python that does not start is told of where a kernel is started
+    return done.stdout.split()
 
 
 def _archive(spec: ProjectSpec) -> Iterator[Check]:

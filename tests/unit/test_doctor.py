@@ -190,6 +190,13 @@ class TestStarts:
     def test_forked(self, folder: Folder) -> None:
         assert one(folder, "kernel python3").message == "forked from a zygote"
 
+    def test_given_modules_that_are_not_there(self, folder: Folder) -> None:
+        path = folder.root / "pipelines.toml"
+        path.write_text(path.read_text() + '\n[kernels.python3]\npreload = ["json.decoder", "nosuchmod.x"]\n')
+        fine, warned = found(folder, "kernel python3")
+        assert (fine.finding, warned.finding) == (Finding.OK, Finding.WARN)
+        assert warned.message == "preload: that kernel's Python has no nosuchmod"
+
     def test_not_wanted(self, folder: Folder) -> None:
         folder.write("pipelines.toml", f"kernels.Python3.preload = false\n{folder.file.read_text()}")
         assert one(folder, "kernel python3").message == "ordinary start: preload = false"
