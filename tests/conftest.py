@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("nbflow", deadline=None)
 settings.load_profile("nbflow")
+
+# Tests send this signal; under nohup it would be ignored, by them and by all that they start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)

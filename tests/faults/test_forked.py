@@ -77,10 +77,18 @@ def test_who_watches_the_kernel_is_killed(runs: Bench, tmp_path: Path) -> None:
     assert "signal 9" in ended(watched, began, ErrorKind.KERNEL_DIED)
 
 
+def command(process: psutil.Process) -> str:
+    """What a process was started with; nothing for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def test_the_worker_is_killed(runs: Bench, tmp_path: Path) -> None:
     watched, _ = begin(runs, tmp_path)
-    (server,) = [child for child in psutil.Process().children() if "--serve" in child.cmdline()]
-    (worker,) = [child for child in server.children() if "zygote" not in " ".join(child.cmdline())]
+    (server,) = [child for child in psutil.Process().children() if "--serve" in command(child)]
+    (worker,) = [child for child in server.children() if "zygote" not in command(child)]
     began = time.monotonic()
     worker.kill()
     assert "the worker of clean died" in ended(watched, began, ErrorKind.LOST)
@@ -89,8 +97,8 @@ def test_the_worker_is_killed(runs: Bench, tmp_path: Path) -> None:
 def test_the_zygote_is_killed(runs: Bench, tmp_path: Path) -> None:
     """Who has a kernel keeps it; the next one comes from another zygote."""
     watched, kernel = begin(runs, tmp_path)
-    (server,) = [child for child in psutil.Process().children() if "--serve" in child.cmdline()]
-    (zygote,) = [child for child in server.children() if "zygote" in " ".join(child.cmdline())]
+    (server,) = [child for child in psutil.Process().children() if "--serve" in command(child)]
+    (zygote,) = [child for child in server.children() if "zygote" in command(child)]
     zygote.kill()
     (tmp_path / "next").mkdir()
     following = runs.submit(order(tmp_path / "next", "print('next')", task="next"))
