@@ -117,8 +117,8 @@ def test_whatever_way_it_is_printed_all_of_it_is_there(runs: Bench, tmp_path: Pa
     assert [cell["execution_count"] for cell in document["cells"]] == list(range(1, 9))
 
     said = beside(done, files[1]).decode()
-    # A line and its end are printed apart: the text of another thread may come between them. A forked process sends each
-    # message by a connection of its own, which may be overtaken.
+    # A line and its end are printed apart: the text of another thread may come between them. A forked process sends
+    # each message by a connection of its own, which may be overtaken.
     assert sorted(re.findall(r"child (\d+) ", said)) == [f"{number:05d}" for number in range(40)]
     for n in range(3):
         assert re.findall(rf"thread-{n} (\d+) ", said) == [f"{number:05d}" for number in range(4_000)]
