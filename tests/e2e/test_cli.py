@@ -279,7 +279,8 @@ def test_ctrl_c_twice_kills_what_does_not_listen(project: Project) -> None:
     child.send("\x03")
     child.expect(pexpect.EOF, timeout=30)
     child.close()
-    assert child.exitstatus == 130
+    # The third one may come when all is over; a shell calls both 130.
+    assert child.exitstatus == 130 or child.signalstatus == signal.SIGINT
     assert time.monotonic() - begun < 15
     assert project.states() == {"wait": "cancelled"}
     assert project.cell_states("wait") == ["ok", "killed"]
