@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
 from nbflow.core.messages import Started
 from nbflow.core.spec import Limits
 from support.attempts import Bench, Watched, archived, bench, notebook, order, processes, states, text
+from support.waiting import until
 
 BEGUN = '"text":"begun'
 SLEEP = "import time\nprint('begun', flush=True)\ntime.sleep(100)"
@@ -30,14 +31,6 @@ SLEEP = "import time\nprint('begun', flush=True)\ntime.sleep(100)"
 def runs() -> Iterator[Bench]:
     with bench(grace=1.0) as made:
         yield made
-
-
-def until(condition: Callable[[], object], limit: float = 30.0) -> None:
-    """Wait for a condition of the world outside."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def said(done: WorkOrder, what: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,7 @@ from nbflow.core.attempt import ErrorKind, Verdict
 from nbflow.core.messages import Started
 from nbflow.core.spec import Preload
 from support.attempts import Bench, Watched, archived, bench, order, processes, states, text
+from support.waiting import command, until
 
 SOON = 5.0
 ESCAPES = "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)"
@@ -27,14 +28,6 @@ def runs(tmp_path: Path) -> Iterator[Bench]:
     with bench(grace=1.0) as made:
         made.executor.prepare({"python3": Preload()}, str(tmp_path))
         yield made
-
-
-def until(condition: Callable[[], object], limit: float = 30.0) -> None:
-    """Wait for a condition of the world outside."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def begin(runs: Bench, folder: Path, task: str = "clean") -> tuple[Watched, int]:
@@ -75,14 +68,6 @@ def test_who_watches_the_kernel_is_killed(runs: Bench, tmp_path: Path) -> None:
     began = time.monotonic()
     os.kill(psutil.Process(kernel).ppid(), signal.SIGKILL)
     assert "signal 9" in ended(watched, began, ErrorKind.KERNEL_DIED)
-
-
-def command(process: psutil.Process) -> str:
-    """What a process was started with; nothing for one that has just ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
 
 
 def test_the_worker_is_killed(runs: Bench, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ from nbflow.core.attempt import ErrorKind, Verdict
 from nbflow.core.messages import Started
 from nbflow.core.spec import Preload
 from support.attempts import Bench, Watched, archived, bench, order, processes, states, text
+from support.waiting import command, until
 
 
 @pytest.fixture
@@ -24,17 +24,9 @@ def runs() -> Iterator[Bench]:
         yield made
 
 
-def until(condition: Callable[[], object], limit: float = 30.0) -> None:
-    """Wait for a condition of the world outside."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def server() -> psutil.Process:
     """The server of the executor of this process."""
-    (found,) = [child for child in psutil.Process().children() if "--serve" in child.cmdline()]
+    (found,) = [child for child in psutil.Process().children() if "--serve" in command(child)]
     return found
 
 
