@@ -47,9 +47,9 @@ def kernel_of(watched: Watched) -> psutil.Process:
 
 
 def submit_and_sleep(runs: Bench, folder: Path, source: str = SLEEP) -> Watched:
-    """An attempt whose second cell has begun and will not end."""
+    """An attempt whose second cell has begun and will not end, and which has told of itself."""
     watched = runs.submit(order(folder, "print('first')", source, "print('never')"))
-    until(lambda: Path(watched.order.journal).exists() and said(watched.order, BEGUN))
+    until(lambda: watched.started.is_set() and said(watched.order, BEGUN))
     return watched
 
 
