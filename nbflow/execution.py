@@ -16,6 +16,7 @@ from nbflow.engine.clock import SystemClock
 from nbflow.engine.effects import spent_journals
 from nbflow.engine.loop import Engine, Ports
 from nbflow.errors import NbflowError
+from nbflow.faultpoints import Point, reach
 from nbflow.results import RunResult
 
 Attach = Callable[[Engine], None]
@@ -28,6 +29,7 @@ def record(created: RunCreated, store: Store) -> None:
     state = RunState(created, stamped.at)
     state.seq = 1
     store.create([stamped], project(state))
+    reach(Point.RUN_CREATED)
 
 
 def carry_out(
@@ -44,6 +46,7 @@ def carry_out(
 def released(store: Store, run: str, fence: int) -> Iterator[None]:
     """Give a run back at the end; a store that fails then as well does not hide what went wrong first."""
     try:
+        reach(Point.CLAIMED)
         yield
     except BaseException:
         with suppress(NbflowError):

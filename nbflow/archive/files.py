@@ -21,6 +21,7 @@ from typing import BinaryIO
 from nbflow.archive import layout
 from nbflow.core.attempt import ArchivedFile
 from nbflow.errors import NotFoundError, UnreachableError
+from nbflow.faultpoints import Point, reach
 
 FILE_MODE = 0o644
 """Archived notebooks are made to be passed on: readable for others as far as the umask allows.
@@ -69,7 +70,9 @@ class FileArchive:
             temporary = target.with_name(_temporary_name(target.name))
             try:
                 size, digest = _write(temporary, source)
+                reach(Point.TEMP_WRITTEN)
                 temporary.replace(target)
+                reach(Point.RENAMED)
             finally:
                 temporary.unlink(missing_ok=True)
             _sync_folder(target.parent)

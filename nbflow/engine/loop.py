@@ -18,6 +18,7 @@ from nbflow.core.ports import Clock, Executor, Listener, Store
 from nbflow.core.state import RunState
 from nbflow.core.views import project
 from nbflow.engine.effects import work_order
+from nbflow.faultpoints import Point, reach
 
 POLL_SECONDS = 0.5
 """How often the store is asked for requests of other processes (`nbflow cancel`)."""
@@ -65,6 +66,7 @@ class Engine:
         self._ports.executor.open(self.post)
         try:
             self._handle(first)
+            reach(Point.RUN_ACKED)
             while self._state.ended_at is None:
                 self._handle(self._wait())
             self._ports.store.take(self._state.run)  # what came too late must not meet the run when it is resumed

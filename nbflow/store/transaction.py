@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from nbflow.faultpoints import Point, reach
 from nbflow.store.sql import statements
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ def transaction(connection: sqlite3.Connection, seconds: float) -> Iterator[None
         patiently(lambda: connection.execute(named["begin"]), seconds)
         yield
         connection.execute(named["commit"])
+        reach(Point.COMMITTED)
     except BaseException as error:
         _roll_back(connection, error)
         raise

@@ -18,6 +18,7 @@ from typing import Any, assert_never
 from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
 from nbflow.core.messages import CellDone, CellStart, Started
 from nbflow.errors import UnreachableError
+from nbflow.faultpoints import Point, reach
 from nbflow.kernels.autopsy import last_lines
 from nbflow.kernels.environ import kernel_environment
 from nbflow.kernels.process import Kernel
@@ -146,6 +147,7 @@ class _Run:
         self.recorder.kernel_started(
             kernel.pid, kernel.folder, forked=kernel.is_forked, reason=kernel.reason, memory=mark
         )
+        reach(Point.KERNEL_STARTED)
         self.client.open()
         await self.client.ready()
         self.vitals.watch()
@@ -174,6 +176,7 @@ class _Run:
                 self._report_done(index, number, CellState.SKIPPED, 0.0)
             elif (ending := self._before_cell() or await self._cell(index, number, cell)) is not None:
                 return ending
+        reach(Point.LAST_CELL)
         return Ending(verdict=Verdict.SUCCEEDED)
 
     def _before_cell(self) -> Ending | None:
