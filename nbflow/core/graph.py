@@ -1,11 +1,12 @@
 """Order of tasks: sorting, cycles, ancestors, critical path. Graphs are mappings from a name to its upstreams.
 
-The only module that imports networkx, and only where a graph is asked something: who merely looks at runs does not
-pay for it. Must not know tasks or states, only names.
+The only module that imports networkx, and only where there is a cycle to be shown: loading it takes longer than all
+else that a run is planned with. Must not know tasks or states, only names.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,27 @@ Edges = Mapping[str, Sequence[str]]
 
 def order(edges: Edges) -> list[str]:
     """Names in topological order, ties in the order of the mapping. Raises ValueError on a cycle."""
-    import networkx as nx
+    found = _sorted(edges)
+    if len(found) < len(edges):
+        raise ValueError("the graph has a cycle")
+    return found
 
-    try:
-        position = {name: index for index, name in enumerate(edges)}
-        return list(nx.lexicographical_topological_sort(_digraph(edges), key=position.__getitem__))
-    except nx.NetworkXUnfeasible:
-        raise ValueError("the graph has a cycle") from None
+
+def _sorted(edges: Edges) -> list[str]:
+    """Names as far as they can be sorted: those on a cycle, and downstream of one, are left out."""
+    position = {name: index for index, name in enumerate(edges)}
+    missing = {name: len({up for up in upstreams if up in edges}) for name, upstreams in edges.items()}
+    downstreams = inverted(edges)
+    free = [position[name] for name, count in missing.items() if not count]
+    names, found = list(edges), []
+    while free:
+        name = names[heapq.heappop(free)]
+        found.append(name)
+        for downstream in dict.fromkeys(downstreams[name]):
+            missing[downstream] -= 1
+            if not missing[downstream]:
+                heapq.heappush(free, position[downstream])
+    return found
 
 
 def find_cycle(edges: Edges) -> list[str] | None:
@@ -33,6 +48,8 @@ def find_cycle(edges: Edges) -> list[str] | None:
     It is the shortest of those through the first name (by the alphabet) that is part of any: short to read, found
     in time linear in names and edges.
     """
+    if len(_sorted(edges)) == len(edges):
+        return None
     import networkx as nx
 
     graph = _digraph(edges)
@@ -84,13 +101,15 @@ def inverted(edges: Edges) -> dict[str, list[str]]:
     return result
 
 
-def weights(edges: Edges, sorted_names: Sequence[str]) -> dict[str, int]:
-    """name -> tasks on the longest path from it to an end, itself included: what is urgent has a high weight."""
-    result = dict.fromkeys(edges, 1)
+def weights(edges: Edges, sorted_names: Sequence[str], cost: Mapping[str, float]) -> dict[str, float]:
+    """name -> what the longest path from it to an end costs, itself included: what is urgent has a high weight."""
+    below = dict.fromkeys(edges, 0.0)
+    result = {}
     for name in reversed(sorted_names):
+        result[name] = cost[name] + below[name]
         for upstream in edges[name]:
-            if upstream in result:
-                result[upstream] = max(result[upstream], result[name] + 1)
+            if upstream in below:
+                below[upstream] = max(below[upstream], result[name])
     return result
 
 

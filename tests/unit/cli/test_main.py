@@ -33,7 +33,7 @@ def started(arguments: Sequence[str], folder: Path) -> set[str]:
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["list"], ["list", "--json"], ["runs"], ["--help"]])
+@pytest.mark.parametrize("arguments", [["--version"], ["list"], ["list", "--json"], ["runs"], ["--help"], ["validate"]])
 def test_looking_imports_nothing_heavy(arguments: list[str], shell: Shell) -> None:
     shell.run()
     loaded = started(arguments, shell.folder.root)
