@@ -9,8 +9,11 @@ from typing import Any, Protocol
 from nbflow.core.attempt import ArchivedFile, Outcome, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel, Report
-from nbflow.core.rows import Past, Projection, RunRow
+from nbflow.core.rows import Past, PoolUse, Projection, RunRow
 from nbflow.core.spec import Preload
+
+Batch = tuple[Sequence[Stamped], Projection]
+"""Events of one run that follow one another, and what follows from them."""
 
 
 class Clock(Protocol):
@@ -64,15 +67,20 @@ class Store(Protocol):
         """Begin a run with its first events. Raises ConflictError where the run id exists."""
         ...
 
-    def claim(self, run: str, owner: str, alive: Callable[[str], bool]) -> int:
-        """Own a run and return the fencing number for `append`.
+    def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
+        """Own a run and return the fencing number for what follows. Its lease begins, by the clock of the store.
 
-        Raises ConflictError, naming the owner, where another one holds it that `alive` does not call dead.
+        Raises ConflictError, naming the owner, where another one holds it: one that `alive` does not call dead, or,
+        where it cannot tell (None: the owner is on another host), one whose lease has not run out.
         """
         ...
 
+    def renew(self, run: str, fence: int) -> None:
+        """Begin the lease anew, `rows.LEASE_SECONDS` long, as `append` does too. Raises ConflictError as `append`."""
+        ...
+
     def release(self, run: str, fence: int) -> None:
-        """Give a run back; a fence that is not the present one is ignored."""
+        """Give a run back, and its slots; a fence that is not the present one is ignored."""
         ...
 
     def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
@@ -80,6 +88,20 @@ class Store(Protocol):
 
         Raises ConflictError where the sequence has a gap or the fence is stale: another engine owns the run.
         """
+        ...
+
+    def append_pooled(
+        self, run: str, decide: Callable[[Sequence[PoolUse]], Batch | None], fence: int
+    ) -> Sequence[Stamped]:
+        """`append` what `decide` makes of the pools as they are, and return its events; with None nothing is kept.
+
+        From the look at the pools to the end of the transaction no other run gets or gives back a slot. `decide` is
+        called once at most, and must not use the store.
+        """
+        ...
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What runs but this one hold and want of pools, by run and pool."""
         ...
 
     def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
@@ -94,6 +116,10 @@ class Store(Protocol):
         self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
     ) -> list[RunRow]:
         """Rows of runs, newest first."""
+        ...
+
+    def going(self) -> list[RunRow]:
+        """Rows of the runs that have begun and not ended, newest first, whether anybody carries them out or not."""
         ...
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel
-from nbflow.core.rows import Past, Projection, RunRow
+from nbflow.core.ports import Batch
+from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, Projection, RunRow
+from nbflow.core.status import RunStatus
 from nbflow.store import refusals
 
 
 class MemoryStore:
-    """Implements `ports.Store` in dictionaries; gone with the process."""
+    """Implements `ports.Store` in dictionaries; gone with the process. `now` is the clock of leases."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._lock = threading.RLock()
         self._rows: dict[str, RunRow] = {}
         self._events: dict[str, list[Stamped]] = {}
         self._tasks: dict[str, dict[int, Mapping[str, Any]]] = {}
         self._outputs: dict[str, dict[int, Mapping[str, Any]]] = {}
         self._inbox: dict[str, list[Cancel]] = {}
+        self._heartbeats: dict[str, datetime] = {}
+        self._pools: dict[tuple[str, str], PoolUse] = {}
 
     def create(self, events: Sequence[Stamped], projection: Projection) -> None:
         """Begin a run."""
@@ -34,18 +40,24 @@ class MemoryStore:
             self._events[run], self._tasks[run], self._outputs[run], self._inbox[run] = [], {}, {}, []
             self._keep(events, projection, owner=None, fence=0)
 
-    def claim(self, run: str, owner: str, alive: Callable[[str], bool]) -> int:
+    def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
         """Own a run."""
         while True:
             row = self.run(run)
             if row is None:
                 raise refusals.unknown(run)
-            if row.owner is not None and row.owner != owner and alive(row.owner):
-                raise refusals.held(run, row.owner)
+            refusals.check_free(row, owner, alive)
             with self._lock:
                 if self._rows[run].fence == row.fence:
                     self._rows[run] = replace(self._rows[run], owner=owner, fence=row.fence + 1)
+                    self._heartbeats[run] = self._now()
                     return row.fence + 1
+
+    def renew(self, run: str, fence: int) -> None:
+        """Begin the lease anew."""
+        with self._lock:
+            refusals.check_owner(run, self._rows.get(run), fence)
+            self._heartbeats[run] = self._now()
 
     def release(self, run: str, fence: int) -> None:
         """Give a run back."""
@@ -53,15 +65,38 @@ class MemoryStore:
             row = self._rows.get(run)
             if row is not None and row.fence == fence:
                 self._rows[run] = replace(row, owner=None)
+                self._pools = {key: use for key, use in self._pools.items() if use.run != run}
 
     def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
         """Keep events."""
         before = refusals.check_batch(events, projection)
         with self._lock:
-            row = self._rows.get(projection.row.run)
-            if row is None or row.owner is None or (row.fence, row.seq) != (fence, before):
-                raise refusals.stale(projection.row.run, row, before, fence)
+            row = refusals.check_owner(projection.row.run, self._rows.get(projection.row.run), fence)
+            if row.seq != before:
+                raise refusals.behind(row, before)
             self._keep(events, projection, owner=row.owner, fence=row.fence)
+            self._heartbeats[row.run] = self._now()
+
+    def append_pooled(
+        self, run: str, decide: Callable[[Sequence[PoolUse]], Batch | None], fence: int
+    ) -> Sequence[Stamped]:
+        """Keep what is decided."""
+        with self._lock:
+            batch = decide(self.pools(run))
+            if batch is None:
+                return ()
+            self.append(*batch, fence)
+        return batch[0]
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What other runs hold and want."""
+        with self._lock:
+            found = [
+                replace(use, owner=self._rows[use.run].owner, lapsed=self._seen(use.run).lapsed)
+                for _, use in sorted(self._pools.items())
+                if use.run != run
+            ]
+        return found
 
     def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
         """The events of a run."""
@@ -71,7 +106,7 @@ class MemoryStore:
     def run(self, run: str) -> RunRow | None:
         """The row of a run."""
         with self._lock:
-            return self._rows.get(run)
+            return self._seen(run) if run in self._rows else None
 
     def runs(
         self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
@@ -79,13 +114,17 @@ class MemoryStore:
         """Rows of runs, newest first."""
         with self._lock:
             found = [
-                row
+                self._seen(row.run)
                 for row in self._rows.values()
                 if pipeline in (None, row.pipeline)
                 and row.run.startswith(prefix)
                 and (not states or row.state in states)
             ]
         return sorted(found, key=lambda row: (row.created, row.run), reverse=True)[: max(limit, 0)]
+
+    def going(self) -> list[RunRow]:
+        """Rows of runs that have begun and not ended."""
+        return self.runs(states=[RunStatus.RUNNING.value], limit=len(self._rows))
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:
         """The task documents of a run."""
@@ -120,9 +159,19 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to give back."""
 
+    def _seen(self, run: str) -> RunRow:
+        """A run as it is now: its lease may have run out."""
+        row = self._rows[run]
+        sign = self._heartbeats.get(run, row.created)
+        return replace(row, lapsed=row.owner is not None and self._now() - sign > timedelta(seconds=LEASE_SECONDS))
+
     def _keep(self, events: Sequence[Stamped], projection: Projection, *, owner: str | None, fence: int) -> None:
         run = projection.row.run
         self._rows[run] = replace(projection.row, owner=owner, fence=fence)
         self._events[run].extend(events)
         self._tasks[run].update(projection.tasks)
         self._outputs[run].update(projection.outputs)
+        for use in projection.pools:
+            self._pools.pop((use.run, use.pool), None)
+            if use.held or use.wanted:
+                self._pools[use.run, use.pool] = use

@@ -4,7 +4,7 @@
 INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES (:run, :pipeline, :state, :created, :seq, :document);
 
 -- name: update_run
-UPDATE runs SET state = :state, seq = :seq, document = :document
+UPDATE runs SET state = :state, seq = :seq, document = :document, heartbeat = :now
 WHERE run = :run AND seq = :before AND fence = :fence AND owner IS NOT NULL;
 
 -- name: add_event
@@ -16,28 +16,55 @@ VALUES (:run, :position, :task, :state, :document, :outputs)
 ON CONFLICT (run, position) DO UPDATE SET state = excluded.state, document = excluded.document, outputs = excluded.outputs;
 
 -- name: claim_run
-UPDATE runs SET owner = :owner, fence = fence + 1 WHERE run = :run AND fence = :fence;
+UPDATE runs SET owner = :owner, fence = fence + 1, heartbeat = :now WHERE run = :run AND fence = :fence;
+
+-- name: renew_run
+UPDATE runs SET heartbeat = :now WHERE run = :run AND fence = :fence AND owner IS NOT NULL;
 
 -- name: release_run
 UPDATE runs SET owner = NULL WHERE run = :run AND fence = :fence;
+
+-- name: put_pool
+INSERT INTO pools (run, pool, held, wanted, since) VALUES (:run, :pool, :held, :wanted, :since)
+ON CONFLICT (run, pool) DO UPDATE SET held = excluded.held, wanted = excluded.wanted, since = excluded.since;
+
+-- name: drop_pool
+DELETE FROM pools WHERE run = :run AND pool = :pool;
+
+-- name: drop_pools
+DELETE FROM pools WHERE run = :run;
+
+-- name: read_pools
+SELECT pools.run, pool, held, wanted, since, owner, owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+FROM pools JOIN runs ON runs.run = pools.run
+WHERE pools.run <> :run ORDER BY pools.run, pool;
 
 -- name: read_events
 SELECT run, seq, at, type, body FROM events WHERE run = :run AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: read_run
-SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs WHERE run = :run;
+SELECT run, pipeline, state, created, seq, document, owner, fence,
+  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+FROM runs WHERE run = :run;
 
 -- name: read_runs
-SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs
-WHERE substr(run, 1, length(:prefix)) = :prefix
+SELECT run, pipeline, state, created, seq, document, owner, fence,
+  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+FROM runs WHERE substr(run, 1, length(:prefix)) = :prefix
   AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
 ORDER BY created DESC, run DESC LIMIT :limit;
 
 -- name: read_runs_of_pipeline
-SELECT run, pipeline, state, created, seq, document, owner, fence FROM runs
-WHERE pipeline = :pipeline AND substr(run, 1, length(:prefix)) = :prefix
+SELECT run, pipeline, state, created, seq, document, owner, fence,
+  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+FROM runs WHERE pipeline = :pipeline AND substr(run, 1, length(:prefix)) = :prefix
   AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
 ORDER BY created DESC, run DESC LIMIT :limit;
+
+-- name: read_going
+SELECT run, pipeline, state, created, seq, document, owner, fence,
+  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+FROM runs WHERE state = 'running' ORDER BY created DESC, run DESC;
 
 -- name: read_tasks
 SELECT document FROM tasks WHERE run = :run ORDER BY position;

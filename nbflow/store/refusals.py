@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from nbflow.core.rows import LEASE_SECONDS
 from nbflow.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -38,18 +39,35 @@ def unknown(run: str) -> ConflictError:
     return ConflictError(f"run {run} is not in the store")
 
 
-def held(run: str, owner: str) -> ConflictError:
-    """A run that somebody else carries out."""
-    return ConflictError(f"run {run} is owned by {owner}", hint=f"it is still going on: nbflow logs -f {run}")
+def check_free(row: RunRow, owner: str, alive: Callable[[str], bool | None]) -> None:
+    """Raise ConflictError where somebody else has a run and is not known to be dead, nor silent for too long."""
+    if row.owner is None or row.owner == owner:
+        return
+    lives = alive(row.owner)
+    if lives or (lives is None and not row.lapsed):
+        raise held(row.run, row.owner, sure=lives is not None)
 
 
-def stale(run: str, row: RunRow | None, before: int, fence: int) -> ConflictError:
-    """An append by one that does not own the run, or no more. `row` is the run as it is."""
+def held(run: str, owner: str, *, sure: bool = True) -> ConflictError:
+    """A run that somebody else carries out, as far as one can tell."""
+    hint = f"it is still going on: nbflow logs -f {run}"
+    if not sure:
+        hint = f"whether it lives only its own host can tell; {LEASE_SECONDS:g} s after its last sign of life it is free"
+    return ConflictError(f"run {run} is owned by {owner}", hint=hint)
+
+
+def check_owner(run: str, row: RunRow | None, fence: int) -> RunRow:
+    """The run as it is, where a fence is that of its owner; else ConflictError, naming who took over."""
     if row is None:
-        return unknown(run)
+        raise unknown(run)
     if row.fence != fence:
         taker = row.owner or "a process that has given it back since"
-        return ConflictError(f"run {run} has been taken over by {taker}")
+        raise ConflictError(f"run {run} has been taken over by {taker}", hint=f"look at it with: nbflow show {run}")
     if row.owner is None:
-        return ConflictError(f"run {run} is owned by nobody: it has not been claimed, or was given back")
-    return ConflictError(f"run {run} is at event {row.seq}, not {before}: somebody else wrote to it")
+        raise ConflictError(f"run {run} is owned by nobody: it has not been claimed, or was given back")
+    return row
+
+
+def behind(row: RunRow, before: int) -> ConflictError:
+    """An append by one that does not know the end of its run."""
+    return ConflictError(f"run {row.run} is at event {row.seq}, not {before}: somebody else wrote to it")

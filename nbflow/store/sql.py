@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from nbflow.core.rows import Past, RunRow
+from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, RunRow
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
@@ -64,7 +64,7 @@ def run_values(row: RunRow) -> dict[str, Any]:
 
 def run_of(row: Sequence[Any]) -> RunRow:
     """A run from a row of `read_run` or `read_runs`."""
-    run, pipeline, state, created, seq, document, owner, fence = row
+    run, pipeline, state, created, seq, document, owner, fence, lapsed = row
     return RunRow(
         run=run,
         pipeline=pipeline,
@@ -74,6 +74,7 @@ def run_of(row: Sequence[Any]) -> RunRow:
         document=json.loads(document),
         owner=owner,
         fence=fence,
+        lapsed=bool(lapsed),
     )
 
 
@@ -96,6 +97,26 @@ def task_of(row: Sequence[Any]) -> Mapping[str, Any]:
     """A task document from a row of `read_tasks`."""
     document: Mapping[str, Any] = json.loads(row[0])
     return document
+
+
+def pool_values(use: PoolUse) -> dict[str, Any]:
+    """What `put_pool` and `drop_pool` bind."""
+    since = None if use.since is None else to_instant(use.since)
+    return {"run": use.run, "pool": use.pool, "held": use.held, "wanted": use.wanted, "since": since}
+
+
+def pool_of(row: Sequence[Any]) -> PoolUse:
+    """The use of a pool from a row of `read_pools`."""
+    run, pool, held, wanted, since, owner, lapsed = row
+    return PoolUse(
+        run=run,
+        pool=pool,
+        held=held,
+        wanted=wanted,
+        since=None if since is None else datetime.fromisoformat(since),
+        owner=owner,
+        lapsed=bool(lapsed),
+    )
 
 
 def past_of(row: Sequence[Any]) -> Past:
@@ -122,6 +143,11 @@ def request_of(row: Sequence[Any]) -> Cancel:
 def to_instant(at: datetime) -> str:
     """UTC, microseconds, one length for all: text that sorts as time does."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def expiry(now: datetime) -> str:
+    """The instant before which a sign of life is too old, as rows hold instants."""
+    return to_instant(now - timedelta(seconds=LEASE_SECONDS))
 
 
 def to_json(value: Any) -> str:

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from nbflow.store.database import Database
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
     from nbflow.core.messages import Cancel
-    from nbflow.core.rows import Past, Projection, RunRow
+    from nbflow.core.ports import Batch
+    from nbflow.core.rows import Past, PoolUse, Projection, RunRow
 
 BUSY_SECONDS = 60.0
 """How long a call waits for another writer before it gives up."""
@@ -29,10 +31,18 @@ class SqliteStore:
     """Implements `ports.Store` on a file, for any number of threads and processes.
 
     A file that is missing is made, with its folder: at once, or, without `create`, by the first run; until then the
-    store is empty.
+    store is empty. `now` is the clock of leases.
     """
 
-    def __init__(self, path: Path, *, create: bool = True, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = True,
+        busy_seconds: float = BUSY_SECONDS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._now = now
         self._database = Database(path, busy_seconds)
         self._database.open(create=create)
 
@@ -47,33 +57,52 @@ class SqliteStore:
                 raise refusals.exists(projection.row.run) from None
             self._keep(events, projection)
 
-    def claim(self, run: str, owner: str, alive: Callable[[str], bool]) -> int:
+    def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
         """Own a run. `alive` is asked outside of any transaction; a claim that came in between is seen by the fence."""
         while True:
             row = self.run(run)
             if row is None:
                 raise refusals.unknown(run)
-            if row.owner is not None and row.owner != owner and alive(row.owner):
-                raise refusals.held(run, row.owner)
+            refusals.check_free(row, owner, alive)
             with self._database.transaction():
-                values = {"run": run, "owner": owner, "fence": row.fence}
+                values = {"run": run, "owner": owner, "fence": row.fence, "now": sql.to_instant(self._now())}
                 if self._database.run("claim_run", values).rowcount == 1:
                     return row.fence + 1
+
+    def renew(self, run: str, fence: int) -> None:
+        """Begin the lease anew."""
+        with self._database.transaction():
+            values = {"run": run, "fence": fence, "now": sql.to_instant(self._now())}
+            if self._database.run("renew_run", values).rowcount != 1:
+                refusals.check_owner(run, self.run(run), fence)
 
     def release(self, run: str, fence: int) -> None:
         """Give a run back."""
         with self._database.transaction():
-            self._database.run("release_run", {"run": run, "fence": fence})
+            if self._database.run("release_run", {"run": run, "fence": fence}).rowcount == 1:
+                self._database.run("drop_pools", {"run": run})
 
     def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
         """Keep events."""
-        before = refusals.check_batch(events, projection)
-        values = {**sql.run_values(projection.row), "before": before, "fence": fence}
         with self._database.transaction():
-            if self._database.run("update_run", values).rowcount != 1:
-                run = projection.row.run
-                raise refusals.stale(run, self.run(run), before, fence)
-            self._keep(events, projection)
+            self._append(events, projection, fence)
+
+    def append_pooled(
+        self, run: str, decide: Callable[[Sequence[PoolUse]], Batch | None], fence: int
+    ) -> Sequence[Stamped]:
+        """Keep what is decided. Others wait meanwhile, as for any transaction."""
+        with self._database.transaction():
+            batch = decide(self.pools(run))
+            if batch is None:
+                return ()
+            self._append(*batch, fence)
+        return batch[0]
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What other runs hold and want."""
+        rows = self._database.rows("read_pools", {"run": run, "expired": self._expired})
+        with self._decoding():
+            return [sql.pool_of(row) for row in rows]
 
     def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
         """The events of a run, read as they are asked for."""
@@ -88,7 +117,7 @@ class SqliteStore:
 
     def run(self, run: str) -> RunRow | None:
         """The row of a run."""
-        rows = self._database.rows("read_run", {"run": run})
+        rows = self._database.rows("read_run", {"run": run, "expired": self._expired})
         with self._decoding():
             return sql.run_of(rows[0]) if rows else None
 
@@ -101,8 +130,15 @@ class SqliteStore:
             "prefix": prefix,
             "states": sql.to_json(list(states)) if states else None,
             "limit": max(0, min(limit, sys.maxsize)),
+            "expired": self._expired,
         }
         rows = self._database.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
+        with self._decoding():
+            return [sql.run_of(row) for row in rows]
+
+    def going(self) -> list[RunRow]:
+        """Rows of runs that have begun and not ended."""
+        rows = self._database.rows("read_going", {"expired": self._expired})
         with self._decoding():
             return [sql.run_of(row) for row in rows]
 
@@ -142,9 +178,24 @@ class SqliteStore:
         """Close the file."""
         self._database.close()
 
+    @property
+    def _expired(self) -> str:
+        return sql.expiry(self._now())
+
+    def _append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
+        before = refusals.check_batch(events, projection)
+        now = sql.to_instant(self._now())
+        values = {**sql.run_values(projection.row), "before": before, "fence": fence, "now": now}
+        if self._database.run("update_run", values).rowcount != 1:
+            run = projection.row.run
+            raise refusals.behind(refusals.check_owner(run, self.run(run), fence), before)
+        self._keep(events, projection)
+
     def _keep(self, events: Sequence[Stamped], projection: Projection) -> None:
         self._database.run_many("add_event", [sql.event_values(event) for event in events])
         self._database.run_many("put_task", sql.task_values(projection))
+        for use in projection.pools:
+            self._database.run("put_pool" if use.held or use.wanted else "drop_pool", sql.pool_values(use))
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import CellState, Outcome, Verdict
 from nbflow.core.plan import Action
 from nbflow.core.ports import Store
-from nbflow.core.rows import Past
+from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, Projection
 from nbflow.core.state import fold
 from nbflow.core.values import encode
 from nbflow.core.views import project
@@ -29,21 +29,28 @@ from nbflow.errors import ConflictError
 from nbflow.store.memory import MemoryStore
 from nbflow.store.sqlite import PAGE, SqliteStore
 from support.build import NOON, RUN, after, planned
-from support.stored import Kept, alive, begun, cells, dead, plain, projected, rebuilt
+from support.engines import FakeClock
+from support.stored import Kept, alive, begun, cells, dead, plain, projected, rebuilt, unknown
 from support.strategies import instances
 
-PLACES: dict[str, Callable[[Path], Store]] = {
-    "memory": lambda _: MemoryStore(),
-    "sqlite": lambda folder: SqliteStore(folder / "state.db"),
+PLACES: dict[str, Callable[[Path, Callable[[], datetime]], Store]] = {
+    "memory": lambda _, now: MemoryStore(now),
+    "sqlite": lambda folder, now: SqliteStore(folder / "state.db", now=now),
 }
+"""name -> a new store in a folder, with the clock of its leases."""
 
 shared_store = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 """Examples may share a store: each makes runs of its own."""
 
 
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
 @pytest.fixture(params=PLACES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made = PLACES[request.param](tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
+    made = PLACES[request.param](tmp_path, clock.now)
     yield made
     made.close()
 
@@ -205,6 +212,207 @@ class TestClaim:
             assert row is not None
             assert [row.owner] == [f"owner {place}" for place in won]
             assert all(f"owned by {row.owner}" in str(one) for one in results if not isinstance(one, int))
+
+
+class TestLease:
+    def lapsed(self, store: Store) -> bool:
+        row = store.run(RUN)
+        assert row is not None
+        assert [one.lapsed for one in store.runs(prefix=RUN)] == [row.lapsed]
+        assert [one.lapsed for one in store.runs(pipeline="sales")] == [row.lapsed]
+        return row.lapsed
+
+    def test_one_of_whom_nothing_is_known_keeps_it_for_as_long_as_the_lease(
+        self, store: Store, clock: FakeClock
+    ) -> None:
+        Kept(store, planned("a"), owner="elsewhere:1:1")
+        clock.go_on(LEASE_SECONDS)
+        assert not self.lapsed(store)
+        with pytest.raises(ConflictError, match="owned by elsewhere:1:1") as caught:
+            store.claim(RUN, "me", unknown)
+        assert "only its own host can tell; 60 s after" in str(caught.value.hint)
+        clock.go_on(0.001)
+        assert self.lapsed(store)
+        store.claim(RUN, "me", unknown)
+        assert not self.lapsed(store)
+
+    def test_one_who_lives_keeps_it_however_long_it_is_silent(self, store: Store, clock: FakeClock) -> None:
+        run = Kept(store, planned("a"), owner="here:1:1")
+        clock.go_on(10 * LEASE_SECONDS)
+        with pytest.raises(ConflictError, match="owned by here:1:1"):
+            store.claim(RUN, "me", alive)
+        run.send("start")
+        assert not self.lapsed(store)
+
+    @pytest.mark.parametrize("sign", ["append", "renew"])
+    def test_a_sign_of_life_begins_it_anew(self, store: Store, clock: FakeClock, sign: str) -> None:
+        run = Kept(store, planned("a"), owner="elsewhere:1:1")
+        for _ in range(3):
+            clock.go_on(LEASE_SECONDS)
+            if sign == "append":
+                store.append(*cells(run.state, 1), run.fence)
+            else:
+                store.renew(RUN, run.fence)
+        clock.go_on(LEASE_SECONDS)
+        assert not self.lapsed(store)
+
+    def test_a_run_that_nobody_owns_has_none(self, store: Store, clock: FakeClock) -> None:
+        run = Kept(store, planned("a"))
+        store.release(RUN, run.fence)
+        clock.go_on(2 * LEASE_SECONDS)
+        assert not self.lapsed(store)
+
+    def test_who_has_lost_the_run_cannot_renew_it(self, store: Store) -> None:
+        run = Kept(store, planned("a"), owner="old")
+        fence = store.claim(RUN, "host:99:1", dead)
+        with pytest.raises(ConflictError, match=f"run {RUN} has been taken over by host:99:1"):
+            store.renew(RUN, run.fence)
+        store.renew(RUN, fence)
+        store.release(RUN, fence)
+        with pytest.raises(ConflictError, match="owned by nobody"):
+            store.renew(RUN, fence)
+        with pytest.raises(ConflictError, match="run nothing is not in the store"):
+            store.renew("nothing", 1)
+
+    def test_of_many_who_find_it_lapsed_one_wins(self, store: Store, clock: FakeClock) -> None:
+        Kept(store, planned("a"), owner="elsewhere:1:1")
+        clock.go_on(LEASE_SECONDS + 1)
+        results = in_threads(8, lambda place: store.claim(RUN, f"owner {place}", unknown))
+        assert sum(isinstance(one, int) for one in results) == 1
+
+
+def with_pools(projection: Projection, *uses: PoolUse) -> Projection:
+    return replace(projection, pools=uses)
+
+
+class TestPools:
+    """What runs hold and want of pools, and that nobody comes in between."""
+
+    @staticmethod
+    def use(run: str, held: int, wanted: int = 0, pool: str = "db") -> PoolUse:
+        return PoolUse(run=run, pool=pool, held=held, wanted=wanted, since=NOON if wanted else None)
+
+    def set(self, run: Kept, *uses: PoolUse) -> None:
+        events, projection = cells(run.state, 1)
+        run.store.append(events, with_pools(projection, *uses), run.fence)
+
+    def test_others_see_what_a_run_holds_and_wants(self, store: Store, clock: FakeClock) -> None:
+        one = Kept(store, planned("a"), run="one", owner="host:1:1")
+        two = Kept(store, planned("a"), run="two", owner="host:2:2")
+        self.set(one, self.use("one", 2), self.use("one", 0, 1, pool="api"))
+        self.set(two, self.use("two", 1))
+        assert store.pools("two") == [
+            replace(self.use("one", 0, 1, pool="api"), owner="host:1:1"),
+            replace(self.use("one", 2), owner="host:1:1"),
+        ]
+        assert [(use.run, use.pool, use.held) for use in store.pools()] == [
+            ("one", "api", 0),
+            ("one", "db", 2),
+            ("two", "db", 1),
+        ]
+        clock.go_on(LEASE_SECONDS + 1)
+        assert [use.lapsed for use in store.pools("one")] == [True]
+
+    def test_instants_are_exact(self, store: Store) -> None:
+        run = Kept(store, planned("a"))
+        at = after(0.000001)
+        self.set(run, replace(self.use(RUN, 0, 1), since=at))
+        assert [use.since for use in store.pools()] == [at]
+
+    def test_what_is_neither_held_nor_wanted_is_gone(self, store: Store) -> None:
+        run = Kept(store, planned("a"))
+        self.set(run, self.use(RUN, 2), self.use(RUN, 1, pool="api"))
+        self.set(run, self.use(RUN, 0))
+        assert [(use.pool, use.held) for use in store.pools()] == [("api", 1)]
+        self.set(run)
+        assert [(use.pool, use.held) for use in store.pools()] == [("api", 1)]
+
+    def test_who_gives_a_run_back_gives_its_slots_back(self, store: Store) -> None:
+        run = Kept(store, planned("a"), owner="old")
+        self.set(run, self.use(RUN, 2))
+        fence = store.claim(RUN, "new", dead)
+        store.release(RUN, run.fence)
+        assert [(use.held, use.owner) for use in store.pools()] == [(2, "new")]
+        store.release(RUN, fence)
+        assert store.pools() == []
+
+    def test_slots_of_a_run_that_is_taken_over_stay_until_its_attempts_have_ended(self, store: Store) -> None:
+        run = Kept(store, planned("a"))
+        self.set(run, self.use(RUN, 1))
+        fence = store.claim(RUN, "new", dead)
+        assert [use.held for use in store.pools()] == [1]
+        events, projection = cells(run.state, 1)
+        store.append(events, with_pools(projection, self.use(RUN, 0)), fence)
+        assert store.pools() == []
+
+    def test_an_append_that_is_refused_takes_nothing(self, store: Store) -> None:
+        run = Kept(store, planned("a"))
+        events, projection = cells(run.state, 1)
+        with pytest.raises(ConflictError):
+            store.append(events, with_pools(projection, self.use(RUN, 1)), run.fence + 1)
+        with pytest.raises(ConflictError):
+            store.append_pooled(RUN, lambda _: (events, with_pools(projection, self.use(RUN, 1))), run.fence + 1)
+        assert store.pools() == []
+
+    def test_what_is_decided_is_kept(self, store: Store) -> None:
+        Kept(store, planned("a"), run="other")
+        run = Kept(store, planned("a"))
+        seen: list[Any] = []
+
+        def decide(pools: Any) -> Any:
+            seen.append(list(pools))
+            return cells(run.state, 2)
+
+        events = store.append_pooled(RUN, decide, run.fence)
+        assert seen == [[]]
+        assert list(store.events(RUN)) == [*run.history, *events]
+
+    def test_nothing_that_is_decided_keeps_nothing(self, store: Store) -> None:
+        run = Kept(store, planned("a"))
+        before = everything(store)
+        assert list(store.append_pooled(RUN, lambda _: None, run.fence)) == []
+        assert everything(store) == before
+
+    def test_a_decision_that_breaks_leaves_the_store_usable(self, store: Store) -> None:
+        run = Kept(store, planned("a"))
+        before = everything(store)
+
+        def fail(_: Any) -> Any:
+            raise KeyError("a bug")
+
+        with pytest.raises(KeyError, match="a bug"):
+            store.append_pooled(RUN, fail, run.fence)
+        assert everything(store) == before
+        run.send("start")
+
+    def test_of_many_who_want_the_last_slot_one_gets_it(self, store: Store) -> None:
+        """Each takes it where the others leave it: never are more out than there are."""
+        runs = [Kept(store, planned("a"), run=f"run-{place}") for place in range(6)]
+        size, most = 2, 0
+
+        def act(place: int) -> int:
+            run, got = runs[place], 0
+            while got < 5:
+                taken: list[int] = []
+
+                def decide(pools: Any, run: Kept = run, taken: list[int] = taken) -> Any:
+                    nonlocal most
+                    taken.append(sum(use.held for use in pools))
+                    if taken[0] >= size:
+                        return None
+                    most = max(most, taken[0] + 1)
+                    events, projection = cells(run.state, 1)
+                    return events, with_pools(projection, self.use(run.run, 1))
+
+                if store.append_pooled(run.run, decide, run.fence):
+                    got += 1
+                    assert sum(use.held for use in store.pools()) <= size
+                    self.set(run, self.use(run.run, 0))
+            return got
+
+        assert in_threads(6, act) == [5] * 6
+        assert most <= size
+        assert store.pools() == []
 
 
 class TestRelease:
@@ -435,7 +643,7 @@ class TestRuns:
         pipeline: str | None,
         limit: int,
     ) -> None:
-        fresh = PLACES[request.node.callspec.params["store"]](tmp_path_factory.mktemp("store"))
+        fresh = PLACES[request.node.callspec.params["store"]](tmp_path_factory.mktemp("store"), FakeClock().now)
         for run, of, second in runs:
             Kept(fresh, run=run, pipeline=of, at=after(second))
         wanted = [
@@ -458,6 +666,18 @@ class TestRuns:
             store.claim(text, "me", dead)
         with pytest.raises(ConflictError, match="is not in the store"):
             store.post(text, cancel("me"))
+
+
+class TestGoing:
+    def test_what_has_begun_and_not_ended(self, store: Store) -> None:
+        for number, lines in enumerate([[], ["start"], ["start", "succeeded a/1"], ["start", "failed a/1"]]):
+            run = Kept(store, planned("a"), run=f"run-{number}", at=after(number))
+            run.play(*lines)
+        late = Kept(store, planned("a"), run="late", pipeline="other", at=after(9))
+        late.send("start")
+        store.release("late", late.fence)
+        assert [row.run for row in store.going()] == ["late", "run-1"]
+        assert store.going() == store.runs(states=["running"])
 
 
 class TestTaskRows:

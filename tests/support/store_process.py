@@ -21,15 +21,16 @@ from nbflow.store.sqlite import SqliteStore
 from support.build import RUN, planned
 from support.stored import Kept, alive, cells, projected, rebuilt
 
+FILL = len(migrations()) + 1
 STEPS = (
     *migrations(),
     Migration(
-        2,
-        "0002_fill.sql",
+        FILL,
+        f"{FILL:04}_fill.sql",
         "CREATE TABLE words (word TEXT);"
         "INSERT INTO words SELECT hex(randomblob(500)) FROM events;"
         "UPDATE events SET body = replace(body, 'x', 'y');"
-        "DELETE FROM inbox; PRAGMA user_version = 2;",
+        f"DELETE FROM inbox; PRAGMA user_version = {FILL};",
     ),
 )
 

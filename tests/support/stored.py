@@ -30,6 +30,10 @@ def alive(_: str) -> bool:
     return True
 
 
+def unknown(_: str) -> None:
+    """Nobody can tell whether an owner lives."""
+
+
 def begun(
     *tasks: PlannedTask, run: str = RUN, pipeline: str = "sales", at: datetime = NOON, **more: Any
 ) -> tuple[list[ev.Stamped], RunState]:

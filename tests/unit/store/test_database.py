@@ -35,7 +35,7 @@ def add(database: Database, run: str = "r") -> None:
 
 
 def has(database: Database, run: str = "r") -> bool:
-    return bool(database.rows("read_run", {"run": run}))
+    return bool(database.rows("read_run", {"run": run, "expired": ""}))
 
 
 @contextmanager
@@ -235,4 +235,4 @@ class TestErrors:
 
     @pytest.mark.parametrize("value", ["\ud800", 2**70])
     def test_a_value_that_the_file_cannot_hold_is_in_no_row(self, database: Database, value: object) -> None:
-        assert database.rows("read_run", {"run": value}) == []
+        assert database.rows("read_run", {"run": value, "expired": ""}) == []

@@ -6,20 +6,30 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nbflow.core.state import fold
+from nbflow.core.views import project
 from nbflow.errors import UnreachableError
+from nbflow.store import sql
+from nbflow.store.memory import MemoryStore
 from nbflow.store.migrate import Migration, migrate, migrations, split
 from nbflow.store.sqlite import SqliteStore
 from support.build import RUN, planned
 from support.stored import Kept, projected, rebuilt
 
-ADD = Migration(2, "0002_add.sql", "ALTER TABLE runs ADD COLUMN note TEXT DEFAULT 'none';\nPRAGMA user_version = 2;")
+NEWEST = len(migrations())
+ADD = Migration(
+    NEWEST + 1,
+    f"{NEWEST + 1:04}_add.sql",
+    f"ALTER TABLE runs ADD COLUMN note TEXT DEFAULT 'none';\nPRAGMA user_version = {NEWEST + 1};",
+)
 REBUILD = Migration(
-    3,
-    "0003_rebuild.sql",
-    """
+    NEWEST + 2,
+    f"{NEWEST + 2:04}_rebuild.sql",
+    f"""
     -- A table is made anew; a trigger; a text with ; in it.
     CREATE TABLE runs_new (run TEXT PRIMARY KEY NOT NULL, pipeline TEXT NOT NULL, state TEXT NOT NULL,
         created TEXT NOT NULL, seq INTEGER NOT NULL, document TEXT NOT NULL, owner TEXT,
@@ -31,11 +41,13 @@ REBUILD = Migration(
         INSERT INTO notes VALUES (old.run, old.note);
         INSERT INTO notes VALUES (new.run, new.note);
     END;
-    PRAGMA user_version = 3;
+    PRAGMA user_version = {NEWEST + 2};
     -- The end.
     """,
 )
-ORPHANS = REBUILD.script.replace("PRAGMA user_version = 3", "DELETE FROM runs; PRAGMA user_version = 2")
+ORPHANS = REBUILD.script.replace(
+    f"PRAGMA user_version = {NEWEST + 2}", f"DELETE FROM runs; PRAGMA user_version = {NEWEST + 1}"
+)
 STEPS = (*migrations(), ADD, REBUILD)
 
 
@@ -83,6 +95,21 @@ class TestSplit:
             list(split("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1;"))
 
 
+def _first_version(connection: sqlite3.Connection) -> dict[str, Any]:
+    """A run of another host in a store of the first version; its document."""
+    memory = MemoryStore()
+    run = Kept(memory, planned("a"), owner="elsewhere:1:1")
+    run.play("start", "started a/1")
+    row = memory.run(RUN)
+    assert row is not None
+    values = {**sql.run_values(row), "owner": row.owner, "fence": row.fence}
+    columns = ", ".join(values)
+    connection.execute(f"INSERT INTO runs ({columns}) VALUES (:{', :'.join(values)})", values)
+    connection.executemany(sql.statements()["add_event"], [sql.event_values(one) for one in memory.events(RUN)])
+    connection.executemany(sql.statements()["put_task"], sql.task_values(project(fold(memory.events(RUN)))))
+    return rebuilt(memory, RUN)
+
+
 class TestMigrations:
     def test_they_are_numbered_without_gaps_and_set_their_number(self) -> None:
         assert [one.number for one in migrations()] == list(range(1, len(migrations()) + 1))
@@ -96,9 +123,41 @@ class TestMigrations:
                 for step in STEPS[:earlier]:
                     migrate(connection, "here", 1.0, STEPS[: step.number])
                 migrate(connection, "here", 1.0, STEPS)
-                assert version(connection) == 3
+                assert version(connection) == NEWEST + 2
                 newest.append(sorted(connection.execute("SELECT type, name, sql FROM sqlite_schema")))
         assert all(schema == newest[0] for schema in newest)
+
+    def test_a_store_of_the_first_version_is_opened_with_all_that_it_has(
+        self, path: Path, connect: Callable[[], sqlite3.Connection]
+    ) -> None:
+        """A run of it that is going on has no sign of life: it counts as one as old as the run."""
+        old = connect()
+        old.execute("PRAGMA journal_mode = WAL")
+        migrate(old, "here", 1.0, migrations()[:1])
+        kept = _first_version(old)
+        with closing(SqliteStore(path)) as store:
+            assert version(old) == NEWEST
+            row = store.run(RUN)
+            assert row is not None
+            assert (row.owner, row.fence, row.lapsed, row.state) == ("elsewhere:1:1", 1, True, "running")
+            assert projected(store, RUN) == rebuilt(store, RUN) == kept
+            assert [one.run for one in store.going()] == [RUN]
+            assert store.claim(RUN, "me", lambda _: None) == 2
+            assert store.pools() == []
+
+    def test_an_nbflow_of_the_first_version_goes_on_while_a_newer_one_upgrades(
+        self, path: Path, connect: Callable[[], sqlite3.Connection]
+    ) -> None:
+        """Columns and tables are only added: what an older engine writes still fits."""
+        old = connect()
+        old.execute("PRAGMA journal_mode = WAL")
+        migrate(old, "here", 1.0, migrations()[:1])
+        _first_version(old)
+        SqliteStore(path).close()
+        old.execute("UPDATE runs SET state = 'running', seq = 5, document = '{}' WHERE run = ? AND fence = 1", [RUN])
+        old.execute("INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES ('b','c','d','2026',1,'{}')")
+        with closing(SqliteStore(path)) as store:
+            assert [row.run for row in store.going()] == [RUN]
 
     def test_data_is_kept(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         with closing(SqliteStore(path)) as store:
@@ -126,8 +185,8 @@ class TestMigrations:
         ("script", "error", "words"),
         [
             ("DROP TABLE tasks; CREATE TABLE runs (a);", sqlite3.OperationalError, "already exists"),
-            ("DROP TABLE tasks;", ValueError, "0002_bad.sql leads to version 1, not 2"),
-            ("DROP TABLE tasks; PRAGMA user_version = 7;", ValueError, "leads to version 7, not 2"),
+            ("DROP TABLE tasks;", ValueError, f"bad.sql leads to version {NEWEST}, not {NEWEST + 1}"),
+            ("DROP TABLE tasks; PRAGMA user_version = 99;", ValueError, f"leads to version 99, not {NEWEST + 1}"),
             ("DROP TABLE tasks; DROP TABLE", ValueError, "without its semicolon"),
             (ORPHANS, UnreachableError, "2 rows of the store"),
         ],
@@ -145,7 +204,7 @@ class TestMigrations:
         before = dump(path)
         connection = connect()
         with pytest.raises(error, match=words):
-            migrate(connection, "here", 1.0, [*migrations(), Migration(2, "0002_bad.sql", script)])
+            migrate(connection, "here", 1.0, [*migrations(), Migration(NEWEST + 1, "bad.sql", script)])
         assert not connection.in_transaction
         assert dump(path) == before
         with closing(SqliteStore(path)) as store:
@@ -160,7 +219,7 @@ class TestMigrations:
         connection.execute("DELETE FROM runs")
         with pytest.raises(UnreachableError, match="here: 2 rows of the store refer to rows that are not there"):
             migrate(connection, "here", 1.0, STEPS)
-        assert version(connection) == 1
+        assert version(connection) == NEWEST
 
 
 class TestNewer:
@@ -168,7 +227,7 @@ class TestNewer:
         connection = connect()
         migrate(connection, "here", 1.0, STEPS)
         before = path.read_bytes()
-        with pytest.raises(UnreachableError, match="here: the store has schema 3, this nbflow knows up to 1") as caught:
+        with pytest.raises(UnreachableError, match=f"here: the store has schema {NEWEST + 2}, .* up to {NEWEST}") as caught:
             migrate(connection, "here", 1.0)
         assert "upgrade nbflow" in str(caught.value.hint)
         assert path.read_bytes() == before
@@ -177,7 +236,7 @@ class TestNewer:
         self, connect: Callable[[], sqlite3.Connection]
     ) -> None:
         other, ours = connect(), connect()
-        migrate(other, "here", 1.0, STEPS[:1])
+        migrate(other, "here", 1.0, STEPS[:-2])
         before_the_lock = iter(["BEGIN IMMEDIATE;"])
 
         def overtake(statement: str) -> None:
@@ -185,14 +244,14 @@ class TestNewer:
                 migrate(other, "here", 1.0, STEPS)
 
         ours.set_trace_callback(lambda text: overtake(text) if text.startswith("BEGIN") else None)
-        with pytest.raises(UnreachableError, match="schema 3, this nbflow knows up to 2"):
-            migrate(ours, "here", 1.0, STEPS[:2])
-        assert version(ours) == 3
+        with pytest.raises(UnreachableError, match=f"schema {NEWEST + 2}, .* up to {NEWEST + 1}"):
+            migrate(ours, "here", 1.0, STEPS[:-1])
+        assert version(ours) == NEWEST + 2
 
     def test_two_at_once(self, connect: Callable[[], sqlite3.Connection]) -> None:
         """The second finds the work done once it has the lock."""
         one, two = connect(), connect()
-        migrate(one, "here", 1.0, STEPS[:1])
+        migrate(one, "here", 1.0, STEPS[:-2])
         seen: list[str] = []
         two.set_trace_callback(seen.append)
         one.execute("BEGIN IMMEDIATE")

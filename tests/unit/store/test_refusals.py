@@ -8,6 +8,7 @@ import pytest
 
 from nbflow.core.rows import RunRow
 from nbflow.core.views import project
+from nbflow.errors import ConflictError
 from nbflow.store import refusals
 from support.build import NOON, RUN, planned
 from support.stored import begun, cells
@@ -46,14 +47,36 @@ def test_a_batch_with_a_gap_names_the_place() -> None:
     ],
 )
 def test_a_stale_append_is_told_why(row: RunRow | None, fence: int, words: str) -> None:
-    error = refusals.stale(RUN, row, 5, fence)
-    assert error.message == f"run {RUN} {words}"
-    assert error.exit_code == 4
+    with pytest.raises(ConflictError) as caught:
+        raise refusals.behind(refusals.check_owner(RUN, row, fence), 5)
+    assert caught.value.message == f"run {RUN} {words}"
+    assert caught.value.exit_code == 4
 
 
 def test_a_run_that_is_held_names_its_owner_and_how_to_watch_it() -> None:
-    error = refusals.held(RUN, "host:1:2")
+    with pytest.raises(ConflictError) as caught:
+        refusals.check_free(ROW, "me", lambda _: True)
+    error = caught.value
     assert error.message == f"run {RUN} is owned by host:1:2"
     assert error.hint is not None
     assert f"nbflow logs -f {RUN}" in error.hint
     assert error.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "alive"),
+    [
+        (replace(ROW, owner=None), True),
+        (replace(ROW, owner="me"), True),
+        (ROW, False),
+        (replace(ROW, lapsed=True), None),
+    ],
+)
+def test_a_run_of_nobody_of_ours_or_of_the_dead_is_free(row: RunRow, alive: bool | None) -> None:
+    refusals.check_free(row, "me", lambda _: alive)
+
+
+@pytest.mark.parametrize(("row", "alive"), [(ROW, None), (replace(ROW, lapsed=True), True)])
+def test_a_run_of_somebody_who_may_live_is_not(row: RunRow, alive: bool | None) -> None:
+    with pytest.raises(ConflictError, match="is owned by host:1:2"):
+        refusals.check_free(row, "me", lambda _: alive)
