@@ -101,15 +101,13 @@ def inverted(edges: Edges) -> dict[str, list[str]]:
     return result
 
 
-def weights(edges: Edges, sorted_names: Sequence[str], cost: Mapping[str, float]) -> dict[str, float]:
-    """name -> what the longest path from it to an end costs, itself included: what is urgent has a high weight."""
-    below = dict.fromkeys(edges, 0.0)
-    result = {}
+def weights(edges: Edges, sorted_names: Sequence[str]) -> dict[str, int]:
+    """name -> tasks on the longest path from it to an end, itself included: what is urgent has a high weight."""
+    result = dict.fromkeys(edges, 1)
     for name in reversed(sorted_names):
-        result[name] = cost[name] + below[name]
         for upstream in edges[name]:
-            if upstream in below:
-                below[upstream] = max(below[upstream], result[name])
+            if upstream in result:
+                result[upstream] = max(result[upstream], result[name] + 1)
     return result
 
 
