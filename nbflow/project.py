@@ -363,6 +363,7 @@ class Project:
         from nbflow.archive.seal import seal
         from nbflow.execution import drop_journals
 
+        self._archive.sweep(state.created.settings.folder)  # what workers that were killed had half written
         seal(state, self._archive)
         drop_journals(state)
 
