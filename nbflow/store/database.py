@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.errors import UnreachableError
-from nbflow.store.file import ELSEWHERE, RESTORE, create_file, open_file
+from nbflow.store.access import ELSEWHERE, RESTORE, check_writable, is_writable
+from nbflow.store.file import create_file, open_file
 from nbflow.store.sql import statements
 from nbflow.store.transaction import patiently, transaction
 
@@ -31,17 +32,24 @@ class Database:
         self._process = os.getpid()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._can_write = False
         self._closed: str | None = None
 
     def open(self, *, create: bool) -> bool:
-        """Open the file where it is there; `create` makes one that is missing. Whether it is open now."""
+        """Open the file where it is there; `create` makes one that is missing. Whether it is open now.
+
+        A file that cannot be written is opened to be read, unless it has been made or is to be written now.
+        """
         with self._used():
             if self._connection is None:
                 if not _is_there(self.path):
                     if not create:
                         return False
                     create_file(self.path)
-                self._connection = patiently(lambda: open_file(self.path, self._seconds), self._seconds)
+                self._can_write = create or is_writable(self.path)
+                self._connection = patiently(
+                    lambda: open_file(self.path, self._seconds, write=self._can_write), self._seconds
+                )
                 self._file = _identity(self.path)
             elif self._file != _identity(self.path):
                 raise UnreachableError(
@@ -64,7 +72,10 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """What `run` and `run_many` write inside is on disk afterwards, or nothing of it, where an error leaves it."""
         with self._used():
-            self.open(create=False)
+            if self.open(create=False) and not self._can_write:
+                check_writable(self.path)
+                self._drop()  # by now it can be
+                self.open(create=False)
             with transaction(self._ready, self._seconds):
                 yield
 
@@ -90,6 +101,9 @@ class Database:
 
     def _shut(self, reason: str) -> None:
         self._closed = self._closed or reason
+        self._drop()
+
+    def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -107,9 +121,10 @@ class Database:
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
                 raise
             except sqlite3.DatabaseError as error:
-                if _kind(error) == sqlite3.SQLITE_IOERR:
-                    # What the kernel failed to write it calls clean: only a new connection reads what is there.
-                    self._shut(f"it was closed after an error of the disk ({error})")
+                if _kind(error) in GRAVE:
+                    # What the kernel failed to write it calls clean: only a new connection reads what is there. And
+                    # what is damaged must not be written to.
+                    self._shut(f"it was closed after an error: {error}")
                 raise self._unusable(error, self._hint(error)) from error
             except OSError as error:
                 hint = ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ELSEWHERE
@@ -124,10 +139,14 @@ class Database:
         return HINTS.get(_kind(error), ELSEWHERE)
 
 
+GRAVE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""After these errors nothing more is read or written by the same connection."""
+
 ROOM = "make room on the disk, then: nbflow resume"
+DAMAGED = f"look at the damage with: nbflow doctor; {RESTORE}"
 HINTS = {
     sqlite3.SQLITE_ERROR: RESTORE,  # a table is not there
-    sqlite3.SQLITE_CORRUPT: RESTORE,
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_NOTADB: RESTORE,
     sqlite3.SQLITE_FULL: ROOM,
     sqlite3.SQLITE_IOERR: "see that the disk has room and works, then: nbflow resume",

@@ -1,82 +1,95 @@
 """The file of a SQLite store: made whole or not at all, and opened only where it is one of ours.
 
 Nothing here replaces or repairs a file: one that cannot be used is left as it is, and the error says why.
+
+How changes reach the file: by a write-ahead log, as long as all who use it are on one machine, for its index is in
+shared memory. On a network file system, and in a folder that a program copies, by a rollback journal instead, which is
+cut to nothing by a commit: of all of SQLite's ways the one where each takes what it sees from the files themselves. A
+file that has such a journal keeps it wherever it is opened: SQLite would let us change it under the eyes of a machine
+that shares it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-import stat
 import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 
 from nbflow.errors import UnreachableError
-from nbflow.store.migrate import migrate
+from nbflow.store import access, places
+from nbflow.store.backup import back_up, sync_folder
+from nbflow.store.migrate import migrate, migrations, version_of
 from nbflow.store.sql import statements
-from nbflow.store.transaction import SLICE_SECONDS
+from nbflow.store.transaction import SLICE_SECONDS, patiently
 
 APPLICATION = 0x6E62666C
 """`PRAGMA application_id` of our files (migration 1 sets it)."""
 
-RESTORE = "restore the file from a backup, or move it away to begin a new history"
-OTHER = "set [nbflow] state to another file"
-ELSEWHERE = "check that the file and its folder can be written, or set [nbflow] state to another place"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+_NO_INDEX = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_READONLY_CANTINIT)
+"""What SQLite says where the index of a write-ahead log cannot be made."""
 
 
 def create_file(path: Path) -> None:
-    """Make a store beside its place and link it there whole: nobody sees an empty file, and two may try at once.
+    """Make a store beside its place and put it there whole: nobody sees an empty file, and two may try at once.
 
     Folders that are missing are made; only the owner can read the file and a folder made for it.
     """
     missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_folder(path)
+    access.check_folder(path)
+    access.check_writable(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     try:
-        with closing(_open(Path(name), SLICE_SECONDS)) as connection:
+        with closing(_connect(Path(name), SLICE_SECONDS, "mode=rw")) as connection:
+            connection.execute(statements()["reuse_space"])
             migrate(connection, str(path), SLICE_SECONDS)
-            connection.execute(statements()["write_ahead"])
+            if places.network_type(path) is None and places.synced_folder(path) is None:
+                connection.execute(statements()["write_ahead"])
         with suppress(FileExistsError):
-            os.link(name, path)
+            _put(name, path)
     finally:
-        for part in ("", "-journal", "-wal", "-shm"):
+        for part in ("", *access.COMPANIONS):
             Path(name + part).unlink(missing_ok=True)
     for folder in (path.parent, *(folder.parent for folder in missing)):
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
-def open_file(path: Path, seconds: float) -> sqlite3.Connection:
+def open_file(path: Path, seconds: float, *, write: bool = True) -> sqlite3.Connection:
     """A connection to a store that is there, in autocommit mode; its schema is brought up to date.
 
-    Other processes are waited for so many seconds. Raises UnreachableError for a file that is no store or not safe
-    to use, OSError and sqlite3.Error where it cannot be read.
+    Other processes are waited for so many seconds. Without `write`, nothing is changed, and what cannot be written can
+    be read all the same. Raises UnreachableError for a file that is no store or not safe to use, OSError and
+    sqlite3.Error where it cannot be read.
     """
-    _check_folder(path)
-    _check_file(path)
-    connection = _open(path, seconds)
-    named = statements()
+    access.check_folder(path)
+    access.check_file(path)
+    if not write:
+        return _read_only(path, seconds)
+    access.check_writable(path)
+    connection = _connect(path, seconds, "mode=rw")
     try:
-        if connection.execute(named["read_application"]).fetchone()[0] != APPLICATION:
-            raise UnreachableError(f"{path}: the file is a database, but no store of nbflow", hint=OTHER)
-        migrate(connection, str(path), seconds)
-        mode = connection.execute(named["write_ahead"]).fetchone()[0]
-        if mode != "wal":
-            raise UnreachableError(f"{path}: the store's folder has no locks or shared memory", hint=ELSEWHERE)
-        connection.execute(named["sync_each_commit"])
-        connection.execute(named["check_references"])
+        _settle_journal(connection, path, seconds)
+        _check_application(connection, path)
+        migrate(connection, str(path), seconds, before=lambda version: back_up(path, version))
+        connection.execute(statements()["sync_each_commit"])
+        connection.execute(statements()["check_references"])
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _open(path: Path, seconds: float) -> sqlite3.Connection:
-    """Open what is there: `mode=rw` keeps SQLite from making a file."""
+def _connect(path: Path, seconds: float, how: str) -> sqlite3.Connection:
+    """Open what is there: neither of SQLite's modes `rw` and `ro` makes a file."""
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{path.absolute().as_uri()}?{how}",
         uri=True,
         timeout=min(seconds, SLICE_SECONDS),
         isolation_level=None,
@@ -84,43 +97,96 @@ def _open(path: Path, seconds: float) -> sqlite3.Connection:
     )
 
 
-def _check_file(path: Path) -> None:
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode):
-        raise UnreachableError(f"{path}: the store is a link", hint="set [nbflow] state to the file itself")
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
-        raise UnreachableError(f"{path}: the store is {kind}", hint=OTHER)
-    if found.st_size == 0:
-        raise UnreachableError(f"{path}: the store is empty: its history is lost", hint=RESTORE)
-    _check_owner(path, "the store", found.st_uid)
-    if not _can_write(path):
-        raise UnreachableError(f"{path}: the store cannot be written", hint=ELSEWHERE)
+def read_file(path: Path, seconds: float) -> sqlite3.Connection:
+    """A connection to a file that is not to be written: on a read-only mount, say.
 
-
-def _check_folder(path: Path) -> None:
-    """Whether a store may be in its folder; SQLite keeps files of its own beside the store."""
-    _check_owner(path, "the store's folder", path.parent.stat().st_uid)
-    if not _can_write(path.parent):
-        raise UnreachableError(f"{path}: the store's folder cannot be written", hint=ELSEWHERE)
-
-
-def _check_owner(path: Path, what: str, owner: int) -> None:
-    """What another user owns is not to be trusted: it may have been put there for us to fall into."""
-    if owner not in (os.geteuid(), 0):
-        raise UnreachableError(
-            f"{path}: {what} belongs to another user (uid {owner})",
-            hint="run nbflow as that user, or set [nbflow] state to a folder of your own",
-        )
-
-
-def _can_write(path: Path) -> bool:
-    return os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    SQLite cannot take part in a write-ahead log there unless the files of that are there; without a log there is
+    nothing to take part in, and the file is all.
+    """
     try:
-        os.fsync(handle)
+        return _read(path, seconds, "mode=ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode not in _NO_INDEX:
+            raise
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size > 0:
+            raise UnreachableError(
+                f"{path}: the store cannot be written, and {log.name} beside it cannot be read without that",
+                hint="copy both to a folder that can be written, and set [nbflow] state to the copy",
+            ) from error
+    return _read(path, seconds, "mode=ro&immutable=1")
+
+
+def _read(path: Path, seconds: float, how: str) -> sqlite3.Connection:
+    connection = _connect(path, seconds, how)
+    try:
+        connection.execute(statements()["read_version"]).fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _read_only(path: Path, seconds: float) -> sqlite3.Connection:
+    """A connection to a store that can only be read; it must have the schema that we know."""
+    connection = read_file(path, seconds)
+    try:
+        _check_application(connection, path)
+        version, newest = version_of(connection, str(path), migrations()), migrations()[-1].number
+        if version < newest:
+            raise UnreachableError(
+                f"{path}: the store has schema {version}, and cannot be written to be upgraded to {newest}",
+                hint="copy it to a folder that can be written, and set [nbflow] state to the copy",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_application(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute(statements()["read_application"]).fetchone()[0] != APPLICATION:
+        raise UnreachableError(f"{path}: the file is a database, but no store of nbflow", hint=access.OTHER)
+
+
+def _settle_journal(connection: sqlite3.Connection, path: Path, seconds: float) -> None:
+    """Write as is safe at this place.
+
+    A file with a write-ahead log that has come onto a network is used alone for a moment, without shared memory, to
+    take the log in; one that somebody uses by it is waited for.
+    """
+    named = statements()
+    if places.network_type(path) is not None:
+        connection.execute(named["use_alone"])
+        patiently(lambda: connection.execute(named["cut_journal"]), seconds)
+        connection.execute(named["use_together"])
+        connection.execute(named["read_version"]).fetchone()  # only now are others let in
+    elif connection.execute(named["read_journal"]).fetchone()[0] != "wal":
+        connection.execute(named["cut_journal"])
+
+
+def _put(name: str, path: Path) -> None:
+    """Give a file its name, unless there is one of that name: FileExistsError."""
+    try:
+        os.link(name, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename(name, path)
+
+
+def _rename(name: str, path: Path) -> None:
+    """The same where there are no links: a rename would replace what another process has just put there."""
+    guard = path.with_name(f".{path.name}.lock")
+    try:
+        guard.mkdir(mode=0o700)
+    except FileExistsError:
+        raise UnreachableError(
+            f"{path}: another process is just making the store", hint=f"if there is none, remove {guard}"
+        ) from None
+    try:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        Path(name).rename(path)
     finally:
-        os.close(handle)
+        guard.rmdir()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -38,20 +38,29 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def migrate(
-    connection: sqlite3.Connection, place: str, seconds: float, steps: Sequence[Migration] | None = None
+    connection: sqlite3.Connection,
+    place: str,
+    seconds: float,
+    steps: Sequence[Migration] | None = None,
+    *,
+    before: Callable[[int], object] = lambda _: None,
 ) -> None:
     """Bring a store to the newest schema, wholly or not at all.
 
-    `place` is its name for messages; another process that is at it is waited for so many seconds.
+    `place` is its name for messages; another process that is at it is waited for so many seconds. `before` is called
+    with the version of a store that is about to be upgraded, when nobody else can write to it; nothing is done where it
+    raises an error.
 
     Foreign keys must be off: rebuilding a table would delete what refers to it. Raises UnreachableError for a store
     that is newer than this nbflow, and does not touch it.
     """
     steps = migrations() if steps is None else steps
-    if _version(connection, place, steps) == steps[-1].number:
+    if version_of(connection, place, steps) == steps[-1].number:
         return
     with transaction(connection, seconds):
-        version = _version(connection, place, steps)
+        version = version_of(connection, place, steps)
+        if 0 < version < steps[-1].number:
+            before(version)
         for step in steps:
             if step.number > version:
                 _apply(connection, step)
@@ -60,6 +69,17 @@ def migrate(
                 f"{place}: {len(broken)} rows of the store refer to rows that are not there; it was not upgraded",
                 hint="restore it from a backup",
             )
+
+
+def version_of(connection: sqlite3.Connection, place: str, steps: Sequence[Migration]) -> int:
+    """The version of a store's schema. Raises UnreachableError for one that is newer than the last of the steps."""
+    version: int = connection.execute(sql.statements()["read_version"]).fetchone()[0]
+    if version > steps[-1].number:
+        raise UnreachableError(
+            f"{place}: the store has schema {version}, this nbflow knows up to {steps[-1].number}",
+            hint="upgrade nbflow, or set [nbflow] state to another file",
+        )
+    return version
 
 
 def split(script: str) -> Iterator[str]:
@@ -80,13 +100,3 @@ def _apply(connection: sqlite3.Connection, step: Migration) -> None:
     number = connection.execute(sql.statements()["read_version"]).fetchone()[0]
     if number != step.number:
         raise ValueError(f"{step.name} leads to version {number}, not {step.number}")
-
-
-def _version(connection: sqlite3.Connection, place: str, steps: Sequence[Migration]) -> int:
-    version: int = connection.execute(sql.statements()["read_version"]).fetchone()[0]
-    if version > steps[-1].number:
-        raise UnreachableError(
-            f"{place}: the store has schema {version}, this nbflow knows up to {steps[-1].number}",
-            hint="upgrade nbflow, or set [nbflow] state to another file",
-        )
-    return version

@@ -96,6 +96,21 @@ ROLLBACK;
 -- name: write_ahead
 PRAGMA journal_mode = WAL;
 
+-- name: cut_journal
+PRAGMA journal_mode = TRUNCATE;
+
+-- name: read_journal
+PRAGMA journal_mode;
+
+-- name: use_alone
+PRAGMA locking_mode = EXCLUSIVE;
+
+-- name: use_together
+PRAGMA locking_mode = NORMAL;
+
+-- name: reuse_space
+PRAGMA auto_vacuum = INCREMENTAL;
+
 -- name: sync_each_commit
 PRAGMA synchronous = FULL;
 

@@ -20,7 +20,7 @@ SLICE_SECONDS = 0.5
 """SQLite itself waits for at most this long (longer and longer naps), deaf to signals: Ctrl-C is heard in between."""
 
 PAUSE_SECONDS = 0.01
-"""Between two slices; some locks SQLite does not wait for at all."""
+"""Between two slices at most; some locks SQLite does not wait for at all."""
 
 
 def patiently(call: Callable[[], T], seconds: float) -> T:
@@ -35,7 +35,8 @@ def patiently(call: Callable[[], T], seconds: float) -> T:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
-        time.sleep(PAUSE_SECONDS)
+        # The low digits of the clock are chance enough: processes that wait for one lock must not ask in step.
+        time.sleep(PAUSE_SECONDS * (1 + time.perf_counter_ns() // 100 % 1000) / 1000)
 
 
 @contextmanager
@@ -45,7 +46,8 @@ def transaction(connection: sqlite3.Connection, seconds: float) -> Iterator[None
     try:
         patiently(lambda: connection.execute(named["begin"]), seconds)
         yield
-        connection.execute(named["commit"])
+        # With a rollback journal, those who read are waited for here; the transaction stays as it is meanwhile.
+        patiently(lambda: connection.execute(named["commit"]), seconds)
         reach(Point.COMMITTED)
     except BaseException as error:
         _roll_back(connection, error)

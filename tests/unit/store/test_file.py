@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from nbflow.errors import UnreachableError
-from nbflow.store.file import APPLICATION, create_file, open_file
+from nbflow.store import places
+from nbflow.store.file import APPLICATION, create_file, open_file, read_file
 from nbflow.store.migrate import migrations
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
@@ -39,6 +40,8 @@ def own_folder() -> Iterator[Path]:
         if os.geteuid() != 0:
             yield folder
         else:
+            SqliteStore(folder / "first.db").close()  # nobody may not import what that imports
+            (folder / "first.db").unlink()
             os.chown(folder, NOBODY, NOBODY)
             os.seteuid(NOBODY)
             try:
@@ -156,7 +159,7 @@ class TestOpen:
     def test_one_that_goes_away_right_after_the_look_is_not_made_anew(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("nbflow.store.file._check_file", Path.unlink)
+        monkeypatch.setattr("nbflow.store.access.check_file", Path.unlink)
         with pytest.raises(sqlite3.OperationalError, match="unable to open"):
             open_file(path, 0.0)
         assert names(path.parent) == []
@@ -214,6 +217,20 @@ class TestRefused:
         with pytest.raises(UnreachableError, match=words):
             SqliteStore(path, create=False)
 
+    @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+    def test_a_link_beside_it(self, path: Path, suffix: str) -> None:
+        path.with_name(f"state.db{suffix}").symlink_to(path)
+        assert refusal(path).message == f"{path}: state.db{suffix} beside it is no ordinary file"
+
+    def test_a_log_beside_it_that_cannot_be_written(self, own_folder: Path) -> None:
+        path = own_folder / "state.db"
+        SqliteStore(path).close()
+        log = own_folder / "state.db-wal"
+        log.touch(0o400)
+        error = refusal(path)
+        assert error.message == (f"{path}: state.db-wal, which another process has left beside it, cannot be written")
+        assert "do not remove" in str(error.hint)
+
     def test_a_file_that_cannot_be_written(self, own_folder: Path) -> None:
         path = own_folder / "state.db"
         SqliteStore(path).close()
@@ -254,3 +271,162 @@ class TestRefused:
             with pytest.raises(UnreachableError, match="belongs to another user"):
                 SqliteStore(path)
             assert names(path.parent) == []
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+    def test_a_journal_of_another_user(self, path: Path) -> None:
+        """SQLite would undo to what it says."""
+        journal = path.with_name("state.db-journal")
+        journal.write_bytes(b"x" * 600)
+        os.chown(journal, NOBODY, NOBODY)
+        assert "state.db-journal beside it belongs to another user" in refusal(path).message
+
+
+class TestReading:
+    """What cannot be written can be read all the same."""
+
+    @pytest.fixture
+    def kept(self, own_folder: Path) -> Path:
+        path = own_folder / "state.db"
+        with closing(SqliteStore(path)) as store:
+            Kept(store, planned("a"))
+        path.chmod(0o400)
+        own_folder.chmod(0o500)
+        return path
+
+    def test_runs_are_listed_and_nothing_is_written(self, kept: Path) -> None:
+        before = snapshot(kept.parent)
+        with closing(SqliteStore(kept, create=False)) as store:
+            (row,) = store.runs()
+            assert len(list(store.events(row.run))) == row.seq
+            for write in (lambda: store.claim(row.run, "me", lambda _: False), lambda: store.release(row.run, 1)):
+                with pytest.raises(UnreachableError, match="the store cannot be written"):
+                    write()
+            assert len(store.runs()) == 1
+        assert snapshot(kept.parent) == before
+
+    def test_it_is_written_once_it_can_be(self, kept: Path) -> None:
+        with closing(SqliteStore(kept, create=False)) as store:
+            (row,) = store.runs()
+            kept.parent.chmod(0o700)
+            kept.chmod(0o600)
+            assert store.claim(row.run, "me", lambda _: False) == row.fence + 1
+
+    def test_a_log_without_its_index_is_not_ignored(self, own_folder: Path) -> None:
+        """Without it the file is that of an earlier time."""
+        path, copy = own_folder / "state.db", own_folder / "copy"
+        copy.mkdir()
+        with closing(SqliteStore(path)) as store:
+            Kept(store, planned("a"))
+            for name in ("state.db", "state.db-wal"):
+                (copy / name).write_bytes((own_folder / name).read_bytes())
+        copy.chmod(0o500)
+        with pytest.raises(UnreachableError, match=r"state\.db-wal beside it cannot be read") as caught:
+            SqliteStore(copy / "state.db", create=False)
+        assert "copy both" in str(caught.value.hint)
+        copy.chmod(0o700)
+        with closing(SqliteStore(copy / "state.db")) as store:
+            assert len(store.runs()) == 1
+
+    def test_an_older_one_is_not_upgraded(self, kept: Path) -> None:
+        kept.chmod(0o600)
+        kept.parent.chmod(0o700)
+        with closing(sqlite3.connect(kept)) as connection:
+            connection.execute("PRAGMA user_version = 0")
+        kept.parent.chmod(0o500)
+        with pytest.raises(UnreachableError, match="the store has schema 0, and cannot be written to be upgraded"):
+            SqliteStore(kept, create=False)
+
+
+def journal(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        found: str = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    return found
+
+
+class TestPlaces:
+    """On a network there is no shared memory: a rollback journal."""
+
+    @pytest.fixture
+    def remote(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(places, "_mounts", lambda: [("/", "nfs4")])
+
+    def test_no_log_on_a_network(self, tmp_path: Path, remote: None) -> None:
+        path = tmp_path / "state.db"
+        with closing(SqliteStore(path)) as store:
+            Kept(store, planned("a")).send("start")
+            assert sorted(names(tmp_path)) == ["state.db", "state.db-journal"]
+            assert (tmp_path / "state.db-journal").stat().st_size == 0
+        assert journal(path) == "delete"
+        with closing(open_file(path, 1.0)) as connection:
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("truncate",)
+            assert connection.execute("PRAGMA locking_mode").fetchone() == ("normal",)
+
+    def test_nor_in_a_synced_folder(self, tmp_path: Path) -> None:
+        path = tmp_path / "Dropbox" / "state.db"
+        SqliteStore(path).close()
+        assert journal(path) == "delete"
+
+    def test_a_log_is_taken_in_when_a_store_comes_to_a_network(self, path: Path, remote: None) -> None:
+        assert journal(path) == "wal"
+        with closing(SqliteStore(path)) as store, closing(SqliteStore(path)) as other:
+            assert len(store.runs()) == len(other.runs()) == 1
+            Kept(other, planned("b"), run="second")
+            assert len(store.runs()) == 2
+        assert journal(path) == "delete"
+
+    def test_not_while_somebody_uses_it(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with closing(SqliteStore(path)) as local:
+            monkeypatch.setattr(places, "_mounts", lambda: [("/", "nfs4")])
+            with pytest.raises(UnreachableError, match="database is locked"):
+                SqliteStore(path, busy_seconds=0.1)
+            assert len(local.runs()) == 1
+        with closing(SqliteStore(path)) as store:
+            assert len(store.runs()) == 1
+
+    def test_one_from_a_network_stays_as_it_is(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody may have it open over there, and would go on with a log without shared memory."""
+        path = tmp_path / "state.db"
+        with monkeypatch.context() as patch:
+            patch.setattr(places, "_mounts", lambda: [("/", "nfs4")])
+            SqliteStore(path).close()
+        with closing(SqliteStore(path)) as store:
+            Kept(store, planned("a"))
+        assert journal(path) == "delete"
+
+    def test_who_reads_is_waited_for_by_a_commit(self, tmp_path: Path, remote: None) -> None:
+        path = tmp_path / "state.db"
+        with closing(SqliteStore(path, busy_seconds=0.2)) as store, closing(sqlite3.connect(path)) as reader:
+            run = Kept(store, planned("a"))
+            cursor = reader.execute("SELECT * FROM events UNION ALL SELECT * FROM events")
+            cursor.fetchone()
+            events, projection = run.batch("start")
+            with pytest.raises(UnreachableError, match="database is locked"):
+                store.append(events, projection, run.fence)
+            cursor.close()
+            store.append(events, projection, run.fence)
+            assert [one.seq for one in store.events(run.run)] == list(range(1, events[-1].seq + 1))
+
+    @pytest.mark.parametrize("taken", [False, True])
+    def test_no_links_to_make_it_with(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool) -> None:
+        path = tmp_path / "state.db"
+
+        def fail(*_: object) -> None:
+            if taken:
+                path.write_bytes(b"quicker")
+            raise OSError(95, "Operation not supported")
+
+        monkeypatch.setattr(os, "link", fail)
+        create_file(path)
+        assert names(tmp_path) == ["state.db"]
+        assert (path.read_bytes() == b"quicker") is taken
+
+    def test_two_that_make_it_without_links(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / ".state.db.lock").mkdir()
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(95, "Operation not supported")))
+        with pytest.raises(UnreachableError, match="another process is just making the store"):
+            SqliteStore(tmp_path / "state.db")
+
+    def test_space_that_is_given_up_can_go_back_to_the_disk(self, path: Path) -> None:
+        with closing(read_file(path, 1.0)) as connection:
+            assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)

@@ -155,7 +155,9 @@ class TestMigrations:
         _first_version(old)
         SqliteStore(path).close()
         old.execute("UPDATE runs SET state = 'running', seq = 5, document = '{}' WHERE run = ? AND fence = 1", [RUN])
-        old.execute("INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES ('b','c','d','2026',1,'{}')")
+        old.execute(
+            "INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES ('b','c','d','2026',1,'{}')"
+        )
         with closing(SqliteStore(path)) as store:
             assert [row.run for row in store.going()] == [RUN]
 
@@ -227,7 +229,9 @@ class TestNewer:
         connection = connect()
         migrate(connection, "here", 1.0, STEPS)
         before = path.read_bytes()
-        with pytest.raises(UnreachableError, match=f"here: the store has schema {NEWEST + 2}, .* up to {NEWEST}") as caught:
+        with pytest.raises(
+            UnreachableError, match=f"here: the store has schema {NEWEST + 2}, .* up to {NEWEST}"
+        ) as caught:
             migrate(connection, "here", 1.0)
         assert "upgrade nbflow" in str(caught.value.hint)
         assert path.read_bytes() == before

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nbflow.store.places import _mounts, warnings
+from nbflow.store import places
+from nbflow.store.places import _mounts, network_type, warnings
 
 MOUNTS = [
     ("/", "ext4"),
@@ -33,9 +34,10 @@ MOUNTS = [
     ],
 )
 def test_a_network_file_system_is_named(path: str, kind: str) -> None:
-    assert warnings(Path(path), MOUNTS) == [
-        f"{path}: the store is on a network file system ({kind}), where SQLite's locks may not hold"
-    ]
+    (text,) = warnings(Path(path), MOUNTS)
+    assert text.startswith(f"{path}: the store is on a network file system ({kind}), where SQLite's locks may not hold")
+    assert "one machine at a time" in text
+    assert network_type(Path(path), MOUNTS) == kind
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,7 @@ def test_a_network_file_system_is_named(path: str, kind: str) -> None:
 )
 def test_a_local_one_is_not(path: str) -> None:
     assert warnings(Path(path), MOUNTS) == []
+    assert network_type(Path(path), MOUNTS) is None
 
 
 @pytest.mark.parametrize(
@@ -50,9 +53,8 @@ def test_a_local_one_is_not(path: str) -> None:
 )
 def test_a_synced_folder_is_named(folder: str) -> None:
     path = f"/home/me/{folder}/p/outputs/.nbflow/state.db"
-    assert warnings(Path(path), MOUNTS) == [
-        f"{path}: the store is in a synced folder ({folder}), whose copying may damage it"
-    ]
+    (text,) = warnings(Path(path), MOUNTS)
+    assert text.startswith(f"{path}: the store is in a synced folder ({folder}), whose copying may damage it")
 
 
 @pytest.mark.parametrize("folder", ["dropboxes", "boxes", "work", "sync-tool"])
@@ -75,6 +77,30 @@ def test_a_store_that_others_can_read(tmp_path: Path) -> None:
     assert warnings(path, MOUNTS) == [
         f"{path}: other users can use the store (mode 640); put that right with: chmod 600"
     ]
+
+
+def test_a_folder_that_others_can_write(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    tmp_path.chmod(0o777)
+    assert warnings(path, MOUNTS) == [
+        f"{path}: other users can put files beside the store (mode 777 of its folder); put that right with: chmod go-w"
+    ]
+    tmp_path.chmod(0o1777)
+    assert warnings(path, MOUNTS) == []
+
+
+def test_mounts_as_the_system_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_bytes(
+        b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n"
+        b"36 22 0:50 /x /mnt/my\\040share\\134 rw,noatime - nfs4 host:/x rw,vers=4.2\n"
+        b"37 22 0:51 / /mnt/b\xff rw - fuse.sshfs me@host: rw\n"
+    )
+    monkeypatch.setattr(places, "MOUNTS", table)
+    assert _mounts() == [("/", "ext4"), ("/mnt/my share\\", "nfs4"), ("/mnt/b\udcff", "fuse.sshfs")]
+    assert network_type(Path("/mnt/my share\\/state.db")) == "nfs4"
+    monkeypatch.setattr(places, "MOUNTS", tmp_path / "missing")
+    assert any(folder == "/" for folder, _ in _mounts())
 
 
 def test_the_mounts_of_this_machine() -> None:

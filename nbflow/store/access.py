@@ -1,0 +1,80 @@
+"""Whose a store's files are, and who may write them: what is not ours, or no file, is refused. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from nbflow.errors import UnreachableError
+
+RESTORE = "restore the file from a backup, or move it away to begin a new history"
+OTHER = "set [nbflow] state to another file"
+ELSEWHERE = "check that the file and its folder can be written, or set [nbflow] state to another place"
+
+COMPANIONS = ("-journal", "-wal", "-shm")
+"""What SQLite keeps beside a file while it is in use, and leaves behind where its process is killed."""
+
+
+def check_file(path: Path) -> None:
+    """Raise UnreachableError for what is no file of ours. A file beside it counts as well: SQLite believes it."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise UnreachableError(f"{path}: the store is a link", hint="set [nbflow] state to the file itself")
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
+        raise UnreachableError(f"{path}: the store is {kind}", hint=OTHER)
+    if found.st_size == 0:
+        raise UnreachableError(f"{path}: the store is empty: its history is lost", hint=RESTORE)
+    _check_owner(path, "the store", found.st_uid)
+    for companion in _companions(path):
+        beside = companion.lstat()
+        if not stat.S_ISREG(beside.st_mode):
+            raise UnreachableError(f"{path}: {companion.name} beside it is no ordinary file", hint="move that away")
+        _check_owner(path, f"{companion.name} beside it", beside.st_uid)
+
+
+def check_folder(path: Path) -> None:
+    """Raise UnreachableError where the folder of a store belongs to somebody else."""
+    _check_owner(path, "the store's folder", path.parent.stat().st_uid)
+
+
+def check_writable(path: Path) -> None:
+    """Raise UnreachableError where a store, or what lies beside it, cannot be written. It need not exist."""
+    if path.exists() and not _can_write(path):
+        raise UnreachableError(f"{path}: the store cannot be written", hint=ELSEWHERE)
+    if not _can_write(path.parent):  # SQLite makes files of its own there
+        raise UnreachableError(f"{path}: the store's folder cannot be written", hint=ELSEWHERE)
+    for companion in _companions(path):
+        if not _can_write(companion):
+            raise UnreachableError(
+                f"{path}: {companion.name}, which another process has left beside it, cannot be written",
+                hint=f"it is a part of the store: give it to yourself with chown or chmod, do not remove {companion}",
+            )
+
+
+def is_writable(path: Path) -> bool:
+    """Whether `check_writable` raises nothing."""
+    try:
+        check_writable(path)
+    except UnreachableError:
+        return False
+    return True
+
+
+def _companions(path: Path) -> list[Path]:
+    beside = (path.with_name(path.name + suffix) for suffix in COMPANIONS)
+    return [one for one in beside if os.path.lexists(one)]
+
+
+def _check_owner(path: Path, what: str, owner: int) -> None:
+    """What another user owns is not to be trusted: it may have been put there for us to fall into."""
+    if owner not in (os.geteuid(), 0):
+        raise UnreachableError(
+            f"{path}: {what} belongs to another user (uid {owner})",
+            hint="run nbflow as that user, or set [nbflow] state to a folder of your own",
+        )
+
+
+def _can_write(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)

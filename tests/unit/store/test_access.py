@@ -1,0 +1,32 @@
+"""Whose the files of a store are. What is refused at opening is in `test_file`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nbflow.errors import UnreachableError
+from nbflow.store.access import check_file, check_folder, check_writable, is_writable
+
+
+def test_a_file_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"x")
+    for check in (check_file, check_folder, check_writable):
+        check(path)
+    assert is_writable(path)
+
+
+def test_one_that_is_not_there_yet_can_be_written_where_its_folder_can(tmp_path: Path) -> None:
+    assert is_writable(tmp_path / "state.db")
+    with pytest.raises(FileNotFoundError):
+        check_file(tmp_path / "state.db")
+
+
+def test_a_folder_beside_it_with_the_name_of_its_log(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"x")
+    path.with_name("state.db-wal").mkdir()
+    with pytest.raises(UnreachableError, match=r"state\.db-wal beside it is no ordinary file"):
+        check_file(path)
