@@ -64,7 +64,7 @@ class Ordinary:
         return made
 
     async def _launch(self, cwd: str, environment: Mapping[str, str]) -> None:
-        options = ["--HistoryManager.hist_file=:memory:"] if self._spec.runs_ipykernel else []
+        options = ["--HistoryManager.enabled=False"] if self._spec.runs_ipykernel else []
         await self._manager.start_kernel(
             extra_arguments=options, cwd=cwd, env=dict(environment), stdout=self._write_end, stderr=self._write_end
         )

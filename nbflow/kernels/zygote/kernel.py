@@ -22,24 +22,25 @@ from typing import Any
 
 from . import end, system
 from .deferred import Deferred
+from .shell import Begun
 
 AT_START = re.compile(
     "(PYTHON|LD_|LC_|MALLOC_|OMP_|KMP_|OPENBLAS_|GOTO_|MKL_|BLIS_|NUMEXPR_|NUMBA_|MPL).*"
     "|LANG|LANGUAGE|HOME|MATPLOTLIBRC|XDG_CACHE_HOME|XDG_CONFIG_HOME|PYDEVD_.*"
 )
 """Variables that are read when Python starts or a library is loaded: later they have no effect."""
-_HISTORY = "--HistoryManager.hist_file=:memory:"
+_HISTORY = "--HistoryManager.enabled=False"
 
 
 @dataclass
 class Loaded:
-    """What a zygote has before it forks: ipykernel's application class, and what the modules leave to the kernel.
+    """What a zygote has before it forks: the half of a kernel, and what the modules leave to the other half.
 
     `began_with` is the environment that the zygote was started with, `environment` the one that loading has left;
     `modules` are the names of what was loaded for notebooks, packages only by their first part.
     """
 
-    application: Any
+    begun: Begun
     began_with: dict[str, str]
     environment: dict[str, str]
     modules: frozenset[str]
@@ -54,9 +55,8 @@ def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder
     loaded.deferred.reseed()
     _renew_key()
     reply = {"pid": os.getpid(), "folder": folder, "connection": _connection(folder)}
-    app = _initialise(loaded.application, settings, folder)
+    app = _initialise(loaded.begun, settings, folder)
     loaded.deferred.register_exits()
-    shared = set(sys.modules)
 
     def be_given(*_events: Any) -> None:
         """Somebody has asked: by this connection come environment and folder, and our answer goes back."""
@@ -81,7 +81,7 @@ def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder
 
     async def be_ready() -> None:
         await _rehearse(app.kernel)
-        shared.update(sys.modules)
+        loaded.begun.note_modules()
         loop.add_handler(channel, be_given, loop.READ)
         channel.sendall(b"r")
 
@@ -89,7 +89,7 @@ def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder
     loop = _loop()
     loop.add_callback(be_ready)
     app.start()
-    end.leave(shared)
+    end.leave(loaded.begun.modules)
 
 
 def _loop() -> Any:
@@ -145,18 +145,13 @@ def _connection(folder: str) -> dict[str, Any]:
     return connection
 
 
-def _initialise(application: Any, settings: dict[str, Any], folder: str) -> Any:
+def _initialise(begun: Begun, settings: dict[str, Any], folder: str) -> Any:
     """ipykernel's application, all but started; the same options as an ordinary start has."""
-    from traitlets.config import Config
-
     launcher = importlib.util.find_spec("ipykernel_launcher")
     file = os.path.join(folder, "k.json")
     sys.argv = [str(launcher.origin) if launcher is not None else "ipykernel_launcher", "-f", file, _HISTORY]
     sys.orig_argv = [sys.executable, *settings["options"], "-m", "ipykernel_launcher", *sys.argv[1:]]
-    app = application.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}), connection_file=file)
-    app.parse_command_line = lambda _: None  # said above; to build a parser takes a fifth of the whole
-    app.log_connection_info = lambda: None  # how to connect from a terminal: nobody is to
-    app.initialize([])
+    app = begun.finish(file)
     if "__mp_main__" in sys.modules:
         sys.modules["__mp_main__"] = sys.modules["__main__"]  # multiprocessing was loaded before the notebook's module
     prelude = importlib.util.spec_from_file_location("_nbflow_prelude", settings["prelude"])

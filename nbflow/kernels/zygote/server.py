@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import kernel, preload, system, watcher
+from . import kernel, preload, shell, system, watcher
 from .deferred import Deferred
 
 _MOST_FAILURES = 3
@@ -93,10 +93,12 @@ def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str,
         settings["modules"] = [name for name in settings["modules"] if name not in faults]
         settings["left_out"] = {**settings.get("left_out", {}), **faults}
         _begin_anew(settings, owner, environment)
+    loaded = frozenset(name for name in {*sys.modules} - before if "." not in name)
+    has_left = dict(os.environ)
+    begun = shell.Begun(application, os.path.join(settings["folder"], "ipython"))
     gc.collect()
     gc.freeze()
-    loaded = frozenset(name for name in {*sys.modules} - before if "." not in name)
-    return kernel.Loaded(application, environment, dict(os.environ), loaded, deferred)
+    return kernel.Loaded(begun, environment, has_left, loaded, deferred)
 
 
 def _begin_anew(settings: dict[str, Any], owner: socket.socket, environment: dict[str, str]) -> NoReturn:

@@ -138,7 +138,7 @@ print(json.dumps({
     'limits': [resource.getrlimit(n) for n in (resource.RLIMIT_NOFILE, resource.RLIMIT_STACK, resource.RLIMIT_CORE)],
     'nice': os.getpriority(os.PRIO_PROCESS, 0), 'oom': open('/proc/self/oom_score_adj').read(),
     'cores': len(os.sched_getaffinity(0)), 'start': multiprocessing.get_start_method(),
-    'history': get_ipython().history_manager.hist_file, 'count': get_ipython().execution_count,
+    'history': get_ipython().history_manager.enabled, 'count': get_ipython().execution_count,
     'hooks': [str(type(h)) for h in (sys.excepthook, sys.displayhook, sys.unraisablehook)],
 }))
 """
@@ -147,7 +147,7 @@ print(json.dumps({
 def test_its_state_is_that_of_an_ordinary_one(shared: Zygote, tmp_path: Path) -> None:
     from jupyter_client.manager import start_new_kernel
 
-    manager, client = start_new_kernel(cwd=str(tmp_path), extra_arguments=["--HistoryManager.hist_file=:memory:"])
+    manager, client = start_new_kernel(cwd=str(tmp_path), extra_arguments=["--HistoryManager.enabled=False"])
     try:
         ordinary = Asker.__new__(Asker)
         ordinary.client = client

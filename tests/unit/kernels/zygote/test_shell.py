@@ -1,0 +1,70 @@
+"""What kernels share of their first half, and what each of them has for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nbflow.kernels.zygotes import Zygote
+from support.zygotes import is_gone, kernel, private_runtime, until, zygote
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Zygote]:
+    with private_runtime(), zygote("numpy", reserve=2) as made:
+        yield made
+
+
+def test_each_has_its_own_session_and_folders(shared: Zygote) -> None:
+    ask = "[app.session.session, app.session.key.decode(), app.ipython_dir, app.profile_dir.location]"
+    with kernel(shared) as one, kernel(shared) as other:
+        found = []
+        for asked in (one, other):
+            asked.run("from ipykernel.kernelapp import IPKernelApp; app = IPKernelApp.instance()")
+            found.append(asked.value(ask))
+            assert asked.value("app.ipython_dir") == str(asked.folder / "ipython")
+            assert asked.value("app.profile_dir.location.startswith(app.ipython_dir)")
+            assert asked.value("[get_ipython().ipython_dir, get_ipython().profile_dir.location]") == found[-1][2:]
+        assert not set(found[0]) & set(found[1])
+
+
+def test_what_one_stores_no_other_finds(shared: Zygote) -> None:
+    with kernel(shared) as one:
+        one.run("kept = 41\n%store kept\n%alias_magic hours time")
+    with kernel(shared) as other:
+        assert "no stored variable" in other.run("%store -r kept")
+        assert not other.value("'hours' in get_ipython().magics_manager.magics['line']")
+
+
+def test_the_shell_knows_its_kernel(shared: Zygote) -> None:
+    with kernel(shared) as one:
+        one.run("shell = get_ipython(); kernel = shell.kernel")
+        assert one.value("kernel.shell is shell and shell.parent is kernel and kernel.parent.shell is shell")
+        assert one.value("__import__('sys').modules['__main__'] is shell.user_module")
+        assert one.value("shell.user_ns is globals()")
+        assert one.value("[type(shell.config).__name__, shell.config == kernel.config]") == ["Config", True]
+
+
+def test_it_knows_the_modules_that_there_were(shared: Zygote) -> None:
+    """By them the debugger tells a notebook's own code, and `%reset --aggressive` what it has imported."""
+    with kernel(shared) as one:
+        one.run("import sys, numpy; kernel = get_ipython().kernel")
+        assert one.value("numpy.__file__ in kernel._kernel_modules")
+        assert one.value("kernel.debugger.kernel_modules is kernel._kernel_modules")
+        one.run("import colorsys\n%reset -f --aggressive")
+        assert one.run("import sys; print('colorsys' in sys.modules, 'numpy' in sys.modules)") == "False True"
+
+
+def test_at_its_end_objects_still_have_the_shell(shared: Zygote, tmp_path: Path) -> None:
+    with kernel(shared, cwd=str(tmp_path)) as one:
+        one.run(
+            "import atexit\n"
+            "def leave():\n"
+            "    open('left', 'w').write(f'{get_ipython() is not None} {get_ipython().user_ns is globals()}')\n"
+            "atexit.register(leave)"
+        )
+        one.client.shutdown()
+        until(lambda: is_gone(one.pid))
+    assert (tmp_path / "left").read_text() == "True True"
