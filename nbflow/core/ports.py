@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from nbflow.core.attempt import ArchivedFile, Outcome, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel, Report
-from nbflow.core.rows import Past, PoolUse, Projection, RunRow
+from nbflow.core.rows import Past, PoolUse, Projection, Removed, RunRow
 from nbflow.core.spec import Preload
 
 Batch = tuple[Sequence[Stamped], Projection]
@@ -60,8 +60,41 @@ class Executor(Protocol):
         ...
 
 
+class Removals(Protocol):
+    """What takes runs out of a store for good. All methods raise UnreachableError."""
+
+    def references(self) -> list[tuple[str, str]]:
+        """Each run that has taken results over, with the run that they came from; each pair once."""
+        ...
+
+    def newest_success(self, pipeline: str, task: str) -> str | None:
+        """The newest run of a pipeline in which a declared task, or a copy of it, succeeded."""
+        ...
+
+    def remove(self, run: str, fence: int) -> None:
+        """Take a run and all that is kept of it out, in one durable transaction, and note that in `removed`.
+
+        Raises ConflictError where the fence is not that of the owner, or another run has taken results of it over.
+        """
+        ...
+
+    def removed(self) -> list[Removed]:
+        """The runs that were taken out and not forgotten, oldest first."""
+        ...
+
+    def forget(self, run: str) -> None:
+        """Note that no file of a removed run is left; of others there is nothing to forget."""
+        ...
+
+    def compact(self) -> int:
+        """Give back to the disk what is free, as far as can be done while others work; the bytes that it came to."""
+        ...
+
+
 class Store(Protocol):
     """Where events are kept, with the projections that are their fold. All methods raise UnreachableError."""
+
+    removals: Removals
 
     def create(self, events: Sequence[Stamped], projection: Projection) -> None:
         """Begin a run with its first events. Raises ConflictError where the run id exists."""

@@ -61,6 +61,14 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A run that was taken out of the store, and whose files may still be there."""
+
+    run: str
+    pipeline: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """The newest success of a task: the run it happened in, and what it gave (encoded)."""
 

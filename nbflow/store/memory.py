@@ -10,8 +10,8 @@ from typing import Any
 
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel
-from nbflow.core.ports import Batch
-from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, Projection, RunRow
+from nbflow.core.ports import Batch, Removals
+from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, Projection, Removed, RunRow
 from nbflow.core.status import RunStatus
 from nbflow.store import refusals
 
@@ -22,6 +22,7 @@ class MemoryStore:
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._lock = threading.RLock()
+        self.removals: Removals = MemoryRemovals(self)
         self._rows: dict[str, RunRow] = {}
         self._events: dict[str, list[Stamped]] = {}
         self._tasks: dict[str, dict[int, Mapping[str, Any]]] = {}
@@ -159,6 +160,12 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to give back."""
 
+    def _forget(self, run: str) -> None:
+        """Take all that is kept of a run out."""
+        for kept in (self._rows, self._events, self._tasks, self._outputs, self._inbox, self._heartbeats):
+            kept.pop(run, None)
+        self._pools = {key: use for key, use in self._pools.items() if use.run != run}
+
     def _seen(self, run: str) -> RunRow:
         """A run as it is now: its lease may have run out."""
         row = self._rows[run]
@@ -175,3 +182,55 @@ class MemoryStore:
             self._pools.pop((use.run, use.pool), None)
             if use.held or use.wanted:
                 self._pools[use.run, use.pool] = use
+
+
+class MemoryRemovals:
+    """Implements `ports.Removals` for a store in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._removed: dict[str, str] = {}
+
+    def references(self) -> list[tuple[str, str]]:
+        """Who has taken results over, and of which run."""
+        with self._store._lock:
+            found = {
+                (run, document["reused_from"])
+                for run, tasks in self._store._tasks.items()
+                for document in tasks.values()
+                if document["reused_from"] is not None
+            }
+        return sorted(found)
+
+    def newest_success(self, pipeline: str, task: str) -> str | None:
+        """The newest run in which a task, or a copy of it, succeeded."""
+        for row in self._store.runs(pipeline=pipeline, limit=len(self._store._rows)):
+            for document in self._store.task_rows(row.run):
+                if document["state"] == "succeeded" and document["task"].partition("[")[0] == task:
+                    return row.run
+        return None
+
+    def remove(self, run: str, fence: int) -> None:
+        """Take a run out."""
+        with self._store._lock:
+            row = refusals.check_owner(run, self._store._rows.get(run), fence)
+            for taker, origin in self.references():
+                if origin == run != taker:
+                    raise refusals.needed(run, taker)
+            self._removed.pop(run, None)
+            self._removed[run] = row.pipeline
+            self._store._forget(run)
+
+    def removed(self) -> list[Removed]:
+        """Runs that were taken out and not forgotten."""
+        with self._store._lock:
+            return [Removed(run=run, pipeline=pipeline) for run, pipeline in self._removed.items()]
+
+    def forget(self, run: str) -> None:
+        """Nothing of a run is left."""
+        with self._store._lock:
+            self._removed.pop(run, None)
+
+    def compact(self) -> int:
+        """There is no disk."""
+        return 0

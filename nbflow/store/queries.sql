@@ -84,6 +84,47 @@ SELECT body FROM inbox WHERE run = :run ORDER BY id;
 -- name: drop_requests
 DELETE FROM inbox WHERE run = :run;
 
+-- name: read_references
+SELECT DISTINCT run, json_extract(document, '$.reused_from') FROM tasks
+WHERE json_extract(document, '$.reused_from') IS NOT NULL ORDER BY 1, 2;
+
+-- name: read_taker
+SELECT run FROM tasks WHERE json_extract(document, '$.reused_from') = :run AND run <> :run LIMIT 1;
+
+-- name: read_newest_success
+SELECT runs.run FROM runs JOIN tasks ON tasks.run = runs.run
+WHERE runs.pipeline = :pipeline AND tasks.state = 'succeeded'
+  AND (tasks.task = :task OR substr(tasks.task, 1, length(:task) + 1) = :task || '[')
+ORDER BY runs.created DESC, runs.run DESC LIMIT 1;
+
+-- name: note_removed
+INSERT INTO removed (run, pipeline, at) VALUES (:run, :pipeline, :at)
+ON CONFLICT (run) DO UPDATE SET at = excluded.at;
+
+-- name: remove_run
+DELETE FROM runs WHERE run = :run;
+
+-- name: read_removed
+SELECT run, pipeline FROM removed ORDER BY at, run;
+
+-- name: forget_removed
+DELETE FROM removed WHERE run = :run;
+
+-- name: overwrite_removed
+PRAGMA secure_delete = ON;
+
+-- name: count_free
+PRAGMA freelist_count;
+
+-- name: read_page_size
+PRAGMA page_size;
+
+-- name: give_back_space
+PRAGMA incremental_vacuum(1000);
+
+-- name: cut_log
+PRAGMA wal_checkpoint(TRUNCATE);
+
 -- name: begin
 BEGIN IMMEDIATE;
 

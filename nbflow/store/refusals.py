@@ -68,6 +68,11 @@ def check_owner(run: str, row: RunRow | None, fence: int) -> RunRow:
     return row
 
 
+def needed(run: str, taker: str) -> ConflictError:
+    """A run that is to be taken out, with results that another one has taken over."""
+    return ConflictError(f"run {taker} has taken results of run {run} over")
+
+
 def behind(row: RunRow, before: int) -> ConflictError:
     """An append by one that does not know the end of its run."""
     return ConflictError(f"run {row.run} is at event {row.seq}, not {before}: somebody else wrote to it")

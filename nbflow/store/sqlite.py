@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from nbflow.errors import UnreachableError
 from nbflow.store import refusals, sql
 from nbflow.store.database import Database
+from nbflow.store.removals import SqliteRemovals
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
     from nbflow.core.messages import Cancel
-    from nbflow.core.ports import Batch
+    from nbflow.core.ports import Batch, Removals
     from nbflow.core.rows import Past, PoolUse, Projection, RunRow
 
 BUSY_SECONDS = 60.0
@@ -45,6 +46,7 @@ class SqliteStore:
         self._now = now
         self._database = Database(path, busy_seconds)
         self._database.open(create=create)
+        self.removals: Removals = SqliteRemovals(self._database, now)
 
     def create(self, events: Sequence[Stamped], projection: Projection) -> None:
         """Begin a run."""
