@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nbflow.store.backup import backups
 from nbflow.store.migrate import migrations
 from nbflow.store.sqlite import SqliteStore
 from support.build import RUN, planned
+from support.earlier import make_earlier
 from support.stored import Kept, cells, dead, projected, rebuilt
 
 TESTS = Path(__file__).parents[1]
@@ -172,13 +175,50 @@ class TestKilled:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
             changed = connection.execute("SELECT count(*) FROM events WHERE body LIKE '%yyy%'").fetchone()[0]
             whole = connection.execute("PRAGMA integrity_check").fetchone()
-        old = (migrations()[-1].number, False, 0)
-        assert (version, "words" in tables, changed) in [old, (2, True, 500)]
+        newest = migrations()[-1].number
+        assert (version, "words" in tables, changed) in [(newest, False, 0), (newest + 1, True, 500)]
         assert whole == ("ok",)
-        assert version == 2 or "upgraded" not in lines
-        if version == 1:
+        assert version == newest + 1 or "upgraded" not in lines
+        if version == newest:
             with closing(SqliteStore(path)) as store:
                 assert projected(store, RUN) == rebuilt(store, RUN)
+
+
+class TestUpgraded:
+    """A store of an earlier schema is opened: it is backed up, then upgraded."""
+
+    def check(self, path: Path, kept: dict[str, Any]) -> list[int]:
+        """The store is whole, and so is every backup; the versions of all."""
+        found = []
+        for one in (path, *backups(path)):
+            with closing(sqlite3.connect(one)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                found.append(connection.execute("PRAGMA user_version").fetchone()[0])
+                assert connection.execute("SELECT count(*) FROM events").fetchone()[0] > 600
+        with closing(SqliteStore(path)) as store:
+            assert projected(store, RUN) == rebuilt(store, RUN) == kept
+        return found
+
+    @can_trace
+    @pytest.mark.parametrize("number", [1, 13, 40, *range(62, 68), *range(71, 75), 80, 88, 89, 98])
+    def test_killed_on_the_way(self, path: Path, number: int) -> None:
+        kept = make_earlier(path, events=600)
+        calls = "pwrite64,fdatasync,fsync,rename,unlink,ftruncate"
+        strace = ("strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}")
+        with process("open_old", path, wrap=(*strace, "-e", f"inject={calls}:signal=KILL:when={number}")) as made:
+            say_go(made)
+            made.communicate(timeout=120)
+        first, *others = self.check(path, kept)
+        assert first in (1, len(migrations()))
+        assert set(others) <= {1}
+        assert others or first == 1, "it was upgraded without a backup"
+        assert len(backups(path)) == 1
+
+    def test_by_four_at_once(self, path: Path) -> None:
+        kept = make_earlier(path, events=600)
+        assert all_at_once(*[("open_old", path)] * 4) == [["opened"]] * 4
+        assert self.check(path, kept) == [len(migrations()), 1]
+        assert len(list(path.parent.iterdir())) == 2
 
 
 @can_trace

@@ -138,6 +138,14 @@ def upgrade(path: str) -> None:
     say("upgraded")
 
 
+def open_old(path: str) -> None:
+    """Open a store of an earlier schema together with others: it is backed up and upgraded."""
+    go()
+    with closing(SqliteStore(Path(path))) as store:
+        assert projected(store, RUN) == rebuilt(store, RUN)
+    say("opened")
+
+
 def fill(folder: str) -> None:
     """Append until the disk is full; then make room and go on with the same store."""
     path, ballast = Path(folder, "state.db"), Path(folder, "ballast")
@@ -184,7 +192,8 @@ def fill_first(folder: str) -> None:
 
 
 WHAT: dict[str, Callable[..., None]] = {
-    one.__name__: one for one in (append, make, many, claim, take, hold, post, read, grow, upgrade, fill, fill_first)
+    one.__name__: one
+    for one in (append, make, many, claim, take, hold, post, read, grow, upgrade, open_old, fill, fill_first)
 }
 
 if __name__ == "__main__":

@@ -6,18 +6,14 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nbflow.core.state import fold
-from nbflow.core.views import project
 from nbflow.errors import UnreachableError
-from nbflow.store import sql
-from nbflow.store.memory import MemoryStore
 from nbflow.store.migrate import Migration, migrate, migrations, split
 from nbflow.store.sqlite import SqliteStore
 from support.build import RUN, planned
+from support.earlier import make_earlier
 from support.stored import Kept, projected, rebuilt
 
 NEWEST = len(migrations())
@@ -95,21 +91,6 @@ class TestSplit:
             list(split("CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1;"))
 
 
-def _first_version(connection: sqlite3.Connection) -> dict[str, Any]:
-    """A run of another host in a store of the first version; its document."""
-    memory = MemoryStore()
-    run = Kept(memory, planned("a"), owner="elsewhere:1:1")
-    run.play("start", "started a/1")
-    row = memory.run(RUN)
-    assert row is not None
-    values = {**sql.run_values(row), "owner": row.owner, "fence": row.fence}
-    columns = ", ".join(values)
-    connection.execute(f"INSERT INTO runs ({columns}) VALUES (:{', :'.join(values)})", values)
-    connection.executemany(sql.statements()["add_event"], [sql.event_values(one) for one in memory.events(RUN)])
-    connection.executemany(sql.statements()["put_task"], sql.task_values(project(fold(memory.events(RUN)))))
-    return rebuilt(memory, RUN)
-
-
 class TestMigrations:
     def test_they_are_numbered_without_gaps_and_set_their_number(self) -> None:
         assert [one.number for one in migrations()] == list(range(1, len(migrations()) + 1))
@@ -127,14 +108,19 @@ class TestMigrations:
                 newest.append(sorted(connection.execute("SELECT type, name, sql FROM sqlite_schema")))
         assert all(schema == newest[0] for schema in newest)
 
+    @pytest.mark.parametrize("earlier", range(1, NEWEST))
+    def test_a_store_of_each_version_is_opened_with_all_that_it_has(self, path: Path, earlier: int) -> None:
+        kept = make_earlier(path, earlier)
+        with closing(SqliteStore(path)) as store:
+            assert projected(store, RUN) == rebuilt(store, RUN) == kept
+            assert store.removals.references() == store.removals.removed() == []
+
     def test_a_store_of_the_first_version_is_opened_with_all_that_it_has(
         self, path: Path, connect: Callable[[], sqlite3.Connection]
     ) -> None:
         """A run of it that is going on has no sign of life: it counts as one as old as the run."""
+        kept = make_earlier(path)
         old = connect()
-        old.execute("PRAGMA journal_mode = WAL")
-        migrate(old, "here", 1.0, migrations()[:1])
-        kept = _first_version(old)
         with closing(SqliteStore(path)) as store:
             assert version(old) == NEWEST
             row = store.run(RUN)
@@ -149,10 +135,8 @@ class TestMigrations:
         self, path: Path, connect: Callable[[], sqlite3.Connection]
     ) -> None:
         """Columns and tables are only added: what an older engine writes still fits."""
+        make_earlier(path)
         old = connect()
-        old.execute("PRAGMA journal_mode = WAL")
-        migrate(old, "here", 1.0, migrations()[:1])
-        _first_version(old)
         SqliteStore(path).close()
         old.execute("UPDATE runs SET state = 'running', seq = 5, document = '{}' WHERE run = ? AND fence = 1", [RUN])
         old.execute(
