@@ -160,6 +160,7 @@ class Project:
                 f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
             )
         if resume and row.state == RunStatus.SUCCEEDED:
+            self.seal(row.run)  # its process may have died when the page was all that was missing
             return self.runs.document(row)
         with loading(executor, self.spec.root) as made:
             tasks = self.runs.state(row).tasks.values()
@@ -229,6 +230,7 @@ class Project:
         ConflictError for one that is going on.
         """
         from nbflow.archive import layout
+        from nbflow.archive.seal import is_sealed
         from nbflow.core.messages import Cancel, StopMode
 
         row, page = self.runs.find(run), self.page(run)
@@ -237,8 +239,7 @@ class Project:
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
-        manifest = layout.manifest_path(layout.run_folder(row.pipeline, row.run))
-        if not page.exists() or not self._archive.exists(manifest):
+        if not is_sealed(layout.run_folder(row.pipeline, row.run), row.document["ended"], self._archive):
             self._seal(self.runs.state(row))
         return page
 
@@ -364,8 +365,8 @@ class Project:
         from nbflow.execution import drop_journals
 
         self._archive.sweep(state.created.settings.folder)  # what workers that were killed had half written
+        drop_journals(state)  # before the page: where that is, nothing is left to be done
         seal(state, self._archive)
-        drop_journals(state)
 
 
 def _concerns(problem: Problem, pipeline: Pipeline) -> bool:

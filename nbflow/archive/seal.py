@@ -12,6 +12,7 @@ from nbflow.archive.index import RunPage, run_page
 from nbflow.core import codec
 from nbflow.core.state import Attempt, RunState, TaskRun
 from nbflow.core.views import instant, outcome_document, plan_document, run_document, task_document
+from nbflow.errors import NotFoundError
 
 MANIFEST_SCHEMA = "nbflow.manifest/1"
 
@@ -22,10 +23,22 @@ def seal(state: RunState, archive: FileArchive) -> str:
     Raises UnreachableError where the archive cannot be written; it may then be called again.
     """
     folder = state.created.settings.folder
-    archive.publish(layout.manifest_path(folder), manifest(state))
     path = layout.index_path(folder)
     archive.publish(path, page(state).encode("utf-8"))
+    archive.publish(layout.manifest_path(folder), manifest(state))
     return path
+
+
+def is_sealed(folder: str, ended: str | None, archive: FileArchive) -> bool:
+    """Whether a run's folder is complete for its end at the instant `ended`, as documents write it.
+
+    The manifest is the last that is published. A run that was resumed may still have that of an earlier end.
+    """
+    try:
+        found = json.loads(archive.read(layout.manifest_path(folder)))
+    except (NotFoundError, ValueError):
+        return False
+    return found["ended"] == ended and archive.exists(layout.index_path(folder))
 
 
 def manifest(state: RunState) -> bytes:

@@ -321,6 +321,22 @@ def test_a_report_of_a_run_that_ended(project: Project, file: Path) -> None:
         project.seal(project.create("sales"))
 
 
+def test_resuming_a_run_that_succeeded_completes_its_archive(
+    project: Project, file: Path, executor: type[Answering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process may have died after the last event and before the page, which then tells of an earlier end."""
+    executor.failing = {"report"}
+    run = project.run("sales").run
+    folder = file.parent / "outputs" / "sales" / run
+    executor.failing = set()
+    with monkeypatch.context() as dying:
+        dying.setattr(Project, "_seal", lambda *_: None)
+        assert project.execute(run, resume=True).state == "succeeded"
+    assert json.loads((folder / "run.json").read_text("utf-8"))["state"] == "failed"
+    assert project.execute(run, resume=True).state == "succeeded"
+    assert json.loads((folder / "run.json").read_text("utf-8"))["state"] == "succeeded"
+
+
 def test_testing_a_task_records_nothing(project: Project, executor: type[Answering], file: Path) -> None:
     project.run("sales")
     executor.orders = []
