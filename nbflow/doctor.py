@@ -86,6 +86,7 @@ def examine(path: Path, profile: str | None = None) -> Iterator[Check]:
     yield from _packages()
     yield from _kernels()
     yield _sockets()
+    yield _limits()
     yield _sqlite()
     yield _git()
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
@@ -176,6 +177,12 @@ def _sockets() -> Check:
         return _failed("sockets", error)
     folder.remove()
     return _check("sockets", Finding.OK, f"kernels talk over files in {folder.path.parent}")
+
+
+def _limits() -> Check:
+    from nbflow.kernels.limits import ways
+
+    return _check("resources", Finding.OK, ways())
 
 
 def _sqlite() -> Check:

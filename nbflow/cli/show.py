@@ -15,6 +15,7 @@ from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.summary import error_line
 from nbflow.cli.text import Cell, between, moment
+from nbflow.core.sizes import size
 from nbflow.errors import NotFoundError
 from nbflow.sources import TEXT
 
@@ -167,9 +168,10 @@ def _show_settings(session: Session, project: Project, pipeline: str, task: str 
 
 
 def _setting(key: str, value: Any) -> str:
-    """A value of a specification; seconds as a duration."""
-    is_seconds = key.rsplit(".", 1)[-1] in SECONDS and isinstance(value, float | int)
-    return duration(value) if is_seconds else shown_value(value)
+    """A value of a specification; seconds as a duration, bytes as a size."""
+    if isinstance(value, float | int) and key.rsplit(".", 1)[-1] in SECONDS:
+        return duration(value)
+    return size(value) if isinstance(value, int) and key.endswith(".resources.memory") else shown_value(value)
 
 
 def _origin_text(origin: Origin | None) -> str:

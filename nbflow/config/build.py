@@ -18,6 +18,7 @@ from nbflow.core.spec import Limits, Pipeline, RetryPolicy, Task
 
 _RETRY = {"retries": "retries", "retry_delay": "delay", "retry_backoff": "backoff", "retry_on": "on"}
 _LIMITS = ("timeout", "cell_timeout", "start_timeout")
+_RESOURCES = ("cpu", "memory")
 _PLAIN = ("kernel", "pool", "slots", "tags", "run_if", "secrets")
 _OWN = ("needs", "params", "when", "matrix", "max_parallel", "description")
 _PIPELINE = ("params", "description", "tags", "max_parallel", "timeout")
@@ -51,17 +52,18 @@ class Builder:
             name=at[-1],
             notebook=notebook,
             retry=RetryPolicy(**{_RETRY[key]: effective[key] for key in _RETRY if key in effective}),
-            limits=Limits(**_picked(effective, _LIMITS)),
+            limits=Limits(**_picked(effective, _LIMITS), **_picked(effective.get("resources", {}), _RESOURCES)),
             **_picked(effective, _PLAIN),
             **_picked(own, _OWN),
         )
 
 
 def layered(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """What a layer has besides, or in place of, what it inherits; secrets are inherited one by one."""
+    """What a layer has besides, or in place of, what it inherits; resources and secrets are inherited one by one."""
     merged = {**under, **over}
-    if "secrets" in under and "secrets" in over:
-        merged["secrets"] = {**under["secrets"], **over["secrets"]}
+    for key in ("resources", "secrets"):
+        if key in under and key in over:
+            merged[key] = {**under[key], **over[key]}
     return merged
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nbflow.config.shape import MISSING, Anything, Choice, ListOf, Number, Reading, Schema, Text
+from nbflow.config import later
+from nbflow.config.shape import MISSING, Anything, Choice, ListOf, Number, Reading, Schema, Size, Text
 from nbflow.config.table import Key, Table
 from nbflow.core.faults import KeyPath
 from nbflow.core.params import infer_type
@@ -41,6 +42,19 @@ PARAM = Table(
         "min": Key(kind=Number(), doc="Least value of a number."),
         "max": Key(kind=Number(), doc="Greatest value of a number."),
         "description": Key(kind=Text(), doc="What it means, for people."),
+    },
+)
+
+RESOURCES = Table(
+    example='{ memory = "4GB" }',
+    keys={
+        "cpu": Key(kind=Number(least=0.01), doc="Cores that the kernel and what it starts get at most; default all."),
+        "memory": Key(
+            kind=Size(least=16_000_000),
+            doc='Memory that the kernel and what it starts may use, such as "4GB": beyond it the attempt fails; '
+            "default no limit.",
+        ),
+        "gpu": Key(kind=later.NUMBER, doc="Graphics processors for an executor to find.", later=True),
     },
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nbflow.config import later
-from nbflow.config.fields import MatrixField, ParamField, SecretField
+from nbflow.config.fields import RESOURCES, MatrixField, ParamField, SecretField
 from nbflow.config.kernels import KERNEL_PATTERN, KernelField, kernel_fault
 from nbflow.config.shape import Anything, Choice, Duration, ListOf, LocalPath, Name, TableOf, Text, Whole
 from nbflow.config.table import Key, Table
@@ -49,7 +49,7 @@ INHERITED: Mapping[str, Key] = {
         doc="How states of upstreams are judged; default all_success.",
     ),
     "executor": Key(kind=later.TEXT, doc="Where attempts run: a name of [executors].", later=True),
-    "resources": Key(kind=later.RESOURCES, doc="What an attempt needs of a machine.", later=True),
+    "resources": Key(kind=RESOURCES, doc="What an attempt gets of a machine, at most."),
     "cache": Key(kind=later.FLAG, doc="Skip a task whose fingerprint has succeeded before.", later=True),
     "secrets": Key(
         kind=TableOf(

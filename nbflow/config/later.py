@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbflow.config.quantities import DURATION_PATTERN, SIZE_PATTERN
+from nbflow.config.quantities import DURATION_PATTERN
 from nbflow.config.shape import Anything, Schema
 from nbflow.core.spec import NAME_PATTERN
 
@@ -25,14 +25,7 @@ TEXT = Anything(shape=_TEXT)
 TEXTS = Anything(shape=_TEXTS)
 FLAG = Anything(shape={"type": "boolean"})
 OVERLAP = Anything(shape={"enum": ["skip", "queue", "cancel", "allow"]})
-RESOURCES = Anything(
-    shape=_table(
-        [],
-        cpu={"type": "number", "exclusiveMinimum": 0},
-        gpu={"type": "number", "minimum": 0},
-        memory={"anyOf": [{"type": "string", "pattern": f"^{SIZE_PATTERN}$"}, {"type": "integer", "minimum": 1}]},
-    )
-)
+NUMBER = Anything(shape={"type": "number", "minimum": 0})
 SCHEDULE = Anything(
     shape={"anyOf": [_TEXT, _table(["cron"], cron=_TEXT, timezone=_TEXT, catchup={"enum": ["latest", "all", "none"]})]}
 )

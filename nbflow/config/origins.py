@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from nbflow.config.fields import PARAM
+from nbflow.config.fields import PARAM, RESOURCES
 from nbflow.config.files import Files
 from nbflow.config.keys import DEFAULTS, INHERITED, NBFLOW, TASK
 from nbflow.config.layers import Document, value_at
@@ -17,7 +17,10 @@ from nbflow.core.spec import EMPTY, Origin, Pipeline, Preload
 _DEFAULT = Origin(layer="default")
 _NBFLOW = tuple(name for name, key in NBFLOW.keys.items() if not key.later and name != "include")
 _PIPELINE = ("description", "tags", "max_parallel", "timeout")
-_TASK = tuple(name for name, key in TASK.keys.items() if not key.later and name not in ("params", "secrets"))
+_TASK = tuple(
+    name for name, key in TASK.keys.items() if not key.later and name not in ("params", "resources", "secrets")
+)
+_RESOURCES = tuple(name for name, key in RESOURCES.keys.items() if not key.later)
 
 
 class Origins(Mapping[str, Origin]):
@@ -44,7 +47,7 @@ class Origins(Mapping[str, Origin]):
         match at:
             case ("nbflow" | "pools", _) | ("kernels", _, _):
                 found = _origin(document, at, "project")
-            case (_, _, "tasks", _, name) | (_, _, "tasks", _, "secrets" as name, _):
+            case (_, _, "tasks", _, name) | (_, _, "tasks", _, "resources" | "secrets" as name, _):
                 found = _origin(document, at, "task") or self._inherited(document, at[1], (name, *at[5:]))
             case (_, _, "tasks", *_):
                 found = _origin(document, at, "task")
@@ -69,6 +72,7 @@ class Origins(Mapping[str, Origin]):
                 yield from (f"{top}.params.{param}.{key}" for key in PARAM.keys)
             for task in pipeline.tasks.values():
                 yield from (f"{top}.tasks.{task.name}.{key}" for key in _TASK)
+                yield from (f"{top}.tasks.{task.name}.resources.{key}" for key in _RESOURCES)
                 yield from (f"{top}.tasks.{task.name}.params.{param}" for param in task.params)
                 yield from (f"{top}.tasks.{task.name}.secrets.{secret}" for secret in task.secrets)
 
@@ -116,6 +120,8 @@ def _has(pipeline: Pipeline, at: KeyPath) -> bool:
             return task in pipeline.tasks and name in _TASK
         case ("tasks", task, "params", param):
             return task in pipeline.tasks and param in pipeline.tasks[task].params
+        case ("tasks", task, "resources", name):
+            return task in pipeline.tasks and name in _RESOURCES
         case ("tasks", task, "secrets", secret):
             return task in pipeline.tasks and secret in pipeline.tasks[task].secrets
         case _:

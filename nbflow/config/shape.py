@@ -13,8 +13,9 @@ from datetime import date, datetime, time
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
-from nbflow.config.quantities import DURATION_PATTERN, parse_duration
+from nbflow.config.quantities import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 from nbflow.core.faults import NOT_YET, Fault, KeyPath, did_you_mean, name_fault
+from nbflow.core.sizes import size
 from nbflow.core.spec import EMPTY, NAME_PATTERN
 
 Schema = dict[str, Any]
@@ -136,15 +137,41 @@ class Whole:
 
 
 class Number:
-    """A finite number."""
+    """A finite number; with `least` not below that one."""
+
+    def __init__(self, *, least: float | None = None) -> None:
+        self.least = least
 
     def read(self, value: Any, at: KeyPath, reading: Reading) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
             return reading.wrong(at, "a number", value)
+        if self.least is not None and value < self.least:
+            return reading.wrong(at, f"a number from {self.least:g} on", value)
         return value
 
     def schema(self) -> Schema:
-        return {"type": "number"}
+        return {"type": "number"} if self.least is None else {"type": "number", "minimum": self.least}
+
+
+class Size:
+    """A number of bytes, at least `least`."""
+
+    def __init__(self, *, least: int) -> None:
+        self.least = least
+
+    def read(self, value: Any, at: KeyPath, reading: Reading) -> Any:
+        try:
+            found = parse_size(value)
+        except ValueError as error:
+            return reading.wrong(at, "a size", value, str(error))
+        if found < self.least:
+            hint = 'write a size with its dimension, such as "500MB" or "4GB"'
+            return reading.wrong(at, f"a size of at least {size(self.least)}", value, hint)
+        return found
+
+    def schema(self) -> Schema:
+        text = {"type": "string", "pattern": f"^{SIZE_PATTERN}$"}
+        return {"anyOf": [text, {"type": "integer", "minimum": self.least}]}
 
 
 class Choice:

@@ -55,6 +55,8 @@ def _task(task: Task) -> Mapping[str, Any]:
         "timeout": task.limits.timeout,
         "cell_timeout": task.limits.cell_timeout,
         "start_timeout": task.limits.start_timeout,
+        "resources.cpu": task.limits.cpu,
+        "resources.memory": task.limits.memory,
         "pool": task.pool,
         "slots": task.slots,
         "run_if": task.run_if.value,

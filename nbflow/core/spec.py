@@ -71,7 +71,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Time limits of one attempt, in seconds; None means none."""
+    """Limits of one attempt; None means none.
+
+    The timeouts are in seconds. `cpu` (cores) and `memory` (bytes) hold for the kernel and all that it starts.
+    """
 
     timeout: float | None = None
     cell_timeout: float | None = None
@@ -81,6 +84,8 @@ class Limits:
 class PreloadMode(StrEnum):
     """Who says what a kernel's zygote loads."""
 
+    cpu: float | None = None
+    memory: int | None = None
     AUTO = "auto"
     GIVEN = "given"
     OFF = "off"

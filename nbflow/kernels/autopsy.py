@@ -65,12 +65,21 @@ def explain(death: Death, what: str) -> tuple[str, int | None]:
         _of_memory(death, number),
         f"peak memory {size(death.peak)}" if death.peak else None,
     ]
-    lines = ["; ".join(fact for fact in facts if fact)]
-    if place := _place(death.words, death.source):
+    return _with_place("; ".join(fact for fact in facts if fact), death.words, death.source), number
+
+
+def explain_excess(excess: str, words: str, source: str | None) -> str:
+    """`excess`, the words for a limit that a kernel has passed, with where it was and what it said last."""
+    return _with_place(excess, words, source)
+
+
+def _with_place(first: str, words: str, source: str | None) -> str:
+    lines = [first]
+    if place := _place(words, source):
         lines.append(place)
-    if words := last_lines(death.words):
-        lines.append(f"it said last: {words}")
-    return "\n".join(lines), number
+    if last := last_lines(words):
+        lines.append(f"it said last: {last}")
+    return "\n".join(lines)
 
 
 def last_lines(words: str) -> str:

@@ -21,6 +21,7 @@ from nbflow.errors import UnreachableError
 from nbflow.faultpoints import Point, reach
 from nbflow.kernels.autopsy import last_lines
 from nbflow.kernels.environ import kernel_environment
+from nbflow.kernels.limits import thread_variables
 from nbflow.kernels.process import Kernel
 from nbflow.worker import judge, snapshot
 from nbflow.worker.client import JournalClient, Pending
@@ -29,7 +30,7 @@ from nbflow.worker.journal import JournalError
 from nbflow.worker.live import Live
 from nbflow.worker.masking import MaskingRecorder
 from nbflow.worker.recorder import Recorder
-from nbflow.worker.session import Ending, Limit, Session
+from nbflow.worker.session import Ending, KernelSource, Limit, Session
 from nbflow.worker.vitals import Vitals
 
 _TERMINATED = 2.0
@@ -42,6 +43,7 @@ _LIMIT_GRACE = 5.0
 """Seconds that a cell gets at most to end after it was interrupted at a limit of time."""
 _ORPHAN_GRACE = 2.0
 """The same where the owner of the worker has died."""
+_OWN_THREADS = "resources.cpu sets how many threads libraries start, which they read when they are loaded"
 
 
 class _Cause(Enum):
@@ -90,17 +92,21 @@ async def run(session: Session, notebook: Any) -> Ending:
     if masker:
         recorder = MaskingRecorder(recorder, masker)
     env = kernel_environment(os.environ, variables=session.variables, withheld=session.withheld)
-    source = session.source
+    threads = thread_variables(session.limits.cpu, {**env, **session.kernel.env})
+    source = KernelSource(reason=_OWN_THREADS) if threads else session.source
+    env.update(threads)
     kernel = Kernel(session.kernel, cwd=session.root, env=env, zygote=source.zygote, reason=source.reason)
     kernel.mask = masker.end_of
     client = JournalClient(notebook, kernel, recorder)
+    begun = _Run(session, kernel, client, stops, live)
     try:
-        return await _Run(session, kernel, client, stops, live).to_the_end()
+        return await begun.to_the_end()
     finally:
         stops.close()
         await client.aclose()
         for left in await kernel.close():
             recorder.warn(f"a process that the notebook had left behind was ended: {left}")
+        begun.vitals.close()
 
 
 class _Run:
@@ -120,6 +126,8 @@ class _Run:
     async def to_the_end(self) -> Ending:
         ending = await self._start() or await self._cells()
         await self._end_kernel()
+        if ending.verdict is Verdict.SUCCEEDED and self.vitals.is_over_limit:
+            self.recorder.warn("the kernel was killed while it ended: it had passed its memory limit")
         self.session.journal.append("kernel_ended", **asdict(self.vitals.total()))
         self.recorder.flush()
         self.live.close()
@@ -142,6 +150,8 @@ class _Run:
         """Start the kernel and wait until it answers. Has no limit of its own."""
         kernel = self.kernel
         await kernel.start(None if limit is None else limit.at - time.monotonic())
+        if (unbound := self.vitals.hold(self.session.limits)) is not None:
+            self.recorder.warn(unbound)
         self.vitals.watch()
         mark = self.vitals.mark
         self.recorder.kernel_started(
@@ -211,9 +221,11 @@ class _Run:
         index = pending.index
         cause = await self._wait(pending.settled, limit)
         match cause:
-            case _Cause.DONE:
+            case _Cause.DONE if not self.vitals.is_over_limit:
                 return self._judge(pending, may_raise=may_raise)
-            case _Cause.DIED:
+            case _Cause.DONE | _Cause.DIED:
+                if not self.kernel.exited.done():
+                    await self._kill()
                 return judge.Judged(state=CellState.KILLED, ending=self._died("in a cell", index))
             case _Cause.LIMIT:
                 ended = await self._bring_down(pending, min(_LIMIT_GRACE, self.session.grace))

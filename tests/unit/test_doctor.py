@@ -54,6 +54,10 @@ def test_this_machine_is_well(folder: Folder, monkeypatch: pytest.MonkeyPatch) -
     assert sorted(folder.root.rglob("*")) == before, "it changes nothing"
 
 
+def test_how_limits_of_resources_hold(folder: Folder) -> None:
+    assert "memory is watched" in one(folder, "resources").message
+
+
 def test_without_a_project_there_is_nothing_more_to_look_at(tmp_path: Path) -> None:
     names = [check.name for check in examine(tmp_path / "pipelines.toml")]
     assert names[-1] == "project"

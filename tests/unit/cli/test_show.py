@@ -42,7 +42,7 @@ def values(shell: Shell, *arguments: str) -> dict[str, tuple[object, object]]:
 def test_a_pipeline_with_where_each_value_came_from(shell: Shell) -> None:
     shell.folder.file.write_text(
         '[defaults]\ntimeout = "30m"\n[pipelines.a]\nretries = 2\n[pipelines.a.params]\nday = 2026-01-31\n'
-        '[pipelines.a.tasks]\nx = { notebook = "clean.ipynb", retry_delay = "90s" }\n'
+        '[pipelines.a.tasks]\nx = { notebook = "clean.ipynb", retry_delay = "90s", resources.memory = "4GB" }\n'
         '[profiles.prod.defaults]\ntimeout = "1h"\n'
     )
     found = values(shell, "show", "a")
@@ -58,6 +58,7 @@ def test_a_pipeline_with_where_each_value_came_from(shell: Shell) -> None:
     )
     lines = {line.split()[0]: line.split()[1:] for line in shell("show", "a").out.splitlines()}
     assert lines["tasks.x.retry_delay"] == ["1m", "30s", "pipelines.toml:8"]
+    assert lines["tasks.x.resources.memory"] == ["4.0", "GB", "pipelines.toml:8"]
     assert lines["tasks.x.timeout"] == ["30m", "pipelines.toml:2", "(defaults)"]
 
 

@@ -56,6 +56,18 @@ def test_timeout_tags_and_max_parallel_of_a_pipeline_are_its_own() -> None:
     assert pipeline.tasks["a"].max_parallel is None
 
 
+def test_resources_are_inherited_one_by_one() -> None:
+    pipeline = built(
+        {
+            "resources": {"cpu": 2},
+            "tasks": {"a": {"notebook": "a.ipynb", "resources": {"memory": 2 * 10**9}}, "b": {"notebook": "b.ipynb"}},
+        },
+        {"resources": {"cpu": 1, "memory": 10**9}},
+    )
+    assert pipeline.tasks["a"].limits == Limits(cpu=2, memory=2 * 10**9)
+    assert pipeline.tasks["b"].limits == Limits(cpu=2, memory=10**9)
+
+
 @pytest.mark.parametrize(
     ("folder", "path", "found"),
     [

@@ -39,7 +39,19 @@ def test_every_key_of_the_complete_example_is_known() -> None:
         "pipelines.sales.tasks.extract.produces: not supported yet: produces",
         "pipelines.sales.tasks.score.for_each: not supported yet: for_each",
         "pipelines.sales.tasks.train.executor: not supported yet: executor",
-        "pipelines.sales.tasks.train.resources: not supported yet: resources",
+    ]
+
+
+def test_resources_are_limits_and_gpu_is_for_executors_to_come() -> None:
+    task = {"notebook": "a.ipynb", "resources": {"cpu": 0, "memory": 4, "gpu": 1, "ram": 1}}
+    assert said(FILE, {"pipelines": {"p": {"tasks": {"a": task}}}}) == [
+        "pipelines.p.tasks.a.resources.cpu: expected a number from 0.01 on, not the number 0",
+        (
+            "pipelines.p.tasks.a.resources.memory: expected a size of at least 16 MB, not the number 4 "
+            '(write a size with its dimension, such as "500MB" or "4GB")'
+        ),
+        "pipelines.p.tasks.a.resources.gpu: not supported yet: gpu",
+        "pipelines.p.tasks.a.resources.ram: unknown key (known keys: cpu, gpu, memory)",
     ]
 
 

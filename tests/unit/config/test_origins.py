@@ -76,6 +76,15 @@ def test_included_files_and_their_defaults(folder: Folder) -> None:
     assert found["pipelines.b.tasks.x.notebook"] == at("task", 4, "b/more.toml")
 
 
+def test_resources_have_origins_one_by_one(folder: Folder) -> None:
+    text = 'defaults.resources.memory = "1GB"\n[pipelines.a]\nresources.cpu = 2\n[pipelines.a.tasks]\n'
+    found = origins(folder, text=f'{text}x = {{ notebook = "x.ipynb", resources.cpu = 1 }}\ny.notebook = "y.ipynb"\n')
+    assert found["pipelines.a.tasks.x.resources.cpu"] == at("task", 5)
+    assert found["pipelines.a.tasks.x.resources.memory"] == at("defaults", 1)
+    assert found["pipelines.a.tasks.y.resources.cpu"] == at("pipeline", 3)
+    assert "pipelines.a.tasks.y.resources.gpu" not in found
+
+
 def test_keys_that_the_specification_has_not_are_no_keys(folder: Folder) -> None:
     spec = folder.load(TEXT).spec
     assert spec is not None

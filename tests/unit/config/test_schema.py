@@ -50,7 +50,7 @@ def test_every_key_has_a_description() -> None:
         ]
         return missing + [one for key, value in own for one in walk(value, f"{path}.{key}")]
 
-    later = ("kernels", "executors", "alerts", "assets", "reports", "schedule", "resources", "exclude", "include")
+    later = ("kernels", "executors", "alerts", "assets", "reports", "schedule", "exclude", "include")
     assert [one for one in walk(json_schema(), "") if not any(f".{key}" in one for key in later)] == []
 
 

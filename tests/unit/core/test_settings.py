@@ -31,7 +31,7 @@ def test_a_pipeline() -> None:
                 params={"x": [1, 2]},
                 secrets={"DB_URL": "env:X"},
                 retry=RetryPolicy(retries=2, delay=5),
-                limits=Limits(timeout=9),
+                limits=Limits(timeout=9, cpu=0.5, memory=10**9),
                 matrix=Matrix(axes={"m": ("x", "y")}, exclude=({"m": "y"},)),
             )
         },
@@ -44,6 +44,8 @@ def test_a_pipeline() -> None:
     assert found["pipelines.p.tasks.a.retries"] == 2
     assert found["pipelines.p.tasks.a.retry_delay"] == 5
     assert found["pipelines.p.tasks.a.timeout"] == 9
+    assert found["pipelines.p.tasks.a.resources.cpu"] == 0.5
+    assert found["pipelines.p.tasks.a.resources.memory"] == 10**9
     assert found["pipelines.p.tasks.a.matrix"] == {"m": ["x", "y"], "exclude": [{"m": "y"}]}
     assert found["pipelines.p.tasks.a.params.x"] == [1, 2]
 

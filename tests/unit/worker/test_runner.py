@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nbflow.core.attempt import CellState, ErrorKind, Verdict
+from nbflow.core.attempt import CellState, ErrorKind, TaskError, Verdict
 from nbflow.core.messages import CellDone, CellStart, Report, Started
 from nbflow.core.spec import Limits
 from nbflow.errors import UnreachableError
@@ -20,6 +20,7 @@ from nbflow.worker import runner
 from nbflow.worker.client import Pending
 from nbflow.worker.control import Control, Stop, StopCause
 from nbflow.worker.session import Ending, Session
+from nbflow.worker.vitals import Vitals
 from support.attempts import code, notebook
 
 Act = Callable[["Kernel", Pending], None]
@@ -210,6 +211,25 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
         return Played(kind, control or Control(), limits or Limits(), grace, cells or tuple("x" * len(acts)))
 
     return run
+
+
+def test_a_cell_that_ends_well_over_its_limit_has_not(
+    play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had started was ended for it: its reply counts no more, and its kernel is killed."""
+    monkeypatch.setattr(Vitals, "is_over_limit", property(lambda self: True))
+    monkeypatch.setattr(Vitals, "explain", lambda self, what, source: (f"memory limit {source}", None))
+    played = play(ok, ok)
+    assert played.ending.error == TaskError(kind=ErrorKind.KERNEL_DIED, message="memory limit x", cell=0)
+    assert played.states == ["killed"]
+    assert played.kernel.calls[:1] == ["SIGTERM"]
+
+
+def test_threads_as_many_as_cores(play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "thread_variables", lambda cpu, environment: {"OMP_NUM_THREADS": str(cpu)})
+    played = play(ok, limits=Limits(cpu=3))
+    assert played.kernel.env["OMP_NUM_THREADS"] == "3"
+    assert played.kernel.reason == runner._OWN_THREADS
 
 
 def test_all_goes_well(play: Callable[..., Played]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
+from nbflow.core.spec import Limits
 from nbflow.kernels.usage import Usage
 from nbflow.worker.vitals import Vitals
 
@@ -30,7 +31,7 @@ class Kernel(SimpleNamespace):
         assert self.process.stdout is not None
         self.process.stdout.readline()
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        super().__init__(pid=self.process.pid, usage=None)
+        super().__init__(pid=self.process.pid, usage=None, spec=SimpleNamespace(runs_ipykernel=True))
 
     def last_words(self, longest: int) -> str:
         return WORDS[-longest:]
@@ -52,6 +53,24 @@ def watched(conversation: Callable[[Kernel, Vitals], Coroutine[Any, Any, None]])
                 kernel.die(-9)
 
     asyncio.run(main())
+
+
+def test_a_limit_that_was_passed_is_the_reason() -> None:
+    """Whatever the signal by which the kernel was ended: where it was belongs to it, the signal does not."""
+
+    async def conversation(kernel: Kernel, vitals: Vitals) -> None:
+        assert vitals.is_over_limit is False
+        assert vitals.hold(Limits(memory=10**12)) is None
+        assert vitals.is_over_limit is False
+        assert vitals._enforcer is not None
+        vitals._enforcer.excess = "memory limit: too much"
+        assert vitals.is_over_limit is True
+        kernel.die(-6)
+        said = "memory limit: too much\nat line 3: ctypes.string_at(0)\nit said last: loading"
+        assert vitals.explain("the kernel died in a cell", SOURCE) == (said, None)
+        vitals.close()
+
+    watched(conversation)
 
 
 def test_before_there_is_a_process_nothing_is_known() -> None:
