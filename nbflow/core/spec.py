@@ -79,13 +79,13 @@ class Limits:
     timeout: float | None = None
     cell_timeout: float | None = None
     start_timeout: float | None = 60.0
+    cpu: float | None = None
+    memory: int | None = None
 
 
 class PreloadMode(StrEnum):
     """Who says what a kernel's zygote loads."""
 
-    cpu: float | None = None
-    memory: int | None = None
     AUTO = "auto"
     GIVEN = "given"
     OFF = "off"
