@@ -1,0 +1,223 @@
+"""Files below a URL, through fsspec: each is written whole with one request, and only where nothing is yet.
+
+The one module that loads fsspec, and with it the package of the storage, when the URL is first used. Credentials and
+endpoints come from where those packages look for them: the environment and their own files. All methods may be called
+from any thread. Must not know runs or what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import Any
+
+from nbflow.archive.layout import STATE_FOLDER, checked_path
+from nbflow.archive.refusals import StorageError, code_of, is_taken, is_unknown_to_it, missing_package, refusal
+from nbflow.core.addresses import scheme_of
+from nbflow.errors import NotFoundError
+
+MARKER = f"{STATE_FOLDER}/archive.json"
+"""An object that every archive has: to write it anew shows that the storage lets us, and whether it overwrites."""
+
+_MARK = b'{"schema": "nbflow.archive/1"}\n'
+_PIECE = 1_048_576
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What is there: `size` in bytes, the SHA-256 (hex) of its content, and the mark of its version, if any."""
+
+    size: int
+    sha256: str
+    etag: str | None = None
+
+
+class Objects:
+    """What lies below a URL such as `s3://bucket/prefix`. Methods raise StorageError where the storage says no."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._lock = threading.Lock()
+        self._opened: Any = None
+        self._creates = False
+        self._checked = False
+
+    def address(self, path: str) -> str:
+        """The URL of a path."""
+        return f"{self.url}/{checked_path(path)}"
+
+    def check(self) -> None:
+        """Prove, by a small object that stays, that objects can be written; nothing is asked a second time."""
+        if self._checked:
+            return
+        try:
+            # Written twice: a storage that ignores the condition lets the second one pass.
+            creates = not all(self._write_mark() for _ in range(2))
+            self._creates, self._checked = creates, True
+        except Exception as error:
+            raise self._refused(error, self.url) from error
+
+    def create(self, path: str, source: Path) -> bool:
+        """Write a new object from a file, whole; False where there is one already, which stays as it is."""
+        self.check()
+        address = self.address(path)
+        try:
+            if not self._creates and self._files().exists(address):
+                return False
+            self._put(source, address, {"mode": "create"} if self._creates else {})
+        except Exception as error:
+            if is_taken(error):
+                return False
+            raise self._refused(error, address) from error
+        self._verify(path, source)
+        return True
+
+    def replace(self, path: str, source: Path, found: Found) -> bool:
+        """Write an object in place of one that was found there; False where it is another one by now, or none.
+
+        A storage without marks of versions is not asked whether it is.
+        """
+        self.check()
+        address = self.address(path)
+        try:
+            is_s3 = found.etag is not None and scheme_of(self.url) in ("s3", "s3a")
+            self._put(source, address, {"IfMatch": found.etag} if is_s3 else {})
+        except Exception as error:
+            if is_taken(error) or code_of(error.__cause__ or error) == "NoSuchKey":
+                return False
+            raise self._refused(error, address) from error
+        self._verify(path, source)
+        return True
+
+    def find(self, path: str) -> Found | None:
+        """What is there, read whole; None where nothing is."""
+        try:
+            with self.open(path) as file:
+                digest, size = sha256(), 0
+                while data := file.read(_PIECE):
+                    digest.update(data)
+                    size += len(data)
+                details = getattr(file.raw, "details", {})
+                return Found(size=size, sha256=digest.hexdigest(), etag=details.get("ETag"))
+        except NotFoundError:
+            return None
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[BufferedReader[Any]]:
+        """An object to read from. Raises NotFoundError where there is none."""
+        address = self.address(path)
+        try:
+            file = self._files().open(address, "rb")
+        except Exception as error:
+            if _is_missing(error):
+                raise NotFoundError(f"the archive has no file {address}") from error
+            raise self._refused(error, address) from error
+        with file, BufferedReader(_Reader(file, lambda error: self._refused(error, address))) as reader:
+            yield reader
+
+    def _write_mark(self) -> bool:
+        """Write the marker anew; False where the storage sees that it is there."""
+        address = self.address(MARKER)
+        try:
+            self._files().pipe_file(address, _MARK, mode="create")
+        except Exception as error:
+            if is_taken(error):
+                return False
+            if not is_unknown_to_it(error):
+                raise
+            self._files().pipe_file(address, _MARK)
+        return True
+
+    def _put(self, source: Path, address: str, options: dict[str, Any]) -> None:
+        self._files().put_file(str(source), address, **options)
+
+    def _verify(self, path: str, source: Path) -> None:
+        """Raise StorageError where what has been written is not as long as its source."""
+        address = self.address(path)
+        try:
+            size = self._files().info(address)["size"]
+        except Exception as error:
+            raise self._refused(error, address) from error
+        if size != source.stat().st_size:
+            raise StorageError(f"{address} has {size} bytes after it was written, not {source.stat().st_size}")
+
+    def _files(self) -> Any:
+        """The file system of fsspec, made at its first use: by then the modules may have to be loaded."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = _file_system(self.url)
+            return self._opened
+
+    def _refused(self, error: BaseException, address: str) -> StorageError:
+        """The error as ours. Whatever is wrong, the next use reads credentials anew: they may have been renewed."""
+        if isinstance(error, StorageError):
+            return error
+        with self._lock:
+            self._opened = None
+        return refusal(error, address)
+
+
+class _Reader(RawIOBase):
+    """A file of fsspec, whose errors are told from those of whoever takes what is read."""
+
+    def __init__(self, file: Any, refused: Callable[[BaseException], StorageError]) -> None:
+        super().__init__()
+        self._file = file
+        self._refused = refused
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the storage says of the object."""
+        return getattr(self._file, "details", None) or {}
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes; 0 at the end."""
+        try:
+            data = self._file.read(len(buffer))
+        except Exception as error:
+            raise self._refused(error) from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _is_missing(error: BaseException) -> bool:
+    """Whether an object is not there; a bucket that is not there is another matter."""
+    return isinstance(error, FileNotFoundError) and code_of(error.__cause__ or error) != "NoSuchBucket"
+
+
+def _file_system(url: str) -> Any:
+    """The file system of a URL. Raises StorageError where no package can reach it."""
+    import fsspec
+    from fsspec.config import conf
+
+    scheme = scheme_of(url)
+    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    try:
+        kind = fsspec.get_filesystem_class(scheme)
+        if scheme in ("s3", "s3a"):
+            own = {key: value for name in ("s3", "s3a") for key, value in conf.get(name, {}).items()}
+            options["config_kwargs"] = {**_S3, **own.get("config_kwargs", {})}
+        made = kind(**options)
+    except (ImportError, ValueError) as error:
+        raise missing_package(url) from error
+    if scheme in ("s3", "s3a"):
+        made.retries = 1  # whoever calls tries again, with longer waits
+    return made
+
+
+_S3 = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "read_timeout": _READ_SECONDS,
+    "retries": {"total_max_attempts": 2, "mode": "standard"},
+}
+"""One request is tried at most twice: uploads wait and are tried again by the one that asks for them."""
