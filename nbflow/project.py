@@ -18,7 +18,7 @@ from nbflow.core.status import RunStatus, TaskState
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem
 
 if TYPE_CHECKING:
-    from nbflow.archive.files import FileArchive
+    from nbflow.archiving import Archiving
     from nbflow.config.check import Checked
     from nbflow.core.events import RunCreated
     from nbflow.core.messages import Cancel, Message
@@ -70,7 +70,8 @@ class Project:
         self.close()
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store. What is not uploaded by then is at the next start."""
+        self.archiving.close()
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -92,7 +93,7 @@ class Project:
         from nbflow.engine.owner import is_alive
         from nbflow.runs import Runs
 
-        return Runs(self._store, is_alive)
+        return Runs(self._store, is_alive, self.archiving.mark)
 
     def validate(self) -> list[Problem]:
         """Everything that is wrong with the file and its notebooks; warnings are marked as such."""
@@ -153,7 +154,7 @@ class Project:
         from nbflow.engine.owner import describe, is_alive
         from nbflow.preparation import loading, prepare
 
-        self._archive.check()
+        self.archiving.check()
         row = self.runs.find(run)
         if row.owner is not None and is_alive(row.owner):
             raise ConflictError(
@@ -187,7 +188,7 @@ class Project:
         from nbflow.core.state import fold
         from nbflow.execution import carry_out, drop_journals, record
         from nbflow.preparation import loading
-        from nbflow.request import Request, once, only
+        from nbflow.request import Request, once, only, relative
         from nbflow.store.memory import MemoryStore
 
         declared = _task(self.pipeline(pipeline), task)
@@ -195,9 +196,10 @@ class Project:
         with loading(asked.executor, self.spec.root) as executor:
             created = self._make(self.pipeline(pipeline), asked, executor)
             plan = once(created.plan if task == declared else only(created.plan, task))
-            place = f"{created.settings.outputs}/{TESTS_FOLDER}"
-            created = replace(created, plan=plan, settings=replace(created.settings, outputs=place, folder=pipeline))
-            FileArchive(Path(self.spec.outputs, TESTS_FOLDER)).check()
+            place = f"{relative(self.spec.local, self.spec.root)}/{TESTS_FOLDER}"
+            settings = replace(created.settings, outputs=place, spool=None, folder=pipeline)
+            created = replace(created, plan=plan, settings=settings)
+            FileArchive(Path(self.spec.local, TESTS_FOLDER)).check()
             store = MemoryStore()
             record(created, store)
             state = fold(store.events(created.run))
@@ -234,12 +236,13 @@ class Project:
         from nbflow.core.messages import Cancel, StopMode
 
         row, page = self.runs.find(run), self.page(run)
+        self.archiving.fetch_page(row, self.runs)
         if self.runs.state_of(row) == RunStatus.INTERRUPTED and row.state == RunStatus.RUNNING:
             self._end(row, Cancel(mode=StopMode.INTERRUPT, by="the end of its process"))
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
-        if not is_sealed(layout.run_folder(row.pipeline, row.run), row.document["ended"], self._archive):
+        if not is_sealed(layout.run_folder(row.pipeline, row.run), row.document["ended"], self.archiving.files):
             self._seal(self.runs.state(row))
         return page
 
@@ -262,7 +265,7 @@ class Project:
         from nbflow.archive import layout
 
         row = self.runs.find(run)
-        return self._archive.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
+        return self.archiving.files.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
 
     def _end(self, row: RunRow, request: Cancel) -> None:
         """End a run that nobody carries out."""
@@ -284,6 +287,9 @@ class Project:
             state = self.runs.state(row)
             if any(isinstance(message, Resume) for message in messages):
                 store.take(row.run)  # what was asked of the run before is not meant for its new life
+            ports = replace(ports, listeners=(*ports.listeners, *self.archiving.feeds(state)))
+            self.archiving.catch_up(self.runs)
+            self.archiving.restore(state)
             first = [*recover(state, ports.executor), *messages, Start(owner=owner)]
             return carry_out(state, fence, first, ports, attach)
 
@@ -294,10 +300,11 @@ class Project:
         return check(self._path, profile=self.spec.profile)
 
     @cached_property
-    def _archive(self) -> FileArchive:
-        from nbflow.archive.files import FileArchive
+    def archiving(self) -> Archiving:
+        """Where notebooks and pages are kept."""
+        from nbflow.archiving import Archiving
 
-        return FileArchive(Path(self.spec.outputs))
+        return Archiving(self.spec)
 
     @property
     def _store(self) -> Store:
@@ -313,7 +320,7 @@ class Project:
         from nbflow.execution import record
 
         created = self._make(pipeline, request, executor)
-        self._archive.check()
+        self.archiving.check()
         record(created, self._store)
         return created
 
@@ -364,9 +371,9 @@ class Project:
         from nbflow.archive.seal import seal
         from nbflow.execution import drop_journals
 
-        self._archive.sweep(state.created.settings.folder)  # what workers that were killed had half written
+        self.archiving.files.sweep(state.created.settings.folder)  # what workers that were killed had half written
         drop_journals(state)  # before the page: where that is, nothing is left to be done
-        seal(state, self._archive)
+        seal(state, self.archiving.files)
 
 
 def _concerns(problem: Problem, pipeline: Pipeline) -> bool:

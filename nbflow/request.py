@@ -11,6 +11,7 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from nbflow.archive import layout
+from nbflow.core.addresses import is_url
 from nbflow.core.events import RunCreated, Settings
 from nbflow.core.expr import references
 from nbflow.core.ids import run_id
@@ -117,9 +118,10 @@ def make_run(
         trigger=request.trigger,
         settings=Settings(
             root=spec.root,
-            outputs=os.path.relpath(spec.outputs, spec.root).replace(os.sep, "/"),
+            outputs=spec.outputs if is_url(spec.outputs) else relative(spec.outputs, spec.root),
+            spool=relative(spec.archive, spec.root) if is_url(spec.outputs) else None,
             folder=layout.run_folder(pipeline.name, basis.run),
-            journals=f"{spec.outputs}/{layout.journal_folder(basis.run)}",
+            journals=f"{spec.local}/{layout.journal_folder(basis.run)}",
             timezone=spec.timezone,
             jobs=request.jobs or _cores(),
             fail_fast=request.fail_fast,
@@ -137,6 +139,11 @@ def only(plan: Plan, copy: str) -> Plan:
     """The plan with every copy of a task but one left out. Raises NotFoundError where there is no such copy."""
     base = next((one.base for one in plan.tasks if one.name == copy), None)
     if base is None:
+def relative(path: str, root: str) -> str:
+    """A path as settings hold it: from the project's folder, POSIX style."""
+    return os.path.relpath(path, root).replace(os.sep, "/")
+
+
         declared = copy.partition("[")[0]
         there = ", ".join([one.name for one in plan.tasks if one.base == declared][:20])
         raise NotFoundError(f"pipeline '{plan.pipeline}' has no task '{copy}'", hint=f"there are: {there}")

@@ -45,13 +45,16 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs of a store. `alive` tells whether the owner of a run still lives."""
+    """The runs of a store. `alive` tells whether the owner of a run still lives, `mark` says in documents what has
+    reached the archive.
+    """
 
     store: Store
     alive: Callable[[str], bool]
 
     def find(self, text: str) -> RunRow:
         """A run by its id, a unique beginning or end of it, `@last` or `@last-failed`.
+    mark: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
         Raises NotFoundError for none, UsageError for several.
         """
@@ -76,14 +79,14 @@ class Runs:
 
     def summary(self, row: RunRow) -> dict[str, Any]:
         """The run document without `tasks`."""
-        return {**row.document, "state": self.state_of(row)}
+        return self.mark({**row.document, "state": self.state_of(row)})
 
     def document(self, row: RunRow) -> RunResult:
         """The run document."""
         from nbflow.core.views import run_document
         from nbflow.results import RunResult
 
-        return RunResult({**run_document(self.state(row)), "state": self.state_of(row)})
+        return RunResult(self.mark({**run_document(self.state(row)), "state": self.state_of(row)}))
 
     def state(self, row: RunRow) -> RunState:
         """The run, folded from its events."""

@@ -44,7 +44,7 @@ def run_detached(session: Session, project: Project, pipeline: str, request: Req
 def _log_file(project: Project, run: str) -> Path:
     from nbflow.archive.layout import STATE_FOLDER, checked_name
 
-    return Path(project.spec.outputs, STATE_FOLDER, "logs", checked_name(f"{run}.log"))
+    return Path(project.spec.local, STATE_FOLDER, "logs", checked_name(f"{run}.log"))
 
 
 def _command(session: Session, run: str, executor: str) -> list[str]:

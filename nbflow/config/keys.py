@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from nbflow.config import later
 from nbflow.config.fields import RESOURCES, MatrixField, ParamField, SecretField
 from nbflow.config.kernels import KERNEL_PATTERN, KernelField, kernel_fault
+from nbflow.config.places import ArchivePlace
 from nbflow.config.shape import Anything, Choice, Duration, ListOf, LocalPath, Name, TableOf, Text, Whole
 from nbflow.config.table import Key, Table
 from nbflow.core.faults import name_fault
@@ -141,7 +142,10 @@ NBFLOW = Table(
     keys={
         "timezone": Key(kind=Text(what="the name of a time zone", longest=100), doc='IANA name; default "UTC".'),
         "notebooks": Key(kind=LocalPath(), doc='Where paths of notebooks start; default: "notebooks", if it exists.'),
-        "outputs": Key(kind=LocalPath(), doc='Root of the archive; default "outputs".'),
+        "outputs": Key(
+            kind=ArchivePlace(),
+            doc='Root of the archive: a folder, or a URL such as s3://bucket/prefix; default "outputs".',
+        ),
         "state": Key(kind=LocalPath(), doc="The store, a SQLite file; default .nbflow/state.db below `outputs`."),
         "include": Key(
             kind=ListOf(item=Text(what="a glob pattern", longest=1_000)), doc="Further files with pipelines."

@@ -20,8 +20,9 @@ from nbflow.config.layers import Document
 from nbflow.config.origins import Origins
 from nbflow.config.shape import Reading, described
 from nbflow.config.table import Table
+from nbflow.core.addresses import is_url, local_path
 from nbflow.core.faults import MAX_LENGTH, Fault, KeyPath
-from nbflow.core.spec import Pipeline, Preload, ProjectSpec
+from nbflow.core.spec import Pipeline, Preload, ProjectSpec, local_root
 from nbflow.errors import Problem
 
 
@@ -87,7 +88,8 @@ class _Loading:
             pipelines |= self._build(document, own, folder, layered(defaults, own.get("defaults", {})))
             pools = own.get("pools", {}) | pools
         preloads: dict[str, Preload] = main.get("kernels", {})
-        outputs = _absolute(root, settings.get("outputs", "outputs"))
+        outputs = _archive(root, settings.get("outputs", "outputs"))
+        state = f"{local_root(str(root), outputs)}/.nbflow/state.db"
         return ProjectSpec(
             root=str(root),
             file=self.files.main.base.file,
@@ -95,7 +97,7 @@ class _Loading:
             timezone=self._timezone(settings.get("timezone", "UTC")),
             notebooks=notebooks,
             outputs=outputs,
-            state=_absolute(root, settings["state"]) if "state" in settings else f"{outputs}/.nbflow/state.db",
+            state=_absolute(root, settings["state"]) if "state" in settings else state,
             pools=pools,
             preloads=preloads,
             profile=self.profile,
@@ -192,6 +194,12 @@ def _folder(root: Path, folder: str) -> str:
     """The folder "notebooks" in a folder of the project if there is one, else that folder itself."""
     own = posixpath.normpath(posixpath.join(folder, "notebooks"))
     return own if (root / own).is_dir() else folder or "."
+
+
+def _archive(root: Path, place: str) -> str:
+    """Where the archive lies: an absolute path, or a URL."""
+    path = local_path(place) if is_url(place) else place
+    return place if path is None else _absolute(root, path)
 
 
 def _absolute(root: Path, path: str) -> str:

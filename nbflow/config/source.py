@@ -82,8 +82,8 @@ class Source:
         if line is not None and message.startswith(NOT_YET):
             message += f", line {line}"
         found = problem(self, line, col, message, fault.hint, key=fault.key, warning=fault.warning)
-        # The line of a wrong reference may hold the secret itself, and terminals are logged.
-        return replace(found, source=None) if "secrets" in fault.key[:-1] else found
+        # The line of a wrong reference or URL may hold the secret itself, and terminals are logged.
+        return replace(found, source=None) if _may_hold_secret(fault.key) else found
 
     def _is_table(self, at: KeyPath) -> bool:
         value: Any = self.data
@@ -126,6 +126,10 @@ def problem(
 def dotted(at: KeyPath) -> str:
     """A key path as TOML writes it, parts in quotes where they need them, control characters escaped."""
     return ".".join(part if _BARE_KEY.fullmatch(part) else _quoted(part) for part in at)
+
+
+def _may_hold_secret(key: KeyPath) -> bool:
+    return "secrets" in key[:-1] or key[-2:] == ("nbflow", "outputs")
 
 
 def read_source(path: Path, shown: str) -> Source | Problem:

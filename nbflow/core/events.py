@@ -22,8 +22,9 @@ from nbflow.core.spec import EMPTY
 class Settings:
     """How a run is carried out, frozen when it is made.
 
-    `outputs` is the archive root as users write it (from `root`), `folder` the run's folder in it, `journals` the
-    absolute folder of the attempts' journals. `timeout` is in seconds. `env` holds the variables that expressions
+    `outputs` is the archive root as users write it (from `root`, or a URL), `folder` the run's folder in it, `spool`
+    the folder (from `root`) that stands for a URL on this machine, `journals` the absolute folder of the attempts'
+    journals. `timeout` is in seconds. `env` holds the variables that expressions
     read, `withheld` the names of those that no kernel inherits. `facts` say where the run was made (git commit,
     versions, host); they are for people.
     """
@@ -41,6 +42,7 @@ class Settings:
     env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     withheld: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    spool: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,13 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from nbflow.core.addresses import is_url
+
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 """A frozen empty mapping, for defaults."""
+
+SPOOL = ".nbflow/spool"
+"""Below `ProjectSpec.local`: what is published before it is on object storage, and copies of what is there."""
 
 NAME_PATTERN = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
 """Names of pipelines, tasks, pools, tags and outputs (interface.md section 2, rule 1)."""
@@ -176,7 +181,8 @@ class Origin:
 class ProjectSpec:
     """All that the files of a project say.
 
-    `root` is the absolute folder of `pipelines.toml`; `outputs` and `state` are absolute paths or URLs. `preloads` are
+    `root` is the absolute folder of `pipelines.toml`; `outputs` and `state` are absolute paths or URLs; `local` and
+    `archive` are always paths. `preloads` are
     what the file sets for kernels; others load what the notebooks import.
     `origins` maps the dotted path of a key (`pipelines.sales.tasks.clean.retries`) to its origin.
     """
@@ -192,3 +198,18 @@ class ProjectSpec:
     preloads: Mapping[str, Preload] = field(default_factory=lambda: EMPTY)
     profile: str | None = None
     origins: Mapping[str, Origin] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def local(self) -> str:
+        """The folder of this machine that holds `.nbflow`: the store by default, journals, logs, the spool."""
+        return local_root(self.root, self.outputs)
+
+    @property
+    def archive(self) -> str:
+        """The folder where workers publish: the archive itself, or the spool of one that lies elsewhere."""
+        return f"{self.local}/{SPOOL}" if is_url(self.outputs) else self.outputs
+
+
+def local_root(root: str, outputs: str) -> str:
+    """The folder that stands for an archive on this machine: with a URL `outputs` in the project's folder `root`."""
+    return f"{root}/outputs" if is_url(outputs) else outputs

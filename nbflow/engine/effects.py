@@ -22,7 +22,7 @@ def work_order(state: RunState, name: str) -> WorkOrder:
         slug=planned.slug,
         notebook=posixpath.join(settings.root, planned.notebook),
         root=settings.root,
-        outputs=posixpath.join(settings.root, settings.outputs),
+        outputs=posixpath.join(settings.root, settings.spool or settings.outputs),
         folder=settings.folder,
         journal=journal_path(state, name, task.attempt),
         params=task.params,

@@ -166,10 +166,10 @@ def test_bom_and_crlf_change_nothing(folder: Folder) -> None:
 
 
 def test_profiles_that_are_not_chosen_are_judged_by_shape_alone(folder: Folder) -> None:
-    text = FIRST_STAGE + '[profiles.later]\nnbflow.outputs = "s3://bucket"\npipelines.new.schedule = "@daily"\n'
+    text = FIRST_STAGE + '[profiles.later]\nnbflow.state = "s3://bucket"\npipelines.new.schedule = "@daily"\n'
     assert not folder.load(text).problems
     assert brief(folder.load(text, "later").problems) == [
-        "31:18 nbflow.outputs: not supported yet: outputs = s3://..., line 31 (give a path on this machine)",
+        "31:16 nbflow.state: not supported yet: state = s3://..., line 31 (give a path on this machine)",
         "32:11 pipelines.new.tasks: `tasks` is missing",
         "32:15 pipelines.new.schedule: not supported yet: schedule, line 32",
     ]
@@ -249,6 +249,24 @@ def test_outputs_and_state_may_lie_anywhere_on_this_machine(folder: Folder) -> N
     assert spec is not None
     assert spec.outputs == str(folder.root.parent / "out puts/{x}%")
     assert spec.state == "/var/lib/x.db"
+
+
+def test_outputs_may_be_a_url(folder: Folder) -> None:
+    rest = FIRST_STAGE.split("\n", 3)[3]
+    spec = folder.load('[nbflow]\noutputs = "s3://bucket/some/prefix/"\n' + rest).spec
+    assert spec is not None
+    assert spec.outputs == "s3://bucket/some/prefix"
+    assert spec.local == f"{folder.root}/outputs"
+    assert spec.archive == f"{folder.root}/outputs/.nbflow/spool"
+    assert spec.state == f"{folder.root}/outputs/.nbflow/state.db"
+    spec = folder.load(f'[nbflow]\noutputs = "file://{folder.root}/my%20archive"\n' + rest).spec
+    assert spec is not None
+    assert spec.outputs == spec.local == spec.archive == f"{folder.root}/my archive"
+    text = '[nbflow]\noutputs = "s3://key:hunter2@bucket"\n' + rest
+    (problem,) = folder.load(text).problems
+    assert (problem.line, problem.col, problem.source) == (2, 11, None)
+    assert "cannot hold credentials" in problem.message
+    assert "hunter2" not in str(problem)
 
 
 def test_a_relative_path_to_the_file_gives_an_absolute_root(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
