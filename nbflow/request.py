@@ -135,15 +135,15 @@ def make_run(
     )
 
 
-def only(plan: Plan, copy: str) -> Plan:
-    """The plan with every copy of a task but one left out. Raises NotFoundError where there is no such copy."""
-    base = next((one.base for one in plan.tasks if one.name == copy), None)
-    if base is None:
 def relative(path: str, root: str) -> str:
     """A path as settings hold it: from the project's folder, POSIX style."""
     return os.path.relpath(path, root).replace(os.sep, "/")
 
 
+def only(plan: Plan, copy: str) -> Plan:
+    """The plan with every copy of a task but one left out. Raises NotFoundError where there is no such copy."""
+    base = next((one.base for one in plan.tasks if one.name == copy), None)
+    if base is None:
         declared = copy.partition("[")[0]
         there = ", ".join([one.name for one in plan.tasks if one.base == declared][:20])
         raise NotFoundError(f"pipeline '{plan.pipeline}' has no task '{copy}'", hint=f"there are: {there}")

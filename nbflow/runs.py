@@ -51,10 +51,10 @@ class Runs:
 
     store: Store
     alive: Callable[[str], bool]
+    mark: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     def find(self, text: str) -> RunRow:
         """A run by its id, a unique beginning or end of it, `@last` or `@last-failed`.
-    mark: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
         Raises NotFoundError for none, UsageError for several.
         """

@@ -41,8 +41,8 @@ class Settings:
     pools: Mapping[str, int] = field(default_factory=lambda: EMPTY)
     env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     withheld: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     spool: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
