@@ -18,6 +18,7 @@ from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
 from nbflow.core.dispatch import next_task
 from nbflow.core.ids import attempt_id
 from nbflow.core.plan import Action, PlannedTask
+from nbflow.core.pools import ALONE, Turns
 from nbflow.core.resolve import Refused, resolve_task
 from nbflow.core.spec import Backoff, RetryPolicy, RunIf
 from nbflow.core.state import RunState, TaskRun, evolve
@@ -43,8 +44,13 @@ FATES = {
 """What reasons say of an upstream that has ended."""
 
 
-def react(state: RunState, messages: Iterable[msg.Message], now: datetime) -> list[ev.Stamped]:
-    """All events that follow from some messages that came together; the state has evolved by them when it returns."""
+def react(
+    state: RunState, messages: Iterable[msg.Message], now: datetime, turns: Turns = ALONE
+) -> list[ev.Stamped]:
+    """All events that follow from some messages that came together; the state has evolved by them when it returns.
+
+    `turns`: what other runs leave of the pools.
+    """
     stamped: list[ev.Stamped] = []
 
     def keep(events: Iterable[ev.Event]) -> bool:
@@ -56,8 +62,8 @@ def react(state: RunState, messages: Iterable[msg.Message], now: datetime) -> li
 
     for message in messages:
         keep(decide(state, message, now))
-    while keep(advance(state, now)):
-        pass
+    while keep(events := advance(state, now, turns)):
+        turns = turns.after(state, events, now)
     return stamped
 
 
@@ -233,7 +239,7 @@ def _kills(state: RunState, *, force: bool) -> list[ev.Event]:
     return [ev.KillRequested(task=name, attempt=state.tasks[name].attempt, force=force) for name in state.live]
 
 
-def advance(state: RunState, now: datetime) -> list[ev.Event]:
+def advance(state: RunState, now: datetime, turns: Turns = ALONE) -> list[ev.Event]:
     """What the state itself asks for now; empty once nothing more follows."""
     if state.ended_at is not None or state.started_at is None:
         return []
@@ -249,7 +255,7 @@ def advance(state: RunState, now: datetime) -> list[ev.Event]:
         return _judged(state)
     if state.retrying and state.retrying[0][0] <= now:
         return [_queue_again(state.tasks[state.retrying[0][2]])]
-    if (name := next_task(state)) is not None:
+    if (name := next_task(state, turns)) is not None:
         return [ev.AttemptSubmitted(task=name, attempt=state.tasks[name].attempt + 1)]
     return []
 

@@ -1,30 +1,45 @@
 """The loop that carries out one run: inbox -> react -> append -> perform. Append first, act after.
 
-The engine owns the run by a fencing number that the store checks at every append. It knows its ports only; which
-executor, store and archive they are is the composition root's matter. Nothing is decided here.
+The engine owns the run by a lease with a fencing number that the store checks at every append. It knows its ports
+only; which executor, store and archive they are is the composition root's matter. Nothing is decided here.
 """
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
 from nbflow.core.decide import next_wakeup, react
-from nbflow.core.ports import Clock, Executor, Listener, Store
+from nbflow.core.dispatch import wanted
+from nbflow.core.pools import turns_of
+from nbflow.core.ports import Batch, Clock, Executor, Listener, Store
+from nbflow.core.rows import PoolUse
 from nbflow.core.state import RunState
 from nbflow.core.views import project
 from nbflow.engine.effects import work_order
+from nbflow.engine.lease import Lease
 from nbflow.faultpoints import Point, reach
 
 POLL_SECONDS = 0.5
 """How often the store is asked for requests of other processes (`nbflow cancel`)."""
 
+POOL_SECONDS = 0.1
+"""How often the store is asked for slots while a task waits for them."""
+
+RESCUE_SECONDS = 5.0
+"""How often it is looked after whether those who keep slots that are waited for still live."""
+
 Seal = Callable[[RunState], None]
 """Completes the archive of a run that has ended."""
+
+
+Rescue = Callable[[Collection[str]], None]
+"""Ends those of some runs whose process has died, so that what they hold comes free; others it leaves alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +51,7 @@ class Ports:
     clock: Clock
     seal: Seal
     listeners: Sequence[Listener] = ()
+    rescue: Rescue = field(default=lambda _: None)
 
 
 class Engine:
@@ -45,8 +61,11 @@ class Engine:
         self._state = state
         self._fence = fence
         self._ports = ports
+        self._lease = Lease(ports.store, state.run, fence, ports.clock)
+        self._turns = turns_of(state.created)
         self._inbox: queue.SimpleQueue[msg.Message] = queue.SimpleQueue()
         self._next_poll = 0.0
+        self._next_rescue = 0.0
 
     @property
     def state(self) -> RunState:
@@ -68,23 +87,48 @@ class Engine:
             self._handle(first)
             reach(Point.RUN_ACKED)
             while self._state.ended_at is None:
-                self._handle(self._wait())
+                self._lease.keep()
+                if messages := self._wait():
+                    self._handle(messages)
             self._ports.store.take(self._state.run)  # what came too late must not meet the run when it is resumed
         finally:
             self._ports.executor.close()
         return self._state
 
     def _handle(self, messages: Sequence[msg.Message]) -> None:
-        events = react(self._state, messages, self._ports.clock.now())
+        events = self._append(messages)
         if not events:
             return
-        self._ports.store.append(events, project(self._state), self._fence)
         self._state.touched.clear()
+        self._lease.ensure()
         for stamped in events:
             self._perform(stamped.event)
         for stamped in events:
             for listener in self._ports.listeners:
                 listener(stamped)
+
+    def _append(self, messages: Sequence[msg.Message]) -> Sequence[ev.Stamped]:
+        """Keep what follows from some messages; where tasks use pools, it depends on what others hold of them."""
+        events: Sequence[ev.Stamped] = ()
+        begun = self._lease.instant()
+        if self._turns.pools:
+            events = self._ports.store.append_pooled(self._state.run, partial(self._decide, messages), self._fence)
+        elif (batch := self._decide(messages, ())) is not None:
+            self._ports.store.append(*batch, self._fence)
+            events = batch[0]
+        if events:
+            self._lease.signed(begun)
+        return events
+
+    def _decide(self, messages: Sequence[msg.Message], others: Sequence[PoolUse]) -> Batch | None:
+        now = self._ports.clock.now()
+        turns = replace(self._turns, others=others)
+        events = react(self._state, messages, now, turns)
+        slots = wanted(self._state) if turns.pools else {}
+        self._turns = turns.after(self._state, (one.event for one in events), now).waiting(slots, now)
+        if not events:
+            return None
+        return events, replace(project(self._state), pools=self._turns.uses(self._state, slots))
 
     def _perform(self, event: ev.Event) -> None:
         """The whole table of effects."""
@@ -104,9 +148,11 @@ class Engine:
         try:
             messages.append(self._inbox.get(timeout=self._patience(self._ports.clock.now())))
         except queue.Empty:
-            messages.append(msg.Tick())
+            if self._waits_for_slots or self._patience(self._ports.clock.now()) == 0.0:
+                messages.append(msg.Tick())
         while not self._inbox.empty():
             messages.append(self._inbox.get_nowait())
+        self._look_after_others()
         return [*messages, *self._requests()]
 
     def _requests(self) -> list[msg.Cancel]:
@@ -117,6 +163,19 @@ class Engine:
         self._next_poll = now + POLL_SECONDS
         return self._ports.store.take(self._state.run)
 
+    def _look_after_others(self) -> None:
+        """Nobody may be left who gives back the slots that a task waits for."""
+        now = self._ports.clock.monotonic()
+        if self._waits_for_slots and now >= self._next_rescue:
+            self._next_rescue = now + RESCUE_SECONDS
+            self._ports.rescue(self._turns.before)
+
+    @property
+    def _waits_for_slots(self) -> bool:
+        return bool(self._turns.since)
+
     def _patience(self, now: datetime) -> float:
+        """Seconds until something is to be done whether a message comes or not."""
+        poll = POOL_SECONDS if self._waits_for_slots else POLL_SECONDS
         due = next_wakeup(self._state)
-        return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.0, (due - now).total_seconds()))
+        return poll if due is None else min(poll, max(0.0, (due - now).total_seconds()))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,16 +13,18 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.plan import PlannedTask
-from nbflow.core.rows import Projection
+from nbflow.core.rows import LEASE_SECONDS, PoolUse, Projection
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import RunState, fold
 from nbflow.core.views import run_summary, task_document
-from nbflow.engine.loop import POLL_SECONDS, Engine, Ports
+from nbflow.engine.lease import RENEW_SECONDS
+from nbflow.engine.loop import POLL_SECONDS, RESCUE_SECONDS, Engine, Ports, Rescue
 from nbflow.errors import ConflictError, UnreachableError
 from nbflow.store.memory import MemoryStore
 from support.build import RUN, created, planned
 from support.engines import Behaviour, FakeClock, FakeExecutor, record, succeed
 from support.notation import line, parse_message
+from support.stored import Kept, cells
 
 START = msg.Start(owner="engine")
 
@@ -28,8 +32,8 @@ START = msg.Start(owner="engine")
 class NotedStore(MemoryStore):
     """Notes each append among the executor's calls, and fails at the one that it is told to."""
 
-    def __init__(self, calls: list[str]) -> None:
-        super().__init__()
+    def __init__(self, calls: list[str], now: Callable[[], datetime]) -> None:
+        super().__init__(now)
         self.calls = calls
         self.fails_at: str | None = None
 
@@ -46,11 +50,12 @@ class Bench:
 
     def __init__(self, *tasks: PlannedTask, behaviour: Behaviour = succeed, **settings: Any) -> None:
         self.clock, self.executor = FakeClock(), FakeExecutor(behaviour)
-        self.store = NotedStore(self.executor.calls)
+        self.store = NotedStore(self.executor.calls, self.clock.now)
         self.seen: list[Stamped] = []
         self.sealed: list[RunState] = []
         self.on_event: Callable[[Stamped], None] = self.seen.append
         self.on_seal: Callable[[RunState], None] = self.sealed.append
+        self.rescue: Rescue = lambda _: None
         self.state = record(self.store, created(tasks, **settings))
         self.fence = self.store.claim(RUN, "engine", lambda _: True)
         self.engine = self.new_engine()
@@ -62,6 +67,7 @@ class Bench:
             clock=self.clock,
             seal=self.seal,
             listeners=[self.hear],
+            rescue=self.rescue,
         )
         return Engine(self.state, self.fence, ports)
 
@@ -169,6 +175,127 @@ class TestRequests:
         bench.on_seal = lambda _: bench.store.post(RUN, self.cancel)
         assert bench.engine.run([START]).status == "failed"
         assert bench.store.take(RUN) == []
+
+
+class TestLease:
+    def test_it_is_renewed_while_nothing_happens(self) -> None:
+        bench = Bench(planned("a"), behaviour=lambda order: [])
+        renewed: list[float] = []
+        renew, take = bench.store.renew, bench.store.take
+
+        def note(run: str, fence: int) -> None:
+            renew(run, fence)
+            renewed.append(bench.clock.seconds)
+            if len(renewed) == 3:
+                bench.engine.post(parse_message("succeeded a/1"))
+
+        def pass_time(run: str) -> list[msg.Cancel]:
+            bench.clock.go_on(RENEW_SECONDS + 1)
+            return take(run)
+
+        bench.store.renew = note  # type: ignore[method-assign]
+        bench.store.take = pass_time  # type: ignore[method-assign]
+        assert bench.engine.run([START]).status == "succeeded"
+        assert len(renewed) == 3
+
+    def test_an_engine_that_only_waits_finds_out_that_it_has_lost_its_run(self) -> None:
+        def take_over(order: WorkOrder) -> Sequence[Any]:
+            bench.store.claim(RUN, "another", lambda _: False)
+            bench.clock.go_on(RENEW_SECONDS + 1)
+            return []
+
+        bench = Bench(planned("a"), behaviour=take_over)
+        with pytest.raises(ConflictError, match="taken over by another"):
+            bench.engine.run([START])
+        assert bench.executor.calls[-1] == "close"
+
+    def test_nothing_is_begun_after_a_sleep_without_asking(self) -> None:
+        """The machine sleeps just after the append, and another takes the run over."""
+        bench = Bench(planned("a"))
+        append = bench.store.append
+
+        def sleep_after(*args: Any) -> None:
+            append(*args)
+            bench.store.claim(RUN, "another", lambda _: False)
+            bench.clock.go_on(LEASE_SECONDS + 1)
+
+        bench.store.append = sleep_after  # type: ignore[method-assign]
+        with pytest.raises(ConflictError, match="taken over by another"):
+            bench.engine.run([START])
+        assert bench.executor.calls == ["open", "append attempt_submitted a/1", "close"]
+
+
+class TestPools:
+    @staticmethod
+    def other(store: MemoryStore, held: int, owner: str = "other") -> Kept:
+        """Another run, that holds slots."""
+        run = Kept(store, planned("a"), run="other", owner=owner)
+        events, projection = cells(run.state, 1)
+        uses = (PoolUse(run="other", pool="db", held=held),)
+        store.append(events, replace(projection, pools=uses), run.fence)
+        return run
+
+    def test_slots_are_taken_and_given_back_with_the_events(self) -> None:
+        bench = Bench(*(planned(name, pool="db") for name in "abc"), pools={"db": 2}, jobs=3)
+        held: list[tuple[str, int]] = []
+        bench.on_event = lambda one: held.append((line(one), sum(use.held for use in bench.store.pools())))
+        assert bench.engine.run([START]).status == "succeeded"
+        assert ("attempt_submitted b/1", 2) in held
+        assert held[-1] == ("run_finished succeeded", 0)
+        assert max(count for _, count in held) == 2
+
+    def test_a_task_waits_for_slots_of_another_run_and_gets_them_soon(self) -> None:
+        bench = Bench(planned("a", pool="db"), pools={"db": 1})
+        other = self.other(bench.store, 1)
+        asked: list[Any] = []
+
+        def rescue(runs: Any) -> None:
+            asked.append((list(runs), bench.store.pools("other")))
+            bench.store.release("other", other.fence)
+
+        bench.rescue = rescue
+        bench.engine = bench.new_engine()
+        assert bench.engine.run([START]).status == "succeeded"
+        ((runs, uses),) = asked
+        assert runs == ["other"]
+        assert [(use.run, use.held, use.wanted) for use in uses] == [(RUN, 0, 1)]
+
+    def test_who_holds_what_is_waited_for_is_looked_after_now_and_then(self) -> None:
+        bench = Bench(planned("a", pool="db"), pools={"db": 1})
+        other = self.other(bench.store, 1)
+        looks: list[float] = []
+        take = bench.store.take
+
+        def pass_time(run: str) -> list[msg.Cancel]:
+            bench.clock.go_on(RESCUE_SECONDS / 2)
+            return take(run)
+
+        def rescue(runs: Any) -> None:
+            looks.append(bench.clock.seconds)
+            if len(looks) == 3:
+                bench.store.release("other", other.fence)
+
+        bench.rescue, bench.store.take = rescue, pass_time  # type: ignore[method-assign]
+        bench.engine = bench.new_engine()
+        bench.engine.run([START])
+        assert looks == [looks[0] + RESCUE_SECONDS * place for place in range(3)]
+
+    def test_a_run_that_stops_wants_nothing_any_more(self) -> None:
+        bench = Bench(planned("a", pool="db"), pools={"db": 1})
+        self.other(bench.store, 1)
+        bench.rescue = lambda _: bench.engine.post(parse_message("cancel"))
+        bench.engine = bench.new_engine()
+        assert bench.engine.run([START]).status == "cancelled"
+        assert bench.store.pools("other") == []
+
+    def test_without_pools_nobody_is_asked(self) -> None:
+        bench = Bench(planned("a"))
+
+        def never(*_: Any) -> Any:
+            raise AssertionError
+
+        bench.store.append_pooled = never  # type: ignore[method-assign]
+        assert bench.engine.run([START]).status == "succeeded"
 
 
 class TestBreaks:
