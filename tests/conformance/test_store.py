@@ -27,15 +27,18 @@ from nbflow.core.values import encode
 from nbflow.core.views import project
 from nbflow.errors import ConflictError
 from nbflow.store.memory import MemoryStore
+from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import PAGE, SqliteStore
 from support.build import NOON, RUN, after, planned
 from support.engines import FakeClock
+from support.postgres import schema, server
 from support.stored import Kept, alive, begun, cells, dead, plain, projected, rebuilt, unknown
 from support.strategies import instances
 
 PLACES: dict[str, Callable[[Path, Callable[[], datetime]], Store]] = {
     "memory": lambda _, now: MemoryStore(now),
     "sqlite": lambda folder, now: SqliteStore(folder / "state.db", now=now),
+    "postgres": lambda _, now: PostgresStore(server().url(schema()), now=now),
 }
 """name -> a new store in a folder, with the clock of its leases."""
 
@@ -153,7 +156,7 @@ class TestClaim:
             asked.append(owner)
             return True
 
-        with pytest.raises(ConflictError, match=r"owned by host:12:345"):
+        with pytest.raises(ConflictError, match=r"owned by process 12 on host"):
             store.claim(RUN, "other", lives)
         assert asked == ["host:12:345"]
         run.send("start")
@@ -228,7 +231,7 @@ class TestLease:
         Kept(store, planned("a"), owner="elsewhere:1:1")
         clock.go_on(LEASE_SECONDS)
         assert not self.lapsed(store)
-        with pytest.raises(ConflictError, match="owned by elsewhere:1:1") as caught:
+        with pytest.raises(ConflictError, match="owned by process 1 on elsewhere") as caught:
             store.claim(RUN, "me", unknown)
         assert "only its own host can tell; 60 s after" in str(caught.value.hint)
         clock.go_on(0.001)
@@ -239,7 +242,7 @@ class TestLease:
     def test_one_who_lives_keeps_it_however_long_it_is_silent(self, store: Store, clock: FakeClock) -> None:
         run = Kept(store, planned("a"), owner="here:1:1")
         clock.go_on(10 * LEASE_SECONDS)
-        with pytest.raises(ConflictError, match="owned by here:1:1"):
+        with pytest.raises(ConflictError, match="owned by process 1 on here"):
             store.claim(RUN, "me", alive)
         run.send("start")
         assert not self.lapsed(store)
@@ -265,7 +268,7 @@ class TestLease:
     def test_who_has_lost_the_run_cannot_renew_it(self, store: Store) -> None:
         run = Kept(store, planned("a"), owner="old")
         fence = store.claim(RUN, "host:99:1", dead)
-        with pytest.raises(ConflictError, match=f"run {RUN} has been taken over by host:99:1"):
+        with pytest.raises(ConflictError, match=f"run {RUN} has been taken over by process 99 on host"):
             store.renew(RUN, run.fence)
         store.renew(RUN, fence)
         store.release(RUN, fence)
@@ -472,7 +475,7 @@ class TestAppend:
         fence = store.claim(RUN, "host:99:1", dead)
         before = everything(store)
         events, projection = run.batch("start")
-        with pytest.raises(ConflictError, match=f"run {RUN} has been taken over by host:99:1"):
+        with pytest.raises(ConflictError, match=f"run {RUN} has been taken over by process 99 on host"):
             store.append(events, projection, run.fence)
         assert everything(store) == before
         store.release(RUN, fence)

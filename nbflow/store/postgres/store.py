@@ -1,0 +1,275 @@
+"""The store in a schema of a PostgreSQL database. Its SQL stands in `queries.sql`.
+
+What changes something is one statement, which finds what it expects or changes nothing (compare and set): so no
+isolation level is relied on, and a call that is made again after a lost connection can be told from a second one.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from nbflow.core.rows import LEASE_SECONDS
+from nbflow.errors import UnreachableError
+from nbflow.store import refusals, sql
+from nbflow.store.postgres.link import Execute, Link
+
+if TYPE_CHECKING:
+    from nbflow.core.events import Stamped
+    from nbflow.core.messages import Cancel
+    from nbflow.core.ports import Batch
+    from nbflow.core.rows import Past, PoolUse, Projection, RunRow
+
+PATIENCE_SECONDS = 60.0
+"""How long a call waits for a server that is gone, or for other writers, before it gives up."""
+
+RESUME = "go on with: nbflow resume"
+
+PAGE = 1000
+"""Events that are read at a time."""
+
+
+class PostgresStore:
+    """Implements `ports.Store` on the database at `url`, for any number of threads, processes and hosts.
+
+    A schema that is missing is made: at once, or, without `create`, by the first run; until then the store is empty.
+    The clock of leases is the server's, or `now`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        patience: float = PATIENCE_SECONDS,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._now = now
+        self._link = Link(url, patience)
+        if create:
+            self._link.open(create=True)
+
+    def describe(self) -> str:
+        """What the store is on, for a person. Raises UnreachableError where it cannot be reached."""
+        return self._link.describe()
+
+    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
+        """Begin a run."""
+        refusals.check_batch(events, projection)
+        self._link.open(create=True)
+        values = _kept(events, projection)
+        rows, unsure = self._link.change("create_run", values)
+        if not rows and not (unsure and self._is_ours(values, fence=0)):
+            raise refusals.exists(projection.row.run)
+
+    def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
+        """Own a run. `alive` is asked between two statements; a claim that came in between is seen by the fence."""
+        while True:
+            row = self.run(run)
+            if row is None:
+                raise refusals.unknown(run)
+            refusals.check_free(row, owner, alive)
+            values = {"run": run, "owner": owner, "fence": row.fence, **self._clock}
+            rows, unsure = self._link.change("claim_run", values)
+            if rows:
+                return row.fence + 1
+            found = self.run(run) if unsure else None
+            if found is not None and (found.owner, found.fence) == (owner, row.fence + 1):
+                return found.fence
+
+    def renew(self, run: str, fence: int) -> None:
+        """Begin the lease anew."""
+        rows, _ = self._link.change("renew_run", {"run": run, "fence": fence, **self._clock})
+        if not rows:
+            refusals.check_owner(run, self.run(run), fence)
+
+    def release(self, run: str, fence: int) -> None:
+        """Give a run back."""
+        self._link.change("release_run", {"run": run, "fence": fence})
+
+    def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
+        """Keep events."""
+        before = refusals.check_batch(events, projection)
+        values = {**_kept(events, projection), "before": before, "fence": fence, **self._clock}
+        rows, unsure = self._link.change("append", values)
+        if not rows and not (unsure and self._is_ours(values, fence)):
+            run = projection.row.run
+            raise refusals.behind(refusals.check_owner(run, self.run(run), fence), before)
+
+    def append_pooled(
+        self, run: str, decide: Callable[[Sequence[PoolUse]], Batch | None], fence: int
+    ) -> Sequence[Stamped]:
+        """Keep what is decided. Others that get or give back slots wait meanwhile.
+
+        What was decided before a connection was lost is kept where nobody has got slots since: there is no deciding
+        again. Else UnreachableError is raised, as the run has to go on from what is kept of it.
+        """
+        seen: list[Sequence[PoolUse]] = []
+        decided: list[Batch | None] = []
+
+        def act(execute: Execute, unsure: bool) -> Sequence[Stamped]:
+            execute("lock_pools", {})
+            with self._decoding():
+                pools = [sql.pool_of(row) for row in execute("read_pools", {"run": run, **self._clock})]
+            if not decided:
+                seen.append(pools)
+                decided.append(decide(pools))
+            batch = decided[0]
+            if batch is None:
+                return ()
+            before = refusals.check_batch(*batch)
+            values = {**_kept(*batch), "before": before, "fence": fence, **self._clock}
+            if unsure and execute("find_event", values) == [_last(values)]:
+                return batch[0]
+            if _have_grown(seen[0], pools):
+                raise self._link.unusable(
+                    "it was lost while slots were given out, and another run has got some since", RESUME
+                )
+            if not execute("append", values):
+                with self._decoding():
+                    row = next((sql.run_of(row) for row in execute("read_run", values)), None)
+                raise refusals.behind(refusals.check_owner(run, row, fence), before)
+            return batch[0]
+
+        return self._link.transaction(act)
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What other runs hold and want."""
+        rows = self._link.rows("read_pools", {"run": run, **self._clock})
+        with self._decoding():
+            return [sql.pool_of(row) for row in rows]
+
+    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
+        """The events of a run, read as they are asked for."""
+        while True:
+            rows = self._link.rows("read_events", {"run": run, "after": after, "limit": PAGE})
+            with self._decoding():
+                page = [sql.event_of(row) for row in rows]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq
+
+    def going(self) -> list[RunRow]:
+        """Rows of runs that are going on."""
+        rows = self._link.rows("read_going", self._clock)
+        with self._decoding():
+            return [sql.run_of(row) for row in rows]
+
+    def run(self, run: str) -> RunRow | None:
+        """The row of a run."""
+        rows = self._link.rows("read_run", {"run": run, **self._clock})
+        with self._decoding():
+            return sql.run_of(rows[0]) if rows else None
+
+    def runs(
+        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
+    ) -> list[RunRow]:
+        """Rows of runs, newest first."""
+        values = {
+            "pipeline": pipeline,
+            "prefix": prefix,
+            "states": list(states) or None,
+            "limit": max(0, min(limit, sys.maxsize)),
+            **self._clock,
+        }
+        rows = self._link.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
+        with self._decoding():
+            return [sql.run_of(row) for row in rows]
+
+    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
+        """The task documents of a run."""
+        rows = self._link.rows("read_tasks", {"run": run})
+        with self._decoding():
+            return [sql.task_of(row) for row in rows]
+
+    def last_success(self, pipeline: str, task: str) -> Past | None:
+        """The newest success of a task."""
+        rows = self._link.rows("read_last_success", {"pipeline": pipeline, "task": task})
+        with self._decoding():
+            return sql.past_of(rows[0]) if rows else None
+
+    def post(self, run: str, request: Cancel) -> None:
+        """Leave a request. Its key keeps it from being left twice."""
+        if self.run(run) is None:
+            raise refusals.unknown(run)
+        rows, _ = self._link.change(
+            "post_request", {"key": uuid.uuid4(), "run": run, "body": sql.request_text(request)}
+        )
+        if not rows:
+            raise refusals.unknown(run)
+
+    def take(self, run: str) -> list[Cancel]:
+        """Take the requests. They are marked as ours, so that they are found again after a lost connection."""
+        if not self._link.rows("read_requests", {"run": run}):
+            return []
+        rows, _ = self._link.change("take_requests", {"run": run, "taker": uuid.uuid4()})
+        with self._decoding():
+            return [sql.request_of(row) for row in rows]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._link.close()
+
+    @property
+    def _clock(self) -> dict[str, Any]:
+        return {"now": None if self._now is None else self._now(), "lease": LEASE_SECONDS}
+
+    def _is_ours(self, values: Mapping[str, Any], fence: int) -> bool:
+        """Whether the last of some events stands there as we have sent it, under our fence."""
+        found = self._link.rows("find_event", {"run": values["run"], "seq": values["seq"], "fence": fence})
+        return found == [_last(values)]
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UnreachableError(
+                f"{self._link.place}: the store holds something that this nbflow cannot read: {error!r}",
+                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
+            ) from error
+
+
+def _kept(events: Sequence[Stamped], projection: Projection) -> dict[str, Any]:
+    """What `create_run` and `append` bind: the run's row, and columns of arrays for the rest."""
+    rows = [sql.event_values(event) for event in events]
+    tasks = sql.task_values(projection)
+    pools = [sql.pool_values(use) for use in projection.pools]
+    return {
+        **sql.run_values(projection.row),
+        "seqs": [row["seq"] for row in rows],
+        "ats": [row["at"] for row in rows],
+        "types": [row["type"] for row in rows],
+        "bodies": [row["body"] for row in rows],
+        "positions": [task["position"] for task in tasks],
+        "tasks": [task["task"] for task in tasks],
+        "states": [task["state"] for task in tasks],
+        "documents": [task["document"] for task in tasks],
+        "outputs": [task["outputs"] for task in tasks],
+        "pools": [use["pool"] for use in pools],
+        "held": [use["held"] for use in pools],
+        "wanted": [use["wanted"] for use in pools],
+        "since": [use["since"] for use in pools],
+    }
+
+
+def _last(values: Mapping[str, Any]) -> tuple[str, str]:
+    """The last of some events as it is kept: what `find_event` gives of it."""
+    return values["ats"][-1], values["bodies"][-1]
+
+
+def _have_grown(before: Sequence[PoolUse], now: Sequence[PoolUse]) -> bool:
+    """Whether other runs hold more of any pool than before."""
+    held: Counter[str] = Counter()
+    for use in now:
+        held[use.pool] += use.held
+    for use in before:
+        held[use.pool] -= use.held
+    return any(count > 0 for count in held.values())
