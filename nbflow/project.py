@@ -365,7 +365,14 @@ class Project:
         from nbflow.preparation import ahead_of_the_page
 
         listeners = (ahead_of_the_page(), *listeners)
-        return Ports(store=store, executor=executor, clock=SystemClock(), seal=seal, listeners=listeners)
+        return Ports(
+            store=store,
+            executor=executor,
+            clock=SystemClock(),
+            seal=seal,
+            listeners=listeners,
+            probe=self.archiving.check,
+        )
 
     def _seal(self, state: RunState) -> None:
         from nbflow.archive.seal import seal

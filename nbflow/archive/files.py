@@ -29,6 +29,9 @@ FILE_MODE = 0o644
 The temporary file has the same mode from its first byte: it never holds more than what is published a moment later.
 """
 
+ROOM = 1_048_576
+"""Bytes below which a disk counts as full: what no notebook and page of a few plots fit into is of no use."""
+
 _PIECE = 1_048_576
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _HINTS = {
@@ -48,12 +51,18 @@ class FileArchive:
         self.root = root
 
     def check(self) -> None:
-        """Make the root folder and prove, with a file that is written, synced and removed, that it can be used."""
+        """Make the root folder and prove, with a file that is written, synced and removed, that it can be used.
+
+        Where there is room for less than ROOM, it cannot.
+        """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             probe = self.root / _temporary_name("probe")
             try:
                 _write(probe, BytesIO(b"nbflow can write here\n"))
+                if hasattr(os, "posix_fallocate"):  # not on macOS: there the first notebook finds out
+                    with probe.open("r+b") as file:
+                        os.posix_fallocate(file.fileno(), 0, ROOM)
             finally:
                 probe.unlink(missing_ok=True)
         except OSError as error:

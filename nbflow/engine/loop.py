@@ -14,6 +14,7 @@ from functools import partial
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
+from nbflow.core.attempt import ErrorKind
 from nbflow.core.decide import next_wakeup, react
 from nbflow.core.dispatch import wanted
 from nbflow.core.pools import turns_of
@@ -23,6 +24,7 @@ from nbflow.core.state import RunState
 from nbflow.core.views import project
 from nbflow.engine.effects import work_order
 from nbflow.engine.lease import Lease
+from nbflow.errors import UnreachableError
 from nbflow.faultpoints import Point, reach
 
 POLL_SECONDS = 0.5
@@ -38,6 +40,9 @@ Seal = Callable[[RunState], None]
 """Completes the archive of a run that has ended."""
 
 
+Probe = Callable[[], None]
+"""Raises UnreachableError where nothing can be archived any more: a full disk, say."""
+
 Rescue = Callable[[Collection[str]], None]
 """Ends those of some runs whose process has died, so that what they hold comes free; others it leaves alone."""
 
@@ -51,6 +56,7 @@ class Ports:
     clock: Clock
     seal: Seal
     listeners: Sequence[Listener] = ()
+    probe: Probe = field(default=lambda: None)
     rescue: Rescue = field(default=lambda _: None)
 
 
@@ -66,6 +72,7 @@ class Engine:
         self._inbox: queue.SimpleQueue[msg.Message] = queue.SimpleQueue()
         self._next_poll = 0.0
         self._next_rescue = 0.0
+        self._refusal: UnreachableError | None = None
 
     @property
     def state(self) -> RunState:
@@ -79,8 +86,8 @@ class Engine:
     def run(self, first: Sequence[msg.Message]) -> RunState:
         """Carry the run out to its end, beginning with the messages `first`.
 
-        Raises ConflictError where another engine has taken the run over, UnreachableError where the store fails;
-        in both cases everything of ours is stopped, and the run can be resumed.
+        Raises ConflictError where another engine has taken the run over, UnreachableError where the store fails, or
+        nothing can be archived any more; in all cases everything of ours is stopped, and the run can be resumed.
         """
         self._ports.executor.open(self.post)
         try:
@@ -89,10 +96,12 @@ class Engine:
             while self._state.ended_at is None:
                 self._lease.keep()
                 if messages := self._wait():
-                    self._handle(messages)
+                    self._handle([*self._stop(messages), *messages])
             self._ports.store.take(self._state.run)  # what came too late must not meet the run when it is resumed
         finally:
             self._ports.executor.close()
+        if self._refusal is not None:
+            raise self._refusal
         return self._state
 
     def _handle(self, messages: Sequence[msg.Message]) -> None:
@@ -155,6 +164,16 @@ class Engine:
         self._look_after_others()
         return [*messages, *self._requests()]
 
+    def _stop(self, messages: Sequence[msg.Message]) -> Sequence[msg.Cancel]:
+        """A request to stop, ahead of what would begin the next task, where nothing that it did could be kept."""
+        if self._refusal is None and any(_is_not_archived(message) for message in messages):
+            try:
+                self._ports.probe()
+            except UnreachableError as error:
+                self._refusal = error
+                return [msg.Cancel(mode=msg.StopMode.INTERRUPT, by="nbflow: the archive takes nothing more")]
+        return []
+
     def _requests(self) -> list[msg.Cancel]:
         """What others left in the store: asked by the clock, so that a busy inbox does not keep them waiting."""
         now = self._ports.clock.monotonic()
@@ -179,3 +198,8 @@ class Engine:
         poll = POOL_SECONDS if self._waits_for_slots else POLL_SECONDS
         due = next_wakeup(self._state)
         return poll if due is None else min(poll, max(0.0, (due - now).total_seconds()))
+
+
+def _is_not_archived(message: msg.Message) -> bool:
+    error = message.outcome.error if isinstance(message, msg.Finished) else None
+    return error is not None and error.kind is ErrorKind.ARCHIVE

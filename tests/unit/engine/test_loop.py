@@ -54,6 +54,7 @@ class Bench:
         self.seen: list[Stamped] = []
         self.sealed: list[RunState] = []
         self.on_event: Callable[[Stamped], None] = self.seen.append
+        self.probe: Callable[[], None] = lambda: None
         self.on_seal: Callable[[RunState], None] = self.sealed.append
         self.rescue: Rescue = lambda _: None
         self.state = record(self.store, created(tasks, **settings))
@@ -67,6 +68,7 @@ class Bench:
             clock=self.clock,
             seal=self.seal,
             listeners=[self.hear],
+            probe=self.probe,
             rescue=self.rescue,
         )
         return Engine(self.state, self.fence, ports)
@@ -133,6 +135,44 @@ def test_a_retry_comes_when_its_time_has_come() -> None:
     bench.on_event = pass_time
     bench.engine.run([START])
     assert bench.executor.calls.count("submit a/2") == 1
+
+
+class TestNothingCanBeArchived:
+    """An attempt has failed for that: where the next one would too, none begins."""
+
+    def bench(self) -> Bench:
+        def fail(order: WorkOrder) -> Sequence[Any]:
+            return reports(f"failed {order.task}/1 archive")
+
+        return Bench(planned("a"), planned("b"), jobs=1, behaviour=fail)
+
+    def test_it_stops_and_says_why(self) -> None:
+        bench = self.bench()
+        full = UnreachableError("the disk is full", hint="make room")
+
+        def probe() -> None:
+            raise full
+
+        bench.probe = probe
+        with pytest.raises(UnreachableError) as raised:
+            bench.new_engine().run([START])
+        assert raised.value is full
+        assert [call for call in bench.executor.calls if call.startswith("submit")] == ["submit a/1"]
+        assert bench.stored[-3:] == [
+            "task_failed a: failed: archive (it broke)",
+            "task_cancelled b: interrupted by nbflow: the archive takes nothing more",
+            "run_finished interrupted",
+        ]
+        assert bench.executor.calls[-1] == "close"
+        assert len(bench.sealed) == 1
+
+    def test_it_goes_on_where_only_that_one_could_not(self) -> None:
+        bench = self.bench()
+        probed: list[int] = []
+        bench.probe = lambda: probed.append(1)
+        assert bench.new_engine().run([START]).status == "failed"
+        assert len(probed) == 2
+        assert bench.executor.calls.count("submit b/1") == 1
 
 
 class TestRequests:
