@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -36,13 +37,14 @@ SETTLED = (ev.TaskSucceeded, ev.TaskFailed, ev.TaskSkipped, ev.TaskBlocked, ev.T
 STORE = "state.db"
 
 
-def check_project(root: Path, *, outputs: Path | None = None, temporary: Path | None = None) -> dict[str, RunState]:
+def check_project(root: Path, temporary: Path | None = None, state: Path | None = None) -> dict[str, RunState]:
     """Check all that a project has recorded and left on the disk; its runs, which have all ended, by id.
 
-    `temporary` is the folder where its processes put temporary files. Raises AssertionError, which names the invariant.
+    `temporary` is the folder where its processes put temporary files, `state` the store where it is not in its usual
+    place. Raises AssertionError, which names the invariant.
     """
-    outputs = outputs or root / "outputs"
-    state = outputs / ".nbflow" / STORE
+    outputs = root / "outputs"
+    state = state or outputs / ".nbflow" / STORE
     with closing(sqlite3.connect(state)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",), "the store is damaged"
     with closing(SqliteStore(state, create=False)) as store:
@@ -216,3 +218,7 @@ def kind_of(process: psutil.Process) -> str:
         parent = process.parent()
         return "kernel" if parent is not None and "zygote" in " ".join(parent.cmdline()) else "zygote"
     return "kernel" if "ipykernel_launcher" in command else process.name()
+
+
+if __name__ == "__main__":  # for a project that only some processes can see
+    check_project(*map(Path, sys.argv[1:]))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -23,6 +23,7 @@ from support.folders import document
 from support.invariants import GONE_SECONDS, PROJECT, check_project, living, processes_of
 from support.waiting import until
 
+TESTS = Path(__file__).parents[1]
 LONGEST = 120.0
 """Seconds that a command may take at most."""
 
@@ -42,8 +43,13 @@ class Project:
         """Write a notebook."""
         (self.root / f"{name}.ipynb").write_text(json.dumps(document(params, *cells)), "utf-8")
 
-    def start(self, *arguments: str, fault: str | None = None, **variables: str) -> subprocess.Popen[str]:
-        """Begin a command, in a session of its own; `fault` is for NBFLOW_FAULT."""
+    def start(
+        self, *arguments: str, fault: str | None = None, output: IO[bytes] | None = None, **variables: str
+    ) -> subprocess.Popen[str]:
+        """Begin a command, in a session of its own; `fault` is for NBFLOW_FAULT.
+
+        What it says goes to the file `output`, or is to be read.
+        """
         environment = {name: value for name, value in os.environ.items() if name not in (VARIABLE, "XDG_RUNTIME_DIR")}
         environment |= {"NO_COLOR": "1", "TMPDIR": str(self.temporary), PROJECT: str(self.root.resolve()), **variables}
         return subprocess.Popen(
@@ -51,8 +57,8 @@ class Project:
             cwd=self.root,
             env={**environment, VARIABLE: fault} if fault else environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
@@ -83,7 +89,16 @@ class Project:
     def check(self) -> dict[str, RunState]:
         """All invariants, once nothing goes on any more; the runs by id."""
         self.until_nobody_lives()
-        return check_project(self.root, temporary=self.temporary)
+        return check_project(self.root, self.temporary)
+
+    def check_from_within(self, state: Path) -> None:
+        """The same, by a process that sees what the commands see; with a store at some other place."""
+        self.until_nobody_lives()
+        command = [sys.executable, "-m", "support.invariants", str(self.root), str(self.temporary), str(state)]
+        path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run([*self.wrap, *command], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
     def end(self) -> None:
         """End whatever lives of it: only for a test that has failed."""

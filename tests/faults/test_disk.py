@@ -1,0 +1,96 @@
+"""Disks that are full or fail, under real runs: what was there stays, the run says so, and it can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.disks import Disk, small_disk
+from support.projects import Project, project
+
+TOML = """
+[nbflow]
+state = "records/state.db"
+
+[pipelines.before.tasks]
+only = { notebook = "small.ipynb" }
+
+[pipelines.many.tasks]
+small = { notebook = "small.ipynb" }
+large = { notebook = "large.ipynb", needs = ["small"] }
+next = { notebook = "small.ipynb", needs = ["small"] }
+last = { notebook = "small.ipynb", needs = ["large", "next"], run_if = "all_done" }
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Project]:
+    with project(tmp_path / "project", TOML) as made:
+        made.notebook("small", "print('x')")
+        made.notebook("large", "import os\nprint(os.urandom(600_000).hex())")
+        yield made
+
+
+@pytest.fixture
+def archive(place: Project) -> Iterator[tuple[Project, Disk]]:
+    """The archive is on a disk of 12 MB, the store is not."""
+    with small_disk(place.root / "outputs", "12m") as disk:
+        yield replace(place, wrap=disk.wrap), disk
+
+
+@pytest.fixture
+def records(place: Project) -> Iterator[tuple[Project, Disk]]:
+    """The store is on a disk of 1 MB, the archive is not."""
+    with small_disk(place.root / "records", "1m") as disk:
+        yield replace(place, wrap=disk.wrap), disk
+
+
+def hashes(disk: Disk, folder: str) -> str:
+    return disk.do("sh", "-c", f"cd '{disk.place}/{folder}' && find . -type f -exec sha256sum {{}} + | sort")
+
+
+def test_a_full_archive(archive: tuple[Project, Disk]) -> None:
+    """No task starts any more, though one waits that needs nothing of what failed; the earlier archive is as it was."""
+    place, disk = archive
+    assert place.call("run", "before").code == 0
+    before = hashes(disk, "before")
+    disk.fill("ballast", leave=1_300_000)
+    said = place.call("run", "many", "-j", "1")
+    assert said.code == 6, said.out + said.err
+    assert "No space left on device" in said.err
+    assert "hint: the disk is full: free some space, then resume the run" in said.err
+    document = place.call("show", "@last", "--json").json
+    states = {task["task"]: task["state"] for task in document["tasks"]}
+    assert states == {"small": "succeeded", "large": "failed", "next": "cancelled", "last": "cancelled"}
+    errors = {task["task"]: task["error"] for task in document["tasks"]}
+    assert errors["large"]["kind"] == "archive"
+    refused = place.call("resume", "@last")
+    assert refused.code == 6
+    assert "cannot use the archive" in refused.err
+    assert hashes(disk, "before") == before
+    disk.remove("ballast")
+    assert place.call("resume", "@last").code == 0
+    assert hashes(disk, "before") == before
+    place.check_from_within(place.root / "records/state.db")
+
+
+def test_a_full_store(records: tuple[Project, Disk]) -> None:
+    """The engine stops at once; what was recorded stays; no task is shown as running that is not."""
+    place, disk = records
+    assert place.call("run", "before").code == 0
+    disk.fill("ballast", leave=40_000)
+    said = place.call("run", "many", "-j", "1")
+    assert said.code == 6, said.out + said.err
+    assert "the store cannot be used: database or disk is full" in said.err
+    assert "hint: make room on the disk, then: nbflow resume" in said.err
+    place.until_nobody_lives()
+    disk.remove("ballast")
+    for run in place.runs():
+        assert run["state"] in ("succeeded", "interrupted", "queued")
+        tasks = place.call("show", run["run"], "--json").json["tasks"]
+        assert [task["task"] for task in tasks if task["state"] == "running"] == []
+        assert place.call("resume", run["run"]).code == 0
+    place.check_from_within(place.root / "records/state.db")
