@@ -19,12 +19,12 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from nbflow.asked import Request
 from nbflow.cli.main import cli
 from nbflow.config.schema import json_schema
 from nbflow.core import events, status
 from nbflow.core.literals import injected_source, unsupported
 from nbflow.project import Project
-from nbflow.request import Request
 from nbflow.results import RunResult
 from nbflow.runs import Runs
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbflow.cli.main import main
+from nbflow.cli.entry import main
 
 if __name__ == "__main__":
     main()

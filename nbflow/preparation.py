@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow.core.events import AttemptStarted, Stamped
 from nbflow.core.spec import EMPTY
 
 if TYPE_CHECKING:
     from nbflow.config.notebooks import NotebookFile
+    from nbflow.core.events import Stamped
     from nbflow.core.plan import PlannedTask
     from nbflow.core.ports import Executor, Listener
     from nbflow.core.spec import ProjectSpec, Task
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def ahead_of_the_page() -> Listener:
     """Loads what the page of a run is made with while its first notebook runs and the engine only waits."""
+    from nbflow.core.events import AttemptStarted
+
     begun = threading.Event()
 
     def hear(stamped: Stamped) -> None:
@@ -48,10 +50,12 @@ def loading(name: str, root: str) -> Iterator[Executor]:
     Raises UsageError where there is no such executor.
     """
     from nbflow import plugins
+    from nbflow.executors import ahead
 
     executor: Executor = plugins.factory(plugins.EXECUTORS, name)()
     try:
         executor.prepare(EMPTY, root)
+        ahead.drop()  # it is not the executor that it was started for
         yield executor
     finally:
         executor.close()

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus, TaskState
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from nbflow.core.state import RunState
     from nbflow.engine.loop import Ports, Seal
     from nbflow.execution import Attach
-    from nbflow.request import Request
     from nbflow.results import RunResult
     from nbflow.runs import Runs
 
@@ -126,13 +126,13 @@ class Project:
         archive or the store cannot be written; in these cases nothing has run.
         """
         from nbflow.preparation import loading
-        from nbflow.request import Request
 
         declared, asked = self.pipeline(pipeline), request or Request()
         asked = replace(asked, params={**asked.params, **(params or {})})
+        store = self._store  # a project whose store cannot be used has nothing to load
         with loading(asked.executor, self.spec.root) as executor:
             created = self._create(declared, asked, executor)
-            ports = self._ports(self._store, executor, listeners, self._seal)
+            ports = self._ports(store, executor, listeners, self._seal)
             return self._go_on(self.runs.find(created.run), [], ports, attach)
 
     def execute(
@@ -188,7 +188,7 @@ class Project:
         from nbflow.core.state import fold
         from nbflow.execution import carry_out, drop_journals, record
         from nbflow.preparation import loading
-        from nbflow.request import Request, once, only, relative
+        from nbflow.request import once, only, relative
         from nbflow.store.memory import MemoryStore
 
         declared = _task(self.pipeline(pipeline), task)
@@ -330,16 +330,18 @@ class Project:
         Raises ConfigError, NotFoundError and UsageError.
         """
         from nbflow.config.check import judge, read
-        from nbflow.core.plan import Source, to_run
-        from nbflow.engine.clock import SystemClock
-        from nbflow.engine.facts import gather
         from nbflow.preparation import prepare
-        from nbflow.request import History, Request, likeness, make_basis, make_run, plan_run
 
         what, asked = read(self._path, profile=self.spec.profile), request or Request()
         is_known = what.is_whole and not asked.select and not asked.exclude
         if executor is not None and is_known:  # all tasks will run: the earlier their kernels load, the better
             prepare(executor, pipeline.tasks.values(), self.spec, what.notebooks)
+        # While these load.
+        from nbflow.core.plan import Source, to_run
+        from nbflow.engine.clock import SystemClock
+        from nbflow.engine.facts import gather
+        from nbflow.request import History, likeness, make_basis, make_run, plan_run
+
         checked = judge(what)
         faults = [problem for problem in checked.problems if not problem.warning and _concerns(problem, pipeline)]
         if faults:

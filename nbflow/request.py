@@ -1,16 +1,17 @@
-"""What somebody asks of a run, and the run that is made of it: parameters typed, tasks selected, the plan frozen."""
+"""The run that is made of a `Request`: parameters typed, tasks selected, the plan frozen."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from nbflow.archive import layout
+from nbflow.asked import Request
 from nbflow.core.addresses import is_url
 from nbflow.core.events import RunCreated, Settings
 from nbflow.core.expr import references
@@ -21,30 +22,10 @@ from nbflow.core.resolve import run_scope
 from nbflow.core.rows import Past
 from nbflow.core.secrets import withheld
 from nbflow.core.selection import Facts, Previous, select
-from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
+from nbflow.core.spec import Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
 from nbflow.core.values import encode, plain
 from nbflow.errors import NotFoundError, UsageError
 from nbflow.runs import Likeness
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """How a pipeline is to be run.
-
-    `params` are typed values (dates and paths may be text), `texts` values as typed on a command line.
-    `logical_date` may be a date: midnight in the project's zone; None means now. `jobs` bounds the task runs at
-    once; None means one per core. `select` and `exclude` are terms of the selection syntax.
-    """
-
-    params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
-    texts: Mapping[str, str] = field(default_factory=lambda: EMPTY)
-    logical_date: date | datetime | None = None
-    select: Sequence[str] = ()
-    exclude: Sequence[str] = ()
-    jobs: int | None = None
-    fail_fast: bool = False
-    executor: str = "local"
-    trigger: str = "api"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

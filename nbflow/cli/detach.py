@@ -13,8 +13,8 @@ from nbflow.cli.session import Session
 from nbflow.errors import UnreachableError
 
 if TYPE_CHECKING:
+    from nbflow.asked import Request
     from nbflow.project import Project
-    from nbflow.request import Request
 
 BEGIN_SECONDS = 30.0
 """How long the process gets to take the run over."""

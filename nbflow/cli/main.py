@@ -6,7 +6,6 @@ A command's module is imported when the command is called, so that `nbflow --ver
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -16,7 +15,7 @@ from typing import Any
 import click
 
 from nbflow.cli.failures import INTERRUPTED, fail
-from nbflow.cli.output import Outputs, open_standard_streams
+from nbflow.cli.output import Outputs
 from nbflow.cli.session import FILE, Session
 from nbflow.errors import UsageError
 from nbflow.version import __version__
@@ -169,9 +168,3 @@ def _invoke(arguments: Sequence[str], session: Session) -> int:
     except click.exceptions.Exit as ended:
         return ended.exit_code
     return result if isinstance(result, int) else 0
-
-
-def main() -> None:
-    """Entry point of the command."""
-    open_standard_streams()
-    sys.exit(call(sys.argv[1:]))

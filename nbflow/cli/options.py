@@ -16,7 +16,7 @@ from nbflow.cli.session import Command
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from nbflow.request import Request
+    from nbflow.asked import Request
 
 MAX_BYTES = 10_000_000
 """Bytes of a file of parameters."""
@@ -111,7 +111,7 @@ def request_of(
     executor: str = "local",
 ) -> Request:
     """The request that the options come to. Raises UsageError, naming the offending text."""
-    from nbflow.request import Request
+    from nbflow.asked import Request
 
     return Request(
         params=read_params(values["params_file"]) if values["params_file"] is not None else {},

@@ -149,18 +149,6 @@ class Outputs:
         return cls(Output(sys.stdout), Output(sys.stderr), as_json)
 
 
-def open_standard_streams() -> None:
-    """Give the process those of its three that it was started without (`>&-`): they lead nowhere.
-
-    In their order, so that each gets its own descriptor: no file of ours may come to stand there.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
-            os.set_inheritable(stream.fileno(), True)
-            setattr(sys, name, stream)
-
-
 def _is_terminal(stream: TextIO) -> bool:
     try:
         return stream.isatty()

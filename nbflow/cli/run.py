@@ -82,7 +82,10 @@ def run_command(
             return run_detached(session, project, pipeline, request)
         from nbflow.cli.watch import viewer, watching
 
-        shown = viewer(session.outputs, project.runs.durations, verbose=verbose)
+        def past(name: str) -> dict[str, float]:
+            return project.runs.durations(name)  # to look at runs loads much, and is asked for when this one has begun
+
+        shown = viewer(session.outputs, past, verbose=verbose)
         with watching(shown, session.outputs) as watch:
             result = project.run(pipeline, request=request, listeners=[watch], attach=watch.attach)
         return _finish(session, project, result)

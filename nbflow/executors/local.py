@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report
 from nbflow.core.spec import Preload
+from nbflow.executors.ahead import worker_command
 from nbflow.executors.process import WorkerProcess
 from nbflow.executors.workers import Workers
 from nbflow.worker.protocol import ProtocolError, decode_report, encode_cancel, encode_order
@@ -31,9 +32,7 @@ class LocalExecutor:
     """
 
     def __init__(self, python: str = sys.executable, *, grace: float = 10.0, forks: bool = True) -> None:
-        # -P: nothing is imported from the folder where nbflow happens to run.
-        command = (python, "-P", "-m", "nbflow.worker", "--grace", f"{grace:g}")
-        self._workers = Workers(command, forks=forks)
+        self._workers = Workers(worker_command(python, grace), forks=forks)
         self._lock = threading.Lock()
         self._running: dict[tuple[str, int], _Attempt] = {}
         self._report: Callable[[Report], None] | None = None

@@ -14,10 +14,10 @@ import subprocess
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import IO, Any
 
 from nbflow.core.spec import Preload, PreloadMode
+from nbflow.executors import ahead
 from nbflow.executors.process import Pipes, WorkerProcess
 from nbflow.worker.protocol import LONGEST_REQUEST
 
@@ -40,18 +40,10 @@ class ServerHangsError(Exception):
     """The server does not answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inherited:
-    """What a process is given by the one that starts it, and what may change in that one."""
-
-    variables: dict[str, str]
-    folder: str
-
-
 class WorkerServer:
     """A server of our own. `fork`, `prepare` and `close` may be called from any thread."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, given: Inherited) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket, given: ahead.Inherited) -> None:
         self._process = process
         self._channel = channel
         self._given = given
@@ -61,27 +53,14 @@ class WorkerServer:
 
     @classmethod
     def start(cls, command: Sequence[str]) -> WorkerServer:
-        """Start a server; it can be asked for workers at once, and answers when it has loaded. Raises OSError."""
-        given = inherited()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Start a server, or take the one that was started ahead. Raises OSError.
+
+        It can be asked for workers at once, and answers when it has loaded.
+        """
+        started = ahead.take(command) or ahead.Started(command)
         # Not its own timeout: that would have a message wait that is not to wait.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_PATIENCE), 0))
-        try:
-            # What it would say when it dies, a worker that is started in its place says too.
-            process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=given.variables,
-                start_new_session=True,
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        return cls(process, ours, given)
+        started.channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_PATIENCE), 0))
+        return cls(started.process, started.channel, started.given)
 
     @property
     def pid(self) -> int:
@@ -94,7 +73,7 @@ class WorkerServer:
 
     def is_current(self) -> bool:
         """True where it was given what a process that is started now would be given."""
-        return self._given == inherited()
+        return self._given == ahead.inherited()
 
     def prepare(self, kernel: str, preload: Preload, cwd: str, withheld: Collection[str]) -> None:
         """Have it start the zygote of a kernel. Only a hint: where it does not arrive, kernels start as usual."""
@@ -207,15 +186,6 @@ class _Forked:
                 self._process.wait(timeout)
         except psutil.TimeoutExpired as error:
             raise TimeoutError from error
-
-
-def inherited() -> Inherited:
-    """What a process that is started now would be given."""
-    try:
-        folder = os.getcwd()  # noqa: PTH109 - a text is all that is compared
-    except FileNotFoundError:
-        folder = ""
-    return Inherited(variables=dict(os.environ), folder=folder)
 
 
 def _pipe(ours: ExitStack, theirs: ExitStack, mode: str) -> tuple[IO[bytes], int]:

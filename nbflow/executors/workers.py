@@ -6,17 +6,14 @@ same. Must not know what workers do.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from nbflow.core.spec import Preload
+from nbflow.executors.ahead import MAY_FORK, server_command
 from nbflow.executors.process import WorkerProcess
 from nbflow.executors.server import RefusedError, ServerGoneError, ServerHangsError, WorkerServer
 
-MAY_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
-"""Elsewhere libraries of the system start threads by themselves, and forked processes fail in odd ways."""
 _MOST_DEATHS = 2
 """Servers that die one after the other before they give a worker: the next ones would do the same."""
 
@@ -84,7 +81,7 @@ class Workers:
                 self._server = None
             if self._server is None and self._forks and self._deaths < _MOST_DEATHS:
                 try:
-                    self._server = WorkerServer.start([*self._command, "--serve"])
+                    self._server = WorkerServer.start(server_command(self._command))
                 except OSError as error:
                     self._why_not = f"no server could be started: {error.strerror}"
                     return None

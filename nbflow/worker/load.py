@@ -11,13 +11,16 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from nbflow.loading import without
+from nbflow.loading import UNUSED, without
 
 MODULES = (
+    "jsonschema",
     "nbformat",
+    "zmq.asyncio",
     "jupyter_client.asynchronous",
     "nbclient",
     "papermill",
+    "nbflow.worker.attempt",
     "nbflow.worker.recover",
     "nbflow.worker.runner",
     "nbflow.worker.engine",
@@ -25,7 +28,10 @@ MODULES = (
     "psutil",
     "encodings.utf_8_sig",
 )
-"""All but what pages are made with; the order is that of their own imports, each taking a fraction of a second."""
+"""All but what pages are made with, in the order of their own imports; some are there because they take long enough
+to be a step of their own, between which the server hears what is asked."""
+_NEVER_USED = ("nbconvert.exporters", "nbconvert.postprocessors")
+"""What nbconvert loads besides, and does without where it cannot."""
 
 
 def module(name: str) -> None:
@@ -63,4 +69,5 @@ def prose() -> None:
     """Load what reads Markdown and terminal colours, which not every notebook has."""
     from nbflow.worker.publish import warm_up
 
-    warm_up("markdown")
+    with without((*UNUSED, *_NEVER_USED)):
+        warm_up("markdown")

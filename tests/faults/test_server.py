@@ -25,8 +25,13 @@ def runs() -> Iterator[Bench]:
 
 
 def server() -> psutil.Process:
-    """The server of the executor of this process."""
-    (found,) = [child for child in psutil.Process().children() if "--serve" in command(child)]
+    """The server of the executor of this process; one that has just been started has no command for a moment."""
+
+    def servers() -> list[psutil.Process]:
+        return [child for child in psutil.Process().children() if "--serve" in command(child)]
+
+    until(servers)
+    (found,) = servers()
     return found
 
 

@@ -1,9 +1,12 @@
-"""Imports without what is loaded for nothing."""
+"""Imports without what is loaded for nothing, or put off until it is used."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +28,33 @@ def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     with without():
         assert sys.modules["pyarrow"] is mine
     assert sys.modules["pyarrow"] is mine
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a module that has not been loaded."""
+    (tmp_path / "put_off.py").write_text("import sys\nloaded = [name for name in sys.modules if name == __name__]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "put_off"
+    sys.modules.pop("put_off", None)
+
+
+def test_what_is_put_off_is_loaded_when_it_is_used(module: str) -> None:
+    with without(later=(module,)):
+        early = importlib.import_module(module)
+    assert module not in sys.modules
+    assert early.loaded == [module]
+    assert sys.modules[module].loaded is early.loaded
+
+
+def test_what_is_put_off_is_loaded_at_once_where_it_is_used_at_once(module: str) -> None:
+    with without(later=(module,)):
+        assert importlib.import_module(module).loaded == [module]
+    assert sys.modules[module].loaded == [module]
+
+
+def test_what_is_put_off_and_does_not_exist_fails_when_it_is_used() -> None:
+    with without(later=("no_such_module",)):
+        early = importlib.import_module("no_such_module")
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        _ = early.anything

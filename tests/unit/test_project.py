@@ -12,6 +12,7 @@ import pytest
 
 import nbflow
 from nbflow import plugins
+from nbflow.asked import Request
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.decide import react
 from nbflow.core.events import Stamped, type_of
@@ -20,7 +21,6 @@ from nbflow.core.spec import Preload, PreloadMode
 from nbflow.core.views import project as project_of
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
 from nbflow.project import Project
-from nbflow.request import Request
 
 TOML = """
 [pipelines.sales.params]

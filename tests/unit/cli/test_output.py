@@ -6,8 +6,6 @@ import errno
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import IO
 
@@ -108,17 +106,6 @@ def test_what_a_lasting_output_has_lost_is_told_on_demand() -> None:
         out.lasting = True
         out.line("x")
         out.demand()
-
-
-def test_streams_that_are_closed_lead_nowhere() -> None:
-    source = (
-        "import os, sys\nfrom nbflow.cli.output import open_standard_streams\nopen_standard_streams()\n"
-        "assert [os.path.samestat(os.fstat(one), os.stat(os.devnull)) for one in range(3)] == [True] * 3\n"
-        "assert [os.get_inheritable(one) for one in range(3)] == [True] * 3\n"
-        "print('x'), print('x', file=sys.stderr)\nassert sys.stdin.read() == ''\n"
-    )
-    command = [sys.executable, "-c", source]
-    assert subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command], check=False).returncode == 0
 
 
 def test_documents_are_ascii_and_hold_no_control_character() -> None:

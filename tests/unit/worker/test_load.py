@@ -19,7 +19,8 @@ def test_what_is_not_needed_is_not_loaded_and_can_be_later() -> None:
 import sys, os
 from nbflow.worker import load
 load.modules()
-print("papermill" in sys.modules, {"pyarrow", "numpy", "rfc3987_syntax", "isoduration"} & set(sys.modules))
+unwanted = {"pyarrow", "numpy", "rfc3987_syntax", "isoduration", "requests", "click"}
+print("papermill" in sys.modules, unwanted & set(sys.modules))
 print(len(os.listdir("/proc/self/task")))
 """
     assert python(code) == "True set()\n1"
@@ -56,6 +57,7 @@ load.modules()
 load.pages()
 assert "nbconvert" not in sys.modules
 load.prose()
+assert not {"bs4", "nbconvert.exporters"} & set(sys.modules)
 print(len(os.listdir("/proc/self/task")))
 before = set(sys.modules)
 from nbflow.worker import attempt, recover, runner, engine, publish

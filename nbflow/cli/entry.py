@@ -1,0 +1,57 @@
+"""The first and the last moments of the command `nbflow`: what comes before all of it is loaded, and after it is done.
+
+Loads next to nothing itself. Must not know what commands do, only which of them run notebooks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from nbflow.executors import ahead
+
+RUNNING = frozenset({"run", "resume", "test"})
+"""Commands that need workers."""
+_IDLE = frozenset({"-h", "--help", "-n", "--dry-run", "--detach"})
+"""Options with which they need none."""
+
+
+def main() -> None:
+    """Entry point of the command."""
+    open_standard_streams()
+    try:
+        begin_ahead(sys.argv[1:])
+        from nbflow.cli.main import call
+
+        code = call(sys.argv[1:])
+    finally:
+        ahead.drop()
+    sys.exit(code)
+
+
+def begin_ahead(arguments: Sequence[str]) -> None:
+    """Start what takes long, where it will probably be wanted; whether the command line is right is seen later."""
+    folder: str | None = None
+    words = iter(arguments)
+    for word in words:
+        if word == "-C":
+            folder = next(words, None)
+        elif word in ("--file", "--profile"):
+            next(words, None)
+        elif not word.startswith("-"):
+            if word in RUNNING and _IDLE.isdisjoint(arguments):
+                ahead.begin(folder)
+            return
+
+
+def open_standard_streams() -> None:
+    """Give the process those of its three that it was started without (`>&-`): they lead nowhere.
+
+    In their order, so that each gets its own descriptor: no file of ours may come to stand there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8")
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)

@@ -1,0 +1,82 @@
+"""The first moments of the command: closed streams, and what is started before anything is known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nbflow.cli import entry
+from nbflow.executors import ahead
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begun"),
+    [
+        ("run sales", [None]),
+        ("resume @last -v", [None]),
+        ("test sales.clean -p x=1", [None]),
+        ("--file run --profile test run sales", [None]),
+        ("--file=other.toml run sales", [None]),
+        ("-C somewhere run sales", ["somewhere"]),
+        ("", []),
+        ("--version", []),
+        ("-C", []),
+        ("list", []),
+        ("show run", []),
+        ("--file run list", []),
+        ("run sales --help", []),
+        ("run -h", []),
+        ("run sales -n", []),
+        ("run sales --dry-run", []),
+        ("run sales --detach", []),
+    ],
+)
+def test_only_what_runs_notebooks_begins_ahead(
+    arguments: str, begun: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str | None] = []
+    monkeypatch.setattr(ahead, "begin", found.append)
+    entry.begin_ahead(arguments.split())
+    assert found == begun
+
+
+def test_it_is_loaded_before_anything_else() -> None:
+    """What takes long is started by little, or it would not be ahead."""
+    code = "import sys; before = set(sys.modules); import nbflow.cli.entry; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"click", "json", "dataclasses", "pathlib", "inspect"}
+    ours = {"nbflow", "nbflow.version", "nbflow.cli", "nbflow.cli.entry", "nbflow.executors", "nbflow.executors.ahead"}
+    assert {name for name in loaded if name.startswith("nbflow")} == ours
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "nosuch"], ["run", "sales", "--nosuch"], ["resume", "@last"]])
+def test_a_wrong_command_leaves_nothing_behind(arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "nbflow", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert [one for one in psutil.process_iter() if _works_in(one, tmp_path)] == []
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
+def test_streams_that_are_closed_lead_nowhere() -> None:
+    source = (
+        "import os, sys\nfrom nbflow.cli.entry import open_standard_streams\nopen_standard_streams()\n"
+        "assert [os.path.samestat(os.fstat(one), os.stat(os.devnull)) for one in range(3)] == [True] * 3\n"
+        "assert [os.get_inheritable(one) for one in range(3)] == [True] * 3\n"
+        "print('x'), print('x', file=sys.stderr)\nassert sys.stdin.read() == ''\n"
+    )
+    command = [sys.executable, "-c", source]
+    assert subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command], check=False).returncode == 0
