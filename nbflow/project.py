@@ -6,7 +6,7 @@ Heavy imports are inside methods, so that looking at a project costs little.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -150,13 +150,13 @@ class Project:
         process is at it.
         """
         from nbflow.core.messages import Resume
+        from nbflow.core.owners import describe
         from nbflow.core.plan import to_run
-        from nbflow.engine.owner import describe, is_alive
         from nbflow.preparation import loading, prepare
 
         self.archiving.check()
         row = self.runs.find(run)
-        if row.owner is not None and is_alive(row.owner):
+        if row.owner is not None and self.runs.is_held(row):
             raise ConflictError(
                 f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
             )
@@ -213,13 +213,12 @@ class Project:
         A run that nobody carries out is ended here. Raises ConflictError for one that has ended.
         """
         from nbflow.core.messages import Cancel, StopMode
-        from nbflow.engine.owner import is_alive
 
         row = self.runs.find(run)
         if row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} is not going on: it is {row.state}")
         request = Cancel(mode=StopMode.CANCEL, by=by, force=force)
-        if row.owner is not None and is_alive(row.owner):
+        if self.runs.is_held(row):
             self._store.post(row.run, request)
         else:
             self._end(row, request)
@@ -233,12 +232,12 @@ class Project:
         """
         from nbflow.archive import layout
         from nbflow.archive.seal import is_sealed
-        from nbflow.core.messages import Cancel, StopMode
+        from nbflow.rescue import end
 
         row, page = self.runs.find(run), self.page(run)
         self.archiving.fetch_page(row, self.runs)
         if self.runs.state_of(row) == RunStatus.INTERRUPTED and row.state == RunStatus.RUNNING:
-            self._end(row, Cancel(mode=StopMode.INTERRUPT, by="the end of its process"))
+            end(row, self.runs, self._ports_alone())
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
@@ -269,10 +268,18 @@ class Project:
 
     def _end(self, row: RunRow, request: Cancel) -> None:
         """End a run that nobody carries out."""
-        from nbflow import plugins
+        self._go_on(row, [request], self._ports_alone(), None)
 
-        executor = plugins.factory(plugins.EXECUTORS, "local")()
-        self._go_on(row, [request], self._ports(self._store, executor, (), self._seal), None)
+    def _rescue(self, rows: Sequence[RunRow]) -> None:
+        """End runs whose process has died, as far as that can be done now; what cannot be written is only shown."""
+        from nbflow.rescue import end_dead
+
+        end_dead(rows, self.runs, self._ports_alone, self.archiving.files.check)
+
+    def _rescue_holders(self, runs: Collection[str]) -> None:
+        """The same for runs that keep others waiting."""
+        rows = (self._store.run(run) for run in runs)
+        self._rescue([row for row in rows if row is not None and not self.runs.is_held(row)])
 
     def _go_on(self, row: RunRow, messages: Sequence[Message], ports: Ports, attach: Attach | None) -> RunResult:
         """Own a run, settle what an earlier owner left behind, and carry it out from some messages to its end."""
@@ -313,6 +320,8 @@ class Project:
             from nbflow.store.sqlite import SqliteStore
 
             self._opened = SqliteStore(Path(self.spec.state), create=False)
+            if dead := self.runs.dead():
+                self._rescue(dead)
         return self._opened
 
     def _create(self, pipeline: Pipeline, request: Request | None, executor: Executor | None = None) -> RunCreated:
@@ -373,8 +382,16 @@ class Project:
             clock=SystemClock(),
             seal=seal,
             listeners=listeners,
+            rescue=self._rescue_holders,
             probe=self.archiving.check,
         )
+
+    def _ports_alone(self) -> Ports:
+        """What an engine needs to end a run that nobody watches."""
+        from nbflow import plugins
+
+        executor: Executor = plugins.factory(plugins.EXECUTORS, "local")()
+        return self._ports(self._store, executor, (), self._seal)
 
     def _seal(self, state: RunState) -> None:
         from nbflow.archive.seal import seal

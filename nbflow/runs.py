@@ -45,12 +45,12 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs of a store. `alive` tells whether the owner of a run still lives, `mark` says in documents what has
-    reached the archive.
+    """The runs of a store. `alive` tells whether the owner of a run still lives (None: nobody here can tell), `mark`
+    says in documents what has reached the archive.
     """
 
     store: Store
-    alive: Callable[[str], bool]
+    alive: Callable[[str], bool | None]
     mark: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
 
     def find(self, text: str) -> RunRow:
@@ -86,7 +86,7 @@ class Runs:
         from nbflow.core.views import run_document
         from nbflow.results import RunResult
 
-        return RunResult(self.mark({**run_document(self.state(row)), "state": self.state_of(row)}))
+        return RunResult(self.mark({**run_document(self.seen(row)), "state": self.state_of(row)}))
 
     def state(self, row: RunRow) -> RunState:
         """The run, folded from its events."""
@@ -94,15 +94,38 @@ class Runs:
 
         return fold(self.store.events(row.run))
 
+    def seen(self, row: RunRow) -> RunState:
+        """The run as it is to be shown: where its process is gone without a word, nothing of it is running."""
+        from nbflow.core.decide import react
+        from nbflow.core.state import fold
+        from nbflow.engine.recovery import interruption, presumed
+
+        history = list(self.store.events(row.run))
+        state = fold(history)
+        if row.state == RunStatus.RUNNING and not self.is_held(row):
+            react(state, interruption(presumed(state)), history[-1].at)
+        return state
+
     def events(self, row: RunRow, after: int = 0) -> Iterator[Stamped]:
         """Events with a sequence number above `after`."""
         return self.store.events(row.run, after)
 
     def state_of(self, row: RunRow) -> str:
         """A run's state; one that nobody carries out any more is interrupted."""
-        if row.state == RunStatus.RUNNING and (row.owner is None or not self.alive(row.owner)):
+        if row.state == RunStatus.RUNNING and not self.is_held(row):
             return RunStatus.INTERRUPTED.value
         return row.state
+
+    def dead(self) -> list[RunRow]:
+        """The runs that have begun and that nobody carries out any more; they are few, and found at once."""
+        return [row for row in self.store.going() if not self.is_held(row)]
+
+    def is_held(self, row: RunRow) -> bool:
+        """Whether somebody carries a run out. Another host is believed to do so as long as its lease lasts."""
+        if row.owner is None:
+            return False
+        lives = self.alive(row.owner)
+        return not row.lapsed if lives is None else lives
 
     def durations(self, pipeline: str, runs: int = 5) -> dict[str, float]:
         """Seconds that tasks took, by copy name: the median of their successes in the newest `runs` runs."""

@@ -187,7 +187,7 @@ def _wait(project: Project, run: str) -> None:
     """Until nobody carries the run out any more. One that nobody has begun is not waited for."""
     while True:
         row = project.runs.find(run)
-        if row.owner is None or not project.runs.alive(row.owner):
+        if not project.runs.is_held(row):
             return
         time.sleep(CANCEL_POLL)
 

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 def this_process() -> str:
-    """`host:pid:start`: the start time tells a process from a later one that got its pid."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start(os.getpid())}"
+    """`host:pid:start@instant`, as `core.owners` reads it."""
+    import psutil
+
+    process = psutil.Process()
+    return f"{socket.gethostname()}:{process.pid}:{_start(process.pid)}@{process.create_time():.0f}"
 
 
-def is_alive(owner: str) -> bool:
-    """Whether an owner may still be at work. One of another host is taken for alive: only its host can tell."""
+def is_alive(owner: str) -> bool | None:
+    """Whether an owner may still be at work; None for one of another host: only its host can tell."""
     import psutil
 
     host, pid, start = owner.rsplit(":", 2)
     if host != socket.gethostname():
-        return True
+        return None
     try:
-        return _start(int(pid)) == start and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+        known = _start(int(pid))
+        same = start.partition("@")[0] in (known, known.partition(".")[0])  # an older nbflow does not name the boot
+        return same and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError, OSError):
         return False
 
 
-def describe(owner: str) -> str:
-    """An owner as a message names it."""
-    host, pid, _ = owner.rsplit(":", 2)
-    return f"process {pid} on {host}"
-
-
 def _start(pid: int) -> str:
-    """When a process began: in ticks since the boot where /proc tells it, since the wall clock may be set."""
+    """When a process began: in ticks since the boot, and which boot, where /proc tells; the wall clock may be set."""
     import psutil
 
     try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
+        ticks = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
+        return f"{ticks}.{_BOOT.read_text('ascii')[:8]}"
     except FileNotFoundError:
         return f"{psutil.Process(pid).create_time():.0f}"

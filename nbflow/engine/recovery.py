@@ -1,16 +1,24 @@
-"""What a new engine has to say of the attempts that an old one left behind, so that the run goes on as usual."""
+"""What is to be said of the attempts that an engine left behind when it died: to go on, or to end its run.
+
+The reports are those of the executor that looks after them; from there all goes as usual.
+"""
 
 from __future__ import annotations
 
-from nbflow.core.messages import Finished, Message
+from collections.abc import Iterable
+from dataclasses import replace
+
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
+from nbflow.core.messages import Cancel, Finished, Message, StopMode
 from nbflow.core.ports import Executor
 from nbflow.core.state import RunState
 from nbflow.engine.effects import work_order
 
 GONE = "the process that ran it is gone"
+END = "the end of its process"
 
 
-def recover(state: RunState, executor: Executor) -> list[Message]:
+def recover(state: RunState, executor: Executor) -> list[Finished]:
     """A report for each attempt that was going on when the run's engine died: its notebook is saved, then it is lost.
 
     Called by the one that owns the run now; nothing else can be at these attempts.
@@ -19,3 +27,21 @@ def recover(state: RunState, executor: Executor) -> list[Message]:
         Finished(task=name, attempt=state.tasks[name].attempt, outcome=executor.recover(work_order(state, name), GONE))
         for name in state.live
     ]
+
+
+def presumed(state: RunState) -> list[Finished]:
+    """The same without a look at what is there: for those who may only read."""
+    outcome = Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.LOST, message=GONE))
+    return [Finished(task=name, attempt=state.tasks[name].attempt, outcome=outcome) for name in state.live]
+
+
+def interruption(reports: Iterable[Finished]) -> list[Message]:
+    """What ends the run of a dead engine as interrupted: attempts that were lost with it have failed at nothing."""
+    return [Cancel(mode=StopMode.INTERRUPT, by=END), *map(_interrupted, reports)]
+
+
+def _interrupted(report: Finished) -> Finished:
+    error = report.outcome.error
+    if error is None or error.kind is not ErrorKind.LOST:
+        return report
+    return replace(report, outcome=replace(report.outcome, verdict=Verdict.CANCELLED))

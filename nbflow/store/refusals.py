@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from nbflow.core.owners import describe
 from nbflow.core.rows import LEASE_SECONDS
 from nbflow.errors import ConflictError
 
@@ -53,7 +54,7 @@ def held(run: str, owner: str, *, sure: bool = True) -> ConflictError:
     hint = f"it is still going on: nbflow logs -f {run}"
     if not sure:
         hint = f"whether it lives only its own host can tell; {LEASE_SECONDS:g} s after its last sign of life it is free"
-    return ConflictError(f"run {run} is owned by {owner}", hint=hint)
+    return ConflictError(f"run {run} is owned by {describe(owner)}", hint=hint)
 
 
 def check_owner(run: str, row: RunRow | None, fence: int) -> RunRow:
@@ -61,7 +62,7 @@ def check_owner(run: str, row: RunRow | None, fence: int) -> RunRow:
     if row is None:
         raise unknown(run)
     if row.fence != fence:
-        taker = row.owner or "a process that has given it back since"
+        taker = describe(row.owner) if row.owner else "a process that has given it back since"
         raise ConflictError(f"run {run} has been taken over by {taker}", hint=f"look at it with: nbflow show {run}")
     if row.owner is None:
         raise ConflictError(f"run {run} is owned by nobody: it has not been claimed, or was given back")

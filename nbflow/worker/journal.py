@@ -163,6 +163,18 @@ def _lines(path: Path) -> Iterator[tuple[Record, int]]:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
 
 
+def is_in_use(path: str) -> bool:
+    """Whether the worker of a journal still lives. One that is not there, or cannot be looked at, is not in use."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _locked(descriptor, 0.0)
+    finally:
+        os.close(descriptor)
+
+
 def instant() -> str:
     """The present instant as the journal and the notebook write it: `2026-01-31T02:00:00.123Z`."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

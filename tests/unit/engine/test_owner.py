@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 
-from nbflow.engine.owner import describe, is_alive, this_process
+from nbflow.core.owners import describe
+from nbflow.engine.owner import is_alive, this_process
 
 
 def test_this_process_lives() -> None:
     assert is_alive(this_process())
     assert describe(this_process()).startswith(f"process {os.getpid()} on ")
+    assert ", since 20" in describe(this_process())
 
 
 def test_a_dead_process_does_not() -> None:
@@ -31,8 +33,21 @@ def test_a_zombie_does_not() -> None:
 
 def test_a_process_that_got_the_same_pid_is_another() -> None:
     host, pid, start = this_process().rsplit(":", 2)
-    assert not is_alive(f"{host}:{pid}:{start}1")
+    ticks, boot = start.partition("@")[0].split(".")
+    for other in (f"{ticks}1.{boot}@0", f"{ticks}.another1@0", f"{ticks}1"):
+        assert is_alive(f"{host}:{pid}:{other}") is False
 
 
-def test_another_host_is_taken_for_alive() -> None:
-    assert is_alive("elsewhere:1:2")
+def test_the_clock_on_the_wall_and_the_version_of_nbflow_do_not_matter() -> None:
+    host, pid, start = this_process().rsplit(":", 2)
+    assert is_alive(f"{host}:{pid}:{start.partition('@')[0]}@0")
+    assert is_alive(f"{host}:{pid}:{start.partition('.')[0]}")
+
+
+def test_of_another_host_nothing_is_known() -> None:
+    assert is_alive("elsewhere:1:2") is None
+
+
+def test_what_is_no_owner_is_not_alive() -> None:
+    host = this_process().rsplit(":", 2)[0]
+    assert is_alive(f"{host}:x:1") is False

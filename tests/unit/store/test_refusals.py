@@ -40,7 +40,7 @@ def test_a_batch_with_a_gap_names_the_place() -> None:
     ("row", "fence", "words"),
     [
         (None, 3, "is not in the store"),
-        (ROW, 2, "has been taken over by host:1:2"),
+        (ROW, 2, "has been taken over by process 1 on host"),
         (replace(ROW, owner=None), 2, "has been taken over by a process that has given it back since"),
         (replace(ROW, owner=None), 3, "is owned by nobody: it has not been claimed, or was given back"),
         (ROW, 3, "is at event 8, not 5: somebody else wrote to it"),
@@ -57,7 +57,7 @@ def test_a_run_that_is_held_names_its_owner_and_how_to_watch_it() -> None:
     with pytest.raises(ConflictError) as caught:
         refusals.check_free(ROW, "me", lambda _: True)
     error = caught.value
-    assert error.message == f"run {RUN} is owned by host:1:2"
+    assert error.message == f"run {RUN} is owned by process 1 on host"
     assert error.hint is not None
     assert f"nbflow logs -f {RUN}" in error.hint
     assert error.exit_code == 4
@@ -78,5 +78,5 @@ def test_a_run_of_nobody_of_ours_or_of_the_dead_is_free(row: RunRow, alive: bool
 
 @pytest.mark.parametrize(("row", "alive"), [(ROW, None), (replace(ROW, lapsed=True), True)])
 def test_a_run_of_somebody_who_may_live_is_not(row: RunRow, alive: bool | None) -> None:
-    with pytest.raises(ConflictError, match="is owned by host:1:2"):
+    with pytest.raises(ConflictError, match="is owned by process 1 on host"):
         refusals.check_free(row, "me", lambda _: alive)

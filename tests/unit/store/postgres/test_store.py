@@ -265,7 +265,7 @@ class TestClock:
         row = store.run(RUN)
         assert row is not None
         assert not row.lapsed, "a new lease has its time, whatever the run's own clock says"
-        with pytest.raises(ConflictError, match="owned by elsewhere:1:1"):
+        with pytest.raises(ConflictError, match="owned by process 1 on elsewhere"):
             store.claim(RUN, "me", lambda _: None)
         server().run(f"UPDATE {place}.runs SET heartbeat = clock_timestamp() - interval '61 s'")
         assert [row.lapsed for row in (*store.runs(), *store.going())] == [True]

@@ -1,0 +1,62 @@
+"""Runs whose process has died: brought to their end as interrupted, with the notebooks as far as they came.
+
+Done by whoever comes next, so that nothing of them keeps running, no slot stays taken and no task is shown as running;
+`nbflow resume` goes on with them. Must not know projects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from nbflow.core.rows import RunRow
+from nbflow.core.state import RunState
+from nbflow.engine.effects import journal_path
+from nbflow.engine.loop import Ports
+from nbflow.engine.owner import this_process
+from nbflow.engine.recovery import interruption, recover
+from nbflow.errors import NbflowError
+from nbflow.execution import carry_out, released
+from nbflow.runs import Runs
+from nbflow.worker.journal import is_in_use
+
+MOST_EVENTS = 20_000
+"""The end of a longer run takes seconds: it is left to those who mean it."""
+
+
+def end_dead(
+    rows: Iterable[RunRow], runs: Runs, ports: Callable[[], Ports], check_archive: Callable[[], None]
+) -> list[str]:
+    """End dead runs in passing, and tell which; `ports` gives what an engine needs for one of them.
+
+    Left as they are, and only shown: those whose workers are still saving their notebooks, those at which somebody else
+    is already, those that are long, and all where nothing can be written.
+    """
+    ended = []
+    for row in rows:
+        try:
+            if row.seq <= MOST_EVENTS and not _is_being_saved(runs.state(row)):
+                check_archive()
+                end(row, runs, ports())
+                ended.append(row.run)
+        except NbflowError:
+            continue
+    return ended
+
+
+def end(row: RunRow, runs: Runs, ports: Ports) -> None:
+    """End a dead run. Workers that still live get time to save their notebooks first.
+
+    Raises ConflictError where somebody has it after all, UnreachableError where it cannot be written.
+    """
+    try:
+        fence = runs.store.claim(row.run, this_process(), runs.alive)
+        with released(runs.store, row.run, fence):
+            state = runs.state(row)
+            carry_out(state, fence, interruption(recover(state, ports.executor)), ports, None)
+    finally:
+        ports.executor.close()
+
+
+def _is_being_saved(state: RunState) -> bool:
+    """Whether a worker of a run is at its notebook: it has lost its engine, and will be gone in a moment."""
+    return any(is_in_use(journal_path(state, name, state.tasks[name].attempt)) for name in state.live)
