@@ -13,12 +13,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow.core.database_url import is_database
 from nbflow.errors import NbflowError, UnreachableError, UsageError
 from nbflow.version import __version__
 
@@ -282,6 +284,9 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
     from nbflow.store.places import warnings
     from nbflow.store.sqlite import SqliteStore
 
+    if is_database(spec.state):
+        yield _database(spec.state)
+        return
     path = Path(spec.state)
     for text in warnings(path):
         yield _check("store", Finding.WARN, text)
@@ -300,3 +305,16 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
         yield _failed("store", error)
     finally:
         store.close()
+
+
+def _database(url: str) -> Check:
+    """The store on a server: which it is, and whether it can be used from here."""
+    from nbflow.store.opening import open_database
+
+    try:
+        with closing(open_database(url)) as store:
+            found = store.describe()
+            store.runs(limit=1)
+    except NbflowError as error:
+        return _failed("store", error)
+    return _check("store", Finding.OK, found)

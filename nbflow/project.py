@@ -317,9 +317,9 @@ class Project:
     def _store(self) -> Store:
         """The project's store; its file is made with the first run."""
         if self._opened is None:
-            from nbflow.store.sqlite import SqliteStore
+            from nbflow.store.opening import open_store
 
-            self._opened = SqliteStore(Path(self.spec.state), create=False)
+            self._opened = open_store(self.spec.state)
             if dead := self.runs.dead():
                 self._rescue(dead)
         return self._opened

@@ -15,6 +15,7 @@ import click
 
 from nbflow.cli.output import Output, Outputs
 from nbflow.cli.text import one_line
+from nbflow.core.database_url import is_database, shown
 from nbflow.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Session:
         except ConfigError as error:
             self.broken = error
             opened = self._salvaged()
-            where = one_line(self.shown_path(Path(opened.spec.state)))
+            state = opened.spec.state
+            where = one_line(shown(state) if is_database(state) else self.shown_path(Path(state)))
             self.err.line(f"warning: {self.file} has mistakes, see `nbflow validate`; the runs are those of {where}")
         with opened as project:
             yield project

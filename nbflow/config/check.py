@@ -13,6 +13,7 @@ from pathlib import Path
 from nbflow.config.load import Loaded, in_order, load
 from nbflow.config.notebooks import NotebookFile, read_notebook
 from nbflow.config.secrets import secret_faults
+from nbflow.config.state import state_faults
 from nbflow.core.contract import Contract, read_contract
 from nbflow.core.faults import Fault, also_for, did_you_mean
 from nbflow.core.habits import habit_warnings
@@ -120,6 +121,7 @@ def judge(what: Read, *, kernels: Callable[[], Mapping[str, str]] | None = None)
         *validate(spec),
         *_file_faults(spec, notebooks),
         *secret_faults(spec, loaded.files),
+        *state_faults(spec),
         *validate_notebooks(spec, facts, known),
     ]
     problems = [*loaded.problems, *(loaded.files.problem(fault) for fault in _new(faults, loaded))]

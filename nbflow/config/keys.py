@@ -12,6 +12,7 @@ from nbflow.config.fields import RESOURCES, MatrixField, ParamField, SecretField
 from nbflow.config.kernels import KERNEL_PATTERN, KernelField, kernel_fault
 from nbflow.config.places import ArchivePlace
 from nbflow.config.shape import Anything, Choice, Duration, ListOf, LocalPath, Name, TableOf, Text, Whole
+from nbflow.config.state import StorePlace
 from nbflow.config.table import Key, Table
 from nbflow.core.faults import name_fault
 from nbflow.core.params import is_name
@@ -146,7 +147,10 @@ NBFLOW = Table(
             kind=ArchivePlace(),
             doc='Root of the archive: a folder, or a URL such as s3://bucket/prefix; default "outputs".',
         ),
-        "state": Key(kind=LocalPath(), doc="The store, a SQLite file; default .nbflow/state.db below `outputs`."),
+        "state": Key(
+            kind=StorePlace(),
+            doc="The store: a SQLite file, default .nbflow/state.db below `outputs`, or postgresql://USER@HOST/DATABASE.",
+        ),
         "include": Key(
             kind=ListOf(item=Text(what="a glob pattern", longest=1_000)), doc="Further files with pipelines."
         ),

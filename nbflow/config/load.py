@@ -21,6 +21,7 @@ from nbflow.config.origins import Origins
 from nbflow.config.shape import Reading, described
 from nbflow.config.table import Table
 from nbflow.core.addresses import is_url, local_path
+from nbflow.core.database_url import is_database
 from nbflow.core.faults import MAX_LENGTH, Fault, KeyPath
 from nbflow.core.spec import Pipeline, Preload, ProjectSpec, local_root
 from nbflow.errors import Problem
@@ -97,7 +98,7 @@ class _Loading:
             timezone=self._timezone(settings.get("timezone", "UTC")),
             notebooks=notebooks,
             outputs=outputs,
-            state=_absolute(root, settings["state"]) if "state" in settings else state,
+            state=_store(root, settings["state"]) if "state" in settings else state,
             pools=pools,
             preloads=preloads,
             profile=self.profile,
@@ -200,6 +201,10 @@ def _archive(root: Path, place: str) -> str:
     """Where the archive lies: an absolute path, or a URL."""
     path = local_path(place) if is_url(place) else place
     return place if path is None else _absolute(root, path)
+
+
+def _store(root: Path, place: str) -> str:
+    return place if is_database(place) else _absolute(root, place)
 
 
 def _absolute(root: Path, path: str) -> str:

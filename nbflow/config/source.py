@@ -35,6 +35,8 @@ _TOKEN = re.compile(
 _LONG_NUMBER = re.compile(rf"[0-9](?:_?[0-9]){{{MAX_DIGITS},}}")
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_USER = r"(://[^\s/:@\"']*:)([^\s\"']+)(?=@)"
+_PASSWORD = r"([?&]\w*password=)([^\s\"'&]+)"
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 _ADVICE = (
     ("Cannot overwrite a value", "the same key is given twice, or as a value and as a table"),
@@ -106,7 +108,7 @@ def problem(
     shown, offset = None, 0
     if line is not None and col is not None:
         offset = 0 if col <= MAX_SHOWN else col - MAX_SHOWN // 2
-        text = source.lines[line - 1][offset : offset + MAX_SHOWN]
+        text = _masked(source.lines[line - 1])[offset : offset + MAX_SHOWN]
         shown = "".join(
             char if char.isprintable() else " " if char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in text
         )
@@ -121,6 +123,13 @@ def problem(
         warning=warning,
         offset=offset,
     )
+
+
+def _masked(line: str) -> str:
+    """A line without what URLs in it tell of passwords, in its length: terminals are logged."""
+    for pattern in (_USER, _PASSWORD):
+        line = re.sub(pattern, lambda found: found[1] + "*" * len(found[2]), line)
+    return line
 
 
 def dotted(at: KeyPath) -> str:

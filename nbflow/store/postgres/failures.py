@@ -1,7 +1,7 @@
 """What PostgreSQL and its library say when something fails: whether to try again, and what a person can do.
 
 Messages of the library name hosts, databases and users, never passwords, but for those of a URL that it cannot read:
-`core.address` refuses it before.
+`core.database_url` refuses it before.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from nbflow.core import address
+from nbflow.core import database_url
 from nbflow.errors import UnreachableError
 from nbflow.store.postgres import failures, schema
 from nbflow.store.postgres.failures import Kind
@@ -39,9 +39,9 @@ class Link:
     """A connection to the database at `url`. A server that is gone is waited for `seconds`."""
 
     def __init__(self, url: str, seconds: float) -> None:
-        self.place = address.shown(url)
-        if wrong := address.fault(url):
-            raise UnreachableError(f"[nbflow] state: {wrong}", hint=address.HOW)
+        self.place = database_url.shown(url)
+        if wrong := database_url.fault(url):
+            raise UnreachableError(f"[nbflow] state: {wrong}", hint=database_url.HOW)
         self._url = url
         self._seconds = seconds
         self._lock = threading.RLock()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from nbflow.core import address
+from nbflow.core import database_url
 from nbflow.errors import UnreachableError
 from nbflow.store.postgres.failures import SilentError
 from nbflow.store.postgres.schema import statements
@@ -74,7 +74,7 @@ def _with_defaults(url: str, place: str) -> str:
         return make_conninfo(url, **more, client_encoding="utf8")
     except psycopg.ProgrammingError:  # its message may show a password, taken for something else
         raise UnreachableError(
-            f"{place}: PostgreSQL's library cannot read the URL in [nbflow] state", hint=address.HOW
+            f"{place}: PostgreSQL's library cannot read the URL in [nbflow] state", hint=database_url.HOW
         ) from None
 
 

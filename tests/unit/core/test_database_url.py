@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nbflow.core.address import fault, has_password, is_address, shown
+from nbflow.core.database_url import fault, has_password, is_database, shown
 
 GOOD = {
     "postgresql://": "postgresql:///",
@@ -41,7 +41,7 @@ TEXT = st.text(st.sampled_from("/@:?#%&=, [].pw1\n\x00é"), max_size=12)
 
 @pytest.mark.parametrize("url", GOOD)
 def test_what_can_be_one_is_shown_without_its_user(url: str) -> None:
-    assert is_address(url)
+    assert is_database(url)
     assert fault(url) is None
     assert shown(url) == GOOD[url]
 
@@ -55,7 +55,7 @@ def test_of_what_can_be_none_nothing_is_shown(url: str) -> None:
 
 @pytest.mark.parametrize("text", ["state.db", "s3://bucket/x", "postgres", "mysql://h/db", "", "./postgresql://h"])
 def test_other_places(text: str) -> None:
-    assert not is_address(text)
+    assert not is_database(text)
 
 
 @pytest.mark.parametrize(
