@@ -46,7 +46,7 @@ class Archiving:
         self.files = FileArchive(Path(spec.archive))
         self.url = spec.outputs if is_url(spec.outputs) else None
         self._root = Path(spec.root)
-        self._ledgers = Path(spec.local, layout.STATE_FOLDER, "uploads")
+        self._ledgers = ledgers_folder(spec)
         self._fed: set[str] = set()
 
     def check(self) -> None:
@@ -97,13 +97,17 @@ class Archiving:
                 state = runs.state(row)
                 self.uploader.add_run(state.created.settings.folder, published(state))
 
-    def settle(self) -> bool:
-        """Wait, not for ever, until all is where it belongs; False where something has to wait for longer."""
+    def settle(self, seconds: float | None = None) -> bool:
+        """Wait until nothing is left to upload, and say whether that is so.
+
+        Not for ever: until nothing has been uploaded for some seconds, by default those that a run waits at its end.
+        """
         if self.uploads is None or not self._is_begun:
             return True
-        settled = self.uploader.settle(_patience())
-        self.uploads.make_room(MOST_COPIES, self._fed)
-        return settled and not self.uploader.refused
+        settled = self.uploader.settle(patience() if seconds is None else seconds)
+        if settled:
+            self.uploads.make_room(MOST_COPIES, self._fed)
+        return settled
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -122,6 +126,10 @@ class Archiving:
         return problem or UnreachableError(
             f"run {run} is not yet in {self.url} as a whole", hint=f"nbflow report {run}"
         )
+
+    def waiting(self, folder: str) -> Sequence[str]:
+        """The files of a run's folder that are not on object storage."""
+        return self.uploads.waiting(folder) if self.uploads is not None else ()
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """A run document that says what has been uploaded: `archived` is pending or done, of a task null without files.
@@ -215,8 +223,13 @@ def _marked(task: Mapping[str, Any], waiting: set[str]) -> dict[str, Any]:
     return {**task, "archived": None if not files else PENDING if files & waiting else DONE}
 
 
-def _patience() -> float:
-    """Seconds, from the environment where it says so."""
+def ledgers_folder(spec: ProjectSpec) -> Path:
+    """Where this machine keeps what it knows of uploads."""
+    return Path(spec.local, layout.STATE_FOLDER, "uploads")
+
+
+def patience() -> float:
+    """Seconds that a run waits at its end, from the environment where it says so."""
     text = os.environ.get(PATIENCE_VARIABLE, "")
     try:
         return max(0.0, float(text))

@@ -108,6 +108,18 @@ class Objects:
         except NotFoundError:
             return None
 
+    def remove(self, folder: str) -> None:
+        """Remove everything below a folder. What is gone already is no error: it may be asked for again."""
+        address = self.address(folder)
+        try:
+            files = self._files()
+            files.invalidate_cache()
+            if found := files.find(address):
+                files.rm(found)
+        except Exception as error:
+            if not _is_missing(error):
+                raise self._refused(error, address) from error
+
     @contextmanager
     def open(self, path: str) -> Iterator[BufferedReader[Any]]:
         """An object to read from. Raises NotFoundError where there is none."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from nbflow.config.shape import LocalPath, Reading, Schema
-from nbflow.core.addresses import is_url, url_fault
-from nbflow.core.faults import KeyPath
+from nbflow.core.addresses import PACKAGES, is_url, scheme_of, url_fault
+from nbflow.core.faults import Fault, KeyPath
+from nbflow.core.spec import ProjectSpec
 
 
 class ArchivePlace:
@@ -23,3 +26,12 @@ class ArchivePlace:
     def schema(self) -> Schema:
         """Any text: what is wrong with a URL is told in words."""
         return {"type": "string", "minLength": 1}
+
+
+def archive_faults(spec: ProjectSpec) -> Iterator[Fault]:
+    """A warning where the package that reaches the archive is not installed: runs may be started elsewhere."""
+    package = PACKAGES.get(scheme_of(spec.outputs)) if is_url(spec.outputs) else None
+    if package is not None and find_spec(package[0]) is None:
+        message = f"{scheme_of(spec.outputs)}:// needs the package {package[0]}, which is not installed here"
+        hint = f"install it: pip install 'jupyter-nbflow[{package[1]}]'"
+        yield Fault(key=("nbflow", "outputs"), message=message, hint=hint, warning=True)

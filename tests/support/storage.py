@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
@@ -121,7 +122,7 @@ class Proxy:
         self.harm: Harm | None = None
         self.requests: list[str] = []
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         self.up()
         return self
 

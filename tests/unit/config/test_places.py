@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from nbflow.config.places import ArchivePlace
+from nbflow.config.places import ArchivePlace, archive_faults
 from nbflow.config.shape import MISSING, Reading
+from nbflow.core.faults import Fault
+from nbflow.core.spec import ProjectSpec
 
 
 def read(value: Any) -> tuple[Any, list[str]]:
@@ -37,3 +39,13 @@ def test_faults(value: Any) -> None:
 
 def test_schema() -> None:
     assert ArchivePlace().schema() == {"type": "string", "minLength": 1}
+
+
+def test_a_package_that_is_missing_is_a_warning() -> None:
+    def faults(outputs: str) -> list[Fault]:
+        return list(archive_faults(ProjectSpec(root="/p", file="x", pipelines={}, outputs=outputs, state="/p/s")))
+
+    assert faults("/p/outputs") == faults("s3://bucket") == faults("sftp://host/x") == []
+    (fault,) = faults("gs://bucket")
+    assert fault.warning
+    assert fault.hint == "install it: pip install 'jupyter-nbflow[gcs]'"

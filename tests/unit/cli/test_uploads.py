@@ -1,0 +1,93 @@
+"""Commands in a project whose archive is on object storage in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.commands import SALES, Said, Shell, executed, make_shell
+from support.held import HeldFileSystem, held_files, held_url
+
+NOTEBOOK = executed(("print(1)", "ok", [{"output_type": "stream", "name": "stdout", "text": "one\n"}]))
+
+
+@pytest.fixture
+def url() -> str:
+    return held_url()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str) -> Shell:
+    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", "0.3")
+    shell = make_shell(tmp_path, capsys, monkeypatch, SALES.replace("[nbflow]\n", f'[nbflow]\noutputs = "{url}"\n'))
+    shell.notebooks["clean"] = NOTEBOOK
+    return shell
+
+
+def words(said: Said) -> str:
+    return " ".join(said.out.split())
+
+
+def test_a_run_on_object_storage(shell: Shell, url: str) -> None:
+    said = shell("run", "sales", "--json")
+    assert said.code == 0
+    document = said.lines[-1]
+    run = document["run"]
+    assert document["archived"] == "done"
+    assert [task["archived"] for task in document["tasks"]] == [None, "done", None, None]
+    assert document["tasks"][1]["notebook"] == f"{url}/sales/{run}/clean.ipynb"
+    assert set(held_files(url)) == {f"sales/{run}/{name}" for name in ("clean.ipynb", "run.json", "index.html")}
+    assert shell("show", run, "--json").json == document
+    assert f" archive {url}/sales/{run} TASK " in words(shell("show", run))
+    assert " archived done " in words(shell("show", f"{run}/clean"))
+    assert "one" in shell("logs", f"{run}/clean").out
+    assert shell("report", run).code == 0
+    assert shell("resume", run).code == 0
+
+
+def test_a_run_while_it_is_down(shell: Shell, url: str) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    said = shell("run", "sales")
+    assert said.code == 0, "the results stand"
+    assert "warning: not archived yet: " in said.err
+    assert "cannot be reached" in said.err
+    run = shell("runs", "--json").json["runs"][0]
+    assert run["archived"] == "pending"
+    assert f" archive {url}/sales/{run['run']}, 3 files pending " in words(shell("show", "@last"))
+    assert " archived pending " in words(shell("show", "@last/clean"))
+    assert "one" in shell("logs", "@last/clean").out
+    assert Path(shell("open", "@last", "--print").out.strip()).exists()
+    said = shell("report", "@last")
+    assert (said.code, Path(said.out.strip()).exists()) == (6, True)
+    assert "cannot be reached" in said.err
+    assert held_files(url) == {}
+    HeldFileSystem.down = None
+    assert shell("run", "other").code == 0
+    assert len([path for path in held_files(url) if path.startswith("sales/")]) == 3, "the next start has uploaded it"
+    assert shell("show", run["run"], "--json").json["archived"] == "done"
+
+
+def test_storage_that_says_no_for_good(shell: Shell) -> None:
+    HeldFileSystem.down = PermissionError("no")
+    said = shell("run", "sales")
+    assert (said.code, said.out) == (6, "")
+    assert "access is denied" in said.err
+    assert shell("runs", "--json").json["runs"] == []
+    [check] = [one for one in shell("doctor", "--json").json["checks"] if one["check"] == "archive"]
+    assert check["state"] == "fail"
+    HeldFileSystem.down = ConnectionRefusedError("no")
+    [check] = [one for one in shell("doctor", "--json").json["checks"] if one["check"] == "archive"]
+    assert check["state"] == "warn"
+
+
+def test_what_somebody_else_has_put_there_is_named(shell: Shell, url: str) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    run = shell.run()
+    HeldFileSystem.down = None
+    HeldFileSystem(skip_instance_cache=True).pipe_file(f"{url}/sales/{run}/clean.ipynb", b"theirs")
+    assert "is there already, with other content" in shell("report", run).err
+    assert shell("report", run).code == 4
+    assert held_files(url)[f"sales/{run}/clean.ipynb"] == b"theirs"
+    [check] = [one for one in shell("doctor", "--json").json["checks"] if one["check"] == "uploads"]
+    assert run in check["message"]
