@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbflow.core.addresses import is_url
 from nbflow.core.database_url import is_database
 from nbflow.errors import NbflowError, UnreachableError, UsageError
 from nbflow.version import __version__
@@ -262,7 +263,7 @@ def _archive(spec: ProjectSpec) -> Iterator[Check]:
     """Whether the archive can be written, judged as a run judges it, in the nearest folder that is there already."""
     from nbflow.archive.files import FileArchive
 
-    root = Path(spec.outputs)
+    root = Path(spec.archive)
     there = next(place for place in (root, *root.parents) if os.path.lexists(place))
     try:
         FileArchive(there).check()
@@ -271,13 +272,33 @@ def _archive(spec: ProjectSpec) -> Iterator[Check]:
         message = f"{root} cannot be written: {error.message}"
         yield _check("archive", Finding.FAIL, message, hint, code=error.exit_code)
         return
-    yield _check("archive", Finding.OK, str(root))
+    yield from _storage(spec) if is_url(spec.outputs) else (_check("archive", Finding.OK, str(root)),)
     free = shutil.disk_usage(there).free
     shown = f"{free / 1e9:.1f} GB are free at {there}"
     if free < NO_SPACE:
         yield _check("disk", Finding.FAIL, shown, "make room", code=UnreachableError.exit_code)
     else:
         yield _check("disk", Finding.WARN if free < LITTLE_SPACE else Finding.OK, shown, "make room")
+
+
+def _storage(spec: ProjectSpec) -> Iterator[Check]:
+    """Whether object storage lets us write, as a run asks it; and what waits for it here."""
+    from nbflow.archive.ledger import Ledgers
+    from nbflow.archive.objects import Objects
+    from nbflow.archive.refusals import StorageError
+    from nbflow.archive.words import count
+    from nbflow.archiving import ledgers_folder
+
+    try:
+        Objects(spec.outputs).check()
+        yield _check("archive", Finding.OK, f"{spec.outputs}, by way of {spec.archive}")
+    except StorageError as error:
+        code = error.exit_code if error.lasting else 0
+        yield _check("archive", Finding.FAIL if error.lasting else Finding.WARN, error.message, error.hint, code=code)
+    waiting = Ledgers(ledgers_folder(spec)).waiting()
+    if waiting:
+        message = f"{count(len(waiting), 'run')} not in {spec.outputs} as a whole: {', '.join(waiting[:3])}"
+        yield _check("uploads", Finding.WARN, message, f"upload them, where they have ended: nbflow report {waiting[0]}")
 
 
 def _store(spec: ProjectSpec) -> Iterator[Check]:

@@ -84,14 +84,14 @@ def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> 
         return None
     if attempt is None or attempt == max(numbers, default=0):
         found = project.runs.document(row).task(task)["notebook"]
-        return Path(project.spec.root, found) if found is not None else None
+        return project.archiving.notebook(found) if found is not None else None
     if attempt not in numbers:
         known = ", ".join(map(str, numbers)) or "none"
         raise NotFoundError(f"{state.run}/{task} has no attempt {attempt}", hint=f"its attempts: {known}")
     from nbflow.archive import layout
 
-    folder, slug = state.created.settings.folder, state.tasks[task].planned.slug
-    return Path(project.spec.outputs, layout.attempt_path(folder, slug, attempt))
+    settings, slug = state.created.settings, state.tasks[task].planned.slug
+    return project.archiving.notebook(f"{settings.outputs}/{layout.attempt_path(settings.folder, slug, attempt)}")
 
 
 def _write_events(session: Session, runs: Runs, row: RunRow, task: str | None, *, follow: bool, verbose: bool) -> None:

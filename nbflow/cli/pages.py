@@ -12,6 +12,7 @@ import click
 from nbflow.cli.files import write_file
 from nbflow.cli.logs import one_task
 from nbflow.cli.session import Session, json_option, pass_session
+from nbflow.cli.uploads import settle
 from nbflow.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -50,19 +51,24 @@ def open_command(session: Session, what: str, print_only: bool) -> None:
 def report_command(session: Session, run: str, output: Path | None) -> None:
     """Make the page of a run if it is not there, and print its path.
 
+    Where the archive is object storage, what still waits on this machine is uploaded.
+
     \b
     nbflow report @last
     nbflow report @last -o report.html
     """
     with session.records() as project:
-        page = project.seal(run)
-    if output is not None:
-        write_file(output, page.read_bytes())
-        page = output.absolute()
-    if session.outputs.json:
-        session.out.document({"path": str(page)})
-    else:
-        session.out.line(str(page))
+        found, page = project.runs.find(run).run, project.seal(run)
+        if output is not None:
+            write_file(output, page.read_bytes())
+            page = output.absolute()
+        if session.outputs.json:
+            session.out.document({"path": str(page)})
+        else:
+            session.out.line(str(page))
+        settle(session, project)
+        if (trouble := project.archiving.trouble(found)) is not None:
+            raise trouble
 
 
 def _task_page(project: Project, run: str, name: str) -> Path:
@@ -73,7 +79,7 @@ def _task_page(project: Project, run: str, name: str) -> Path:
         raise NotFoundError(
             f"{row.run}/{task} has no page: it is {document['state']}", hint=f"why: nbflow explain {row.run}/{task}"
         )
-    return Path(project.spec.root, document["html"])
+    return project.archiving.place(document["html"])
 
 
 def _has_display() -> bool:

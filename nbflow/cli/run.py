@@ -22,6 +22,7 @@ from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.summary import print_plan, show_outcome, warn_changed
 from nbflow.cli.text import clean, one_line
+from nbflow.cli.uploads import settled
 from nbflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ def _wait(project: Project, run: str) -> None:
 
 def _finish(session: Session, project: Project, result: RunResult) -> int:
     """The last words of a run."""
+    result = settled(session, project, result)
     if session.outputs.json:
         session.out.document(result, indent=None)
         session.out.demand()

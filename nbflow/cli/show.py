@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbflow.archive.words import duration
+from nbflow.archive.layout import run_folder
+from nbflow.archive.words import count, duration
 from nbflow.cli.facts import print_facts, shown_value
 from nbflow.cli.notebook import show_notebook
 from nbflow.cli.output import Output
@@ -98,11 +99,22 @@ def _print_run(session: Session, project: Project, document: RunResult) -> None:
             "made by": document["trigger"],
             **{f"param {name}": shown_value(value) for name, value in document["params"].items()},
             "page": session.shown_path(page) if page.exists() else "",
+            "archive": _archive(project, document),
         },
     )
     out.line()
     rows = [_task_row(out, task) for task in document["tasks"]]
     out.table(("task", "state", "took", "attempts", "cells", ""), rows)
+
+
+def _archive(project: Project, document: RunResult) -> str:
+    """Where a run lies on object storage, and whether all of it does; nothing where the archive is a folder."""
+    if project.archiving.url is None or "archived" not in document:
+        return ""
+    folder = run_folder(str(document["pipeline"]), document.run)
+    place = f"{project.archiving.url}/{folder}"
+    waiting = len(project.archiving.waiting(folder))
+    return place if document["archived"] == "done" else f"{place}, {count(waiting, 'file')} pending"
 
 
 def _task_row(out: Output, task: Mapping[str, Any]) -> list[Cell | str]:
@@ -137,6 +149,7 @@ def _print_task(out: Output, task: Mapping[str, Any], zone: str) -> None:
             **{f"param {name}": shown_value(value) for name, value in task["params"].items()},
             **{f"output {name}": shown_value(value) for name, value in task["outputs"].items()},
             "reused from": task["reused_from"] or "",
+            "archived": task.get("archived") or "",
             "notebook": task["notebook"] or "",
             "page": task["html"] or "",
         },

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nbflow.config.load import Loaded, in_order, load
 from nbflow.config.notebooks import NotebookFile, read_notebook
+from nbflow.config.places import archive_faults
 from nbflow.config.secrets import secret_faults
 from nbflow.config.state import state_faults
 from nbflow.core.contract import Contract, read_contract
@@ -121,6 +122,7 @@ def judge(what: Read, *, kernels: Callable[[], Mapping[str, str]] | None = None)
         *validate(spec),
         *_file_faults(spec, notebooks),
         *secret_faults(spec, loaded.files),
+        *archive_faults(spec),
         *state_faults(spec),
         *validate_notebooks(spec, facts, known),
     ]
