@@ -5,9 +5,12 @@ Loads next to nothing itself. Must not know what commands do, only which of them
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 from nbflow.executors import ahead
 
@@ -27,7 +30,21 @@ def main() -> None:
         code = call(sys.argv[1:])
     finally:
         ahead.drop()
-    sys.exit(code)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process as `sys.exit` does, without taking the interpreter apart: many a command takes less than that."""
+    main, *others = threading.enumerate()
+    if any(not thread.daemon for thread in others) or main is not threading.current_thread():
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # says what is wrong
+    os._exit(code)
 
 
 def begin_ahead(arguments: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,36 @@ def test_streams_that_are_closed_lead_nowhere() -> None:
     )
     command = [sys.executable, "-c", source]
     assert subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command], check=False).returncode == 0
+
+
+LAST = "import atexit, os, sys, threading\nfrom nbflow.cli.entry import leave\natexit.register(print, 'handled')\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("print('text')", "text\nhandled\n"),
+        (
+            "threading.Thread(target=lambda: (threading.main_thread().join(), print('joined'))).start()",
+            "joined\nhandled\n",
+        ),
+    ],
+)
+def test_the_end_loses_nothing(before: str, said: str) -> None:
+    """What was printed, what is to be done at the end, and threads that are waited for."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{LAST}{before}\nleave(3)"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (3, said, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_the_end_tells_of_output_that_is_lost() -> None:
+    source = "from nbflow.cli.entry import leave\nprint('lost')\nleave(0)"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", source], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=buffered
+        )
+    assert done.returncode == 120
+    assert "No space left" in done.stderr
