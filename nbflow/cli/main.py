@@ -26,6 +26,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "validate": "nbflow.cli.setup",
         "schema": "nbflow.cli.setup",
         "doctor": "nbflow.cli.setup",
+        "prune": "nbflow.cli.prune",
     },
     "Look": {
         "list": "nbflow.cli.look",
@@ -50,7 +51,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
 
 LATER = (
-    *("export", "import", "prune", "diff", "grep", "backfill", "assets", "build", "check"),
+    *("export", "import", "diff", "grep", "backfill", "assets", "build", "check"),
     *("scheduler", "schedule", "trigger", "pause", "unpause", "ui"),
 )
 """Commands that the interface names and this version does not have."""

@@ -1,0 +1,186 @@
+"""The command prune: runs that are not needed any more are taken out, with their files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from nbflow.archive.words import count
+from nbflow.cli.session import Session, json_option, pass_session
+from nbflow.cli.states import look
+from nbflow.cli.text import Cell, clean, moment, one_line
+from nbflow.core.sizes import size
+from nbflow.errors import UnreachableError, UsageError
+
+if TYPE_CHECKING:
+    from nbflow.core.retention import Retention
+    from nbflow.pruning import Pruning
+
+STATES = ("succeeded", "failed", "cancelled", "interrupted")
+MOST = 20
+"""Lines of each kind that are shown to people; a program gets all."""
+
+
+@click.command("prune")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option("--older-than", metavar="AGE", help="Runs that have ended longer ago: 90d, 12h.")
+@click.option(
+    "--keep", type=click.IntRange(min=0), metavar="N", help="Keep the N newest of each pipeline, whatever their age."
+)
+@click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="In this state only. Repeatable.")
+@click.option("--pipeline", metavar="PIPELINE", help="Of this pipeline only.")
+@click.option("--orphans", is_flag=True, help="Also remove folders of runs that the store does not know.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where there is no terminal to ask on.")
+@json_option()
+@pass_session
+def prune_command(  # noqa: PLR0917 - one for each option
+    session: Session,
+    runs: tuple[str, ...],
+    older_than: str | None,
+    keep: int | None,
+    states: tuple[str, ...],
+    pipeline: str | None,
+    orphans: bool,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Remove old runs: their notebooks, pages and records.
+
+    Removes the runs to which all applies that is given, or the RUNs. Shows them and asks first. What is going on, what
+    another run has taken results of, the newest success of each task, and what is not yet archived stays. What crashes
+    have left behind is cleared away in any case; so is what an earlier call has not finished.
+
+    \b
+    nbflow prune --older-than 90d --keep 20
+    nbflow prune --state failed --older-than 7d -n
+    nbflow prune sales-20260131T060000-k3fa
+    """
+    from nbflow.pruning import prune
+
+    rule = _rule(runs, older_than, keep, states, pipeline)
+    if not (dry_run or yes or _can_ask(session)):
+        raise UsageError(
+            "nothing is removed unasked, and there is no terminal to ask on", hint="add --yes, or -n to look"
+        )
+    with session.records() as project:
+        zone = project.spec.timezone
+        done = prune(
+            project,
+            rule,
+            agree=lambda found: _agreed(session, found, zone, orphans=orphans, dry_run=dry_run, yes=yes),
+            orphans=orphans,
+        )
+    if done is not None:
+        _report(session, done, orphans=orphans)
+
+
+def _agreed(session: Session, found: Pruning, zone: str, *, orphans: bool, dry_run: bool, yes: bool) -> bool:
+    """Show what would go, and whether it may."""
+    if session.outputs.json:
+        if dry_run:
+            session.out.document(found.document(dry_run=True))
+        return not dry_run
+    _show(session, found, zone, orphans=orphans)
+    has_any = not found.is_empty or (orphans and bool(found.orphans))
+    return has_any and not dry_run and (yes or _ask(session))
+
+
+def _report(session: Session, done: Pruning, *, orphans: bool) -> None:
+    """Say what has gone. Raises UnreachableError where something of it could not be removed."""
+    if session.outputs.json:
+        session.out.document(done.document(dry_run=False))
+    else:
+        session.out.line(_summary(done, orphans=orphans))
+    if done.faults:
+        said = "\n".join(one_line(f"{run}: {message}") for run, message in list(done.faults.items())[:3])
+        raise UnreachableError(
+            f"of {count(len(done.faults), 'run')} not all files could be removed:\n{said}",
+            hint="put that right; the next `nbflow prune` removes the rest",
+        )
+
+
+def _rule(
+    runs: Sequence[str], older_than: str | None, keep: int | None, states: Sequence[str], pipeline: str | None
+) -> Retention:
+    """The rule that the options make. Raises UsageError where they say too little, or two things."""
+    from nbflow.config.quantities import parse_duration
+    from nbflow.core.retention import Retention
+
+    if runs and (older_than is not None or keep is not None or states or pipeline is not None):
+        raise UsageError("RUN names the runs: give no rule beside it")
+    age = None
+    if older_than is not None:
+        try:
+            age = parse_duration(older_than)
+        except ValueError as error:
+            raise UsageError(f"--older-than {older_than}: {error}", hint="for example: --older-than 90d") from None
+    rule = Retention(older_than=age, keep=keep, states=tuple(states), pipeline=pipeline, runs=tuple(runs))
+    if pipeline is not None and rule.means_none:
+        raise UsageError(
+            f"--pipeline {pipeline} alone would be all of its runs",
+            hint="say which: --older-than AGE, --keep N or --state STATE; all of them: --keep 0",
+        )
+    return rule
+
+
+def _can_ask(session: Session) -> bool:
+    return not session.outputs.json and session.out.is_terminal and sys.stdin.isatty()
+
+
+def _ask(session: Session) -> bool:
+    session.out.write("Remove this for good? [y/N] ")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        session.out.line()
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _show(session: Session, found: Pruning, zone: str, *, orphans: bool) -> None:
+    """What would go, and what has to stay."""
+    out = session.out
+    rows: list[list[Cell | str]] = [
+        [
+            Cell(one.run, "bold"),
+            out.state(look(one.state)),
+            moment(one.ended, zone),
+            Cell(size(one.size), right=True),
+        ]
+        for one in found.runs[:MOST]
+    ]
+    if rows:
+        out.table(("run", "state", "ended", "size"), rows)
+        _more(session, len(found.runs))
+    for run, reason in list(found.kept.items())[:MOST]:
+        out.line(f"{out.paint('kept', 'dim')} {clean(run)}: {one_line(reason)}")
+    _more(session, len(found.kept))
+    for title, places in (("left over", found.leftovers), ("unknown to the store", found.orphans)):
+        for place in places[:MOST]:
+            out.line(f"{out.paint(title, 'dim')} {clean(session.shown_path(place))}")
+        _more(session, len(places))
+    parts = [f"{count(len(found.runs), 'run')} with {size(sum(one.size for one in found.runs))} of files"]
+    if found.begun:
+        parts.append(f"{count(len(found.begun), 'run')} that an earlier call has begun to remove")
+    if found.leftovers:
+        parts.append(f"{count(len(found.leftovers), 'place')} that crashes have left")
+    if orphans and found.orphans:
+        parts.append(f"{count(len(found.orphans), 'folder')} of unknown runs")
+    out.line(f"to remove: {', '.join(parts)}")
+    if found.orphans and not orphans:
+        out.line(f"{count(len(found.orphans), 'folder')} of unknown runs stay; --orphans removes them")
+
+
+def _more(session: Session, number: int) -> None:
+    if number > MOST:
+        session.out.line(session.out.paint(f"and {number - MOST} more", "dim"))
+
+
+def _summary(done: Pruning, *, orphans: bool) -> str:
+    text = f"removed {count(len(done.runs), 'run')}: {size(sum(one.size for one in done.runs))} of files"
+    if done.freed:
+        text += f", {size(done.freed)} of the store"
+    finished = len(done.begun) + len(done.leftovers) + (len(done.orphans) if orphans else 0)
+    return text + (f"; cleared {count(finished, 'place')} more" if finished else "")
