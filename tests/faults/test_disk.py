@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.disks import Disk, small_disk
+from support.disks import Disk, need_strace, small_disk
 from support.projects import Project, project
 
 TOML = """
@@ -93,4 +94,32 @@ def test_a_full_store(records: tuple[Project, Disk]) -> None:
         tasks = place.call("show", run["run"], "--json").json["tasks"]
         assert [task["task"] for task in tasks if task["state"] == "running"] == []
         assert place.call("resume", run["run"]).code == 0
+    place.check_from_within(place.root / "records/state.db")
+
+
+@pytest.mark.parametrize(
+    ("calls", "only", "number"),
+    [
+        pytest.param("fsync", None, 3, id="the-archive"),
+        pytest.param("fdatasync", "records/state.db-wal", 6, id="the-store-is-synced"),
+        pytest.param("pwrite64", "records/state.db-wal", 40, id="the-store-is-written"),
+    ],
+)
+def test_a_failing_disk(place: Project, calls: str, only: str | None, number: int) -> None:
+    """Its errors begin with some call of each thread: nothing is taken for kept that is not."""
+    need_strace()
+    assert place.call("run", "before").code == 0
+    paths = () if only is None else ("-P", str(place.root / only))
+    fault = ("-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={number}+")
+    wrap = ("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", *paths, *fault)
+    said = replace(place, wrap=wrap).call("run", "many")
+    assert said.code == 6, said.out + said.err
+    assert re.search(r"error: .*(I/O|Input/output) error", said.err), said.err
+    place.until_nobody_lives()
+    run = place.runs()[0]
+    assert run["state"] in ("interrupted", "failed", "queued")
+    for task in place.call("show", run["run"], "--json").json["tasks"]:
+        assert task["state"] != "running"
+        assert task["state"] != "succeeded" or (place.root / task["notebook"]).is_file()
+    assert place.call("resume", run["run"]).code == 0
     place.check_from_within(place.root / "records/state.db")
