@@ -102,7 +102,7 @@ def test_a_full_store(records: tuple[Project, Disk]) -> None:
     [
         pytest.param("fsync", None, 3, id="the-archive"),
         pytest.param("fdatasync", "records/state.db-wal", 6, id="the-store-is-synced"),
-        pytest.param("pwrite64", "records/state.db-wal", 40, id="the-store-is-written"),
+        pytest.param("pwrite64", "records/state.db-wal", 40, id="the-store-is-written", marks=pytest.mark.slow),
     ],
 )
 def test_a_failing_disk(place: Project, calls: str, only: str | None, number: int) -> None:
