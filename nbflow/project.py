@@ -359,7 +359,9 @@ class Project:
         basis = make_basis(self.spec, pipeline, asked, SystemClock().now())
         like = None if asked.trigger == TEST else likeness(self.spec, pipeline, asked, basis)
         history = History(
-            past=lambda task: runs.past(pipeline.name, task, like), previous=lambda: runs.previous(pipeline.name)
+            past=lambda one: runs.past(pipeline.name, one.name, like, is_list=one.is_list),
+            previous=lambda: runs.previous(pipeline.name),
+            seconds=lambda: runs.durations(pipeline.name),
         )
         sources = {
             name: Source(accepts=tuple(contract.declared), sha256=checked.notebooks[name].sha256)

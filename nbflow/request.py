@@ -17,7 +17,7 @@ from nbflow.core.events import RunCreated, Settings
 from nbflow.core.expr import references
 from nbflow.core.ids import run_id
 from nbflow.core.params import parse_text, resolve
-from nbflow.core.plan import Plan, Source, make_plan, task_references
+from nbflow.core.plan import Plan, PlannedTask, Source, make_plan, task_references
 from nbflow.core.resolve import run_scope
 from nbflow.core.rows import Past
 from nbflow.core.secrets import withheld
@@ -30,10 +30,13 @@ from nbflow.runs import Likeness
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What earlier runs say: the newest success of a task by copy name, and the newest run as a whole."""
+    """What earlier runs say: the newest success of a task, the newest run as a whole, and what tasks took, in seconds by
+    copy name.
+    """
 
-    past: Callable[[str], Past | None]
+    past: Callable[[PlannedTask], Past | None]
     previous: Callable[[], Previous | None]
+    seconds: Callable[[], Mapping[str, float]] = dict
 
 
 def plan_run(pipeline: Pipeline, request: Request, sources: Mapping[str, Source], history: History) -> Plan:
@@ -43,7 +46,8 @@ def plan_run(pipeline: Pipeline, request: Request, sources: Mapping[str, Source]
         hashes = {task.name: sources.get(task.notebook, Source()).sha256 for task in pipeline.tasks.values()}
         facts = Facts(previous=history.previous(), sources=hashes)
     chosen = select(pipeline, request.select, request.exclude, facts)
-    return make_plan(pipeline, selected=chosen, sources=sources, past=history.past)
+    seconds = history.seconds() if len(chosen) > 1 else EMPTY
+    return make_plan(pipeline, selected=chosen, sources=sources, past=history.past, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +126,16 @@ def relative(path: str, root: str) -> str:
 
 
 def only(plan: Plan, copy: str) -> Plan:
-    """The plan with every copy of a task but one left out. Raises NotFoundError where there is no such copy."""
+    """The plan with every copy of a task but one left out. Raises NotFoundError where there is no such copy; of a task
+    with `for_each` that is known later.
+    """
     base = next((one.base for one in plan.tasks if one.name == copy), None)
+    declared = copy.partition("[")[0]
+    if any(one.name == declared and one.is_list for one in plan.tasks):
+        return replace(
+            plan, tasks=tuple(replace(one, only=copy) if one.name == declared else one for one in plan.tasks)
+        )
     if base is None:
-        declared = copy.partition("[")[0]
         there = ", ".join([one.name for one in plan.tasks if one.base == declared][:20])
         raise NotFoundError(f"pipeline '{plan.pipeline}' has no task '{copy}'", hint=f"there are: {there}")
     kept = tuple(one for one in plan.tasks if one.base != base or one.name == copy)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nbflow.core.state import RunState
     from nbflow.results import RunResult
 
+ENOUGH_TASKS = 5_000
+"""Rows of tasks that are read to know how long tasks take."""
+
 MANY = 10_000
 """Runs that a look-up by suffix goes through."""
 
@@ -128,13 +131,20 @@ class Runs:
         return not row.lapsed if lives is None else lives
 
     def durations(self, pipeline: str, runs: int = 5) -> dict[str, float]:
-        """Seconds that tasks took, by copy name: the median of their successes in the newest `runs` runs."""
+        """Seconds that tasks took, by name: the median of their successes in the newest `runs` runs, of large pipelines
+        in fewer. Of a task with copies that of each copy, and under its own name that of them all.
+        """
         found: dict[str, list[float]] = {}
+        seen = 0
         for row in self.store.runs(pipeline=pipeline, limit=runs):
+            if seen >= ENOUGH_TASKS:
+                break
             for task in self.store.task_rows(row.run):
+                seen += 1
                 if task["state"] == TaskState.SUCCEEDED and task["started"] and task["ended"]:
                     took = datetime.fromisoformat(task["ended"]) - datetime.fromisoformat(task["started"])
-                    found.setdefault(task["task"], []).append(took.total_seconds())
+                    for name in {task["task"], task["task"].partition("[")[0]}:
+                        found.setdefault(name, []).append(took.total_seconds())
         return {name: sorted(seconds)[len(seconds) // 2] for name, seconds in found.items()}
 
     def resumed(self, row: RunRow, now: datetime) -> tuple[str, ...]:
@@ -148,16 +158,18 @@ class Runs:
         events = react(state, [*lost, Resume()], now)
         return next((one.event.tasks for one in events if isinstance(one.event, RunResumed)), ())
 
-    def past(self, pipeline: str, task: str, like: Likeness | None = None) -> Past | None:
-        """The newest success of a task; with `like`, in a run of that date and with those parameters."""
-        if like is None:
+    def past(self, pipeline: str, task: str, like: Likeness | None = None, *, is_list: bool = False) -> Past | None:
+        """The newest success of a task; with `like`, in a run of that date and with those parameters.
+
+        With `is_list`, of all copies that `for_each` made of it in one run: their outputs are lists, in their order.
+        """
+        if like is None and not is_list:
             return self.store.last_success(pipeline, task)
         for row in self.store.runs(pipeline=pipeline, limit=MANY):
-            if like.fits(row):
-                state = self.state(row)
-                if task in state.tasks and state.tasks[task].state == TaskState.SUCCEEDED:
-                    found = state.tasks[task]
-                    return Past(run=found.reused_from or row.run, outputs=found.outputs)
+            if like is None or like.fits(row):
+                found = _success(self.state(row), task)
+                if found is not None:
+                    return found
         return None
 
     def previous(self, pipeline: str) -> Previous | None:
@@ -193,6 +205,20 @@ class Runs:
     def _stored(self, states: Collection[str]) -> Collection[str]:
         """The states under which the store may have the runs that are looked for."""
         return {*states, RunStatus.RUNNING.value} if RunStatus.INTERRUPTED in states else states
+
+
+def _success(state: RunState, task: str) -> Past | None:
+    """What a task gave in a run, or all copies that `for_each` made of it; None where they did not all do what they had
+    to do.
+    """
+    if (one := state.tasks.get(task)) is not None:
+        was_good = one.state is TaskState.SUCCEEDED
+        return Past(run=one.reused_from or state.run, outputs=one.outputs) if was_good else None
+    found = [state.tasks[name] for name in state.copies.get(task, ())]
+    if task not in state.made or not all(one.state in (TaskState.SUCCEEDED, TaskState.SKIPPED) for one in found):
+        return None
+    keys = dict.fromkeys(key for one in found for key in one.outputs)
+    return Past(run=state.run, outputs={key: [one.outputs.get(key) for one in found] for key in keys})
 
 
 def copies_named(state: RunState, text: str) -> list[str]:

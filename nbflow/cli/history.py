@@ -130,6 +130,11 @@ def _histories(events: Iterable[Stamped], wanted: Iterable[str]) -> dict[str, li
             ):
                 said = "may run again"
             found[task].append({"at": instant(stamped.at), "type": ev.type_of(stamped.event), "text": said})
+        elif isinstance(stamped.event, ev.TaskExpanded):
+            for number, copy in enumerate(stamped.event.copies, start=1):
+                text = f"item {number:,} of {len(stamped.event.copies):,} of for_each"
+                if copy.name in found:
+                    found[copy.name].append({"at": instant(stamped.at), "type": "task_expanded", "text": text})
         elif isinstance(stamped.event, ev.RunResumed):
             for name in found.keys() & set(stamped.event.tasks):
                 found[name].append({"at": instant(stamped.at), "type": "run_resumed", "text": stamped.event.reason})
@@ -143,6 +148,8 @@ def _said(event: object) -> str | None:
     match event:
         case ev.TaskQueued():
             return f"may run: {event.reason}"
+        case ev.TaskExpanded():
+            return event.reason
         case ev.AttemptEnded():
             outcome = event.outcome
             why = f": {describe_error(outcome.error)}" if outcome.error is not None else ""

@@ -55,10 +55,12 @@ class Lines:
         if name is None:
             if (said := self._of_run(event)) is not None:
                 self._out.line(f"{self._time(at)}  {said}")
-        elif self._only in (None, name):
+        elif is_of(name, self._only):
             if self._verbose and isinstance(event, ev.CellOutput | ev.CellEnded):
                 self._output(event, at)
-            if (told := self._of_task(event, self._progress.tasks[name])) is not None:
+            task = self._progress.tasks.get(name)  # one that has given way to its copies is no task any more
+            told = self._of_task(event, task) if task is not None else (look("pending"), _expanded(event))
+            if told is not None:
                 seen, text = told
                 mark = self._out.paint(self._out.glyph(seen), seen.style)
                 self._out.line(f"{self._time(at)}  {mark} {self._name(name)}  {one_line(text)}")
@@ -121,6 +123,8 @@ class Lines:
                 return seen, f"{seen.word}: {event.reason}"
             case ev.TaskReused():
                 return seen, f"reused from {event.reused_from}: {event.reason}"
+            case ev.TaskExpanded():
+                return seen, event.reason
             case ev.CellStarted() | ev.CellEnded() if self._verbose:
                 return _cell(event, task)
             case _:
@@ -129,6 +133,15 @@ class Lines:
 
 def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
     """What to tell when a run is asked to stop."""
+def is_of(name: str | None, task: str | None) -> bool:
+    """Whether a name is that of a task, or of one of its copies; always where there is no task to be of."""
+    return task is None or name == task or (name is not None and name.startswith(f"{task}["))
+
+
+def _expanded(event: ev.Event) -> str:
+    return event.reason if isinstance(event, ev.TaskExpanded) else ""
+
+
     if event.force:
         return KILLING
     return (

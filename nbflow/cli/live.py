@@ -73,6 +73,8 @@ class LiveTable:
         """Take an event."""
         with self._lock:
             self._progress.take(stamped)
+            if isinstance(stamped.event, ev.TaskExpanded):
+                self._place = {name: place for place, name in enumerate(self._progress.watched)}
             if isinstance(stamped.event, ev.AttemptSubmitted):
                 self._since.setdefault(stamped.event.task, time.monotonic())
 

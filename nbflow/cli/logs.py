@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbflow.cli.lines import Lines
+from nbflow.cli.lines import Lines, is_of
 from nbflow.cli.progress import Progress
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.errors import NotFoundError, UsageError
@@ -97,7 +97,7 @@ def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> 
 def _write_events(session: Session, runs: Runs, row: RunRow, task: str | None, *, follow: bool, verbose: bool) -> None:
     events = _events(runs, row, task, follow=follow)
     if session.outputs.json:
-        _write_json(session, row, (one for one in events if task in (None, getattr(one.event, "task", None))), follow)
+        _write_json(session, row, (one for one in events if is_of(getattr(one.event, "task", None), task)), follow)
         return
     show: Callable[[Stamped], None] | None = None
     for stamped in events:
@@ -143,11 +143,13 @@ def _events(runs: Runs, row: RunRow, task: str | None, *, follow: bool) -> Itera
 
 def _is_over(stamped: Stamped, task: str | None, before: bool) -> bool:
     """Whether a task has ended, after one more event."""
-    from nbflow.core.events import RunResumed, type_of
+    from nbflow.core.events import RunResumed, TaskExpanded, type_of
     from nbflow.core.status import TRANSITIONS
 
     event = stamped.event
     if isinstance(event, RunResumed):
         return before and task not in event.tasks
+    if isinstance(event, TaskExpanded) and event.copies:
+        return before
     change = TRANSITIONS.get(type_of(event)) if getattr(event, "task", None) == task else None
     return before if change is None else change[1].ended

@@ -106,6 +106,8 @@ class Progress:
         for name in event.tasks:
             task = self.tasks[name]
             task.error, task.seconds, task.began, task.reason, task.cell = None, None, None, event.reason, 0
+            case ev.TaskExpanded() if event.copies:
+                self._expand(event)
             self._move(task, TaskState.PENDING)
 
     def _take(self, task: TaskProgress, stamped: ev.Stamped, event: ev.Event) -> None:
@@ -116,6 +118,24 @@ class Progress:
             case ev.AttemptStarted():
                 task.cells = event.cells
             case ev.CellStarted() | ev.CellOutput():
+    def _expand(self, event: ev.TaskExpanded) -> None:
+        """Put copies in the place of their task; of a list that is made anew, those that are new behind the others."""
+        last = [name for name in self.tasks if name.partition("[")[0] == event.task][-1]
+        ups = self.tasks[last].waits_for
+        new = [TaskProgress(name=copy.name, waits_for=ups) for copy in event.copies if copy.name not in self.tasks]
+        found: dict[str, TaskProgress] = {}
+        for name, task in self.tasks.items():
+            if last in task.waits_for:
+                task.waits_for = (*(up for up in task.waits_for if up != event.task), *(one.name for one in new))
+            if name != event.task:
+                found[name] = task
+            if name == last:
+                found.update((one.name, one) for one in new)
+        self.tasks = found
+        self.watched = [task.name for task in found.values() if not task.is_left_out]
+        self.by_state[TaskState.PENDING].pop(event.task, None)
+        self.by_state[TaskState.PENDING].update((one.name, None) for one in new)
+
                 task.hear(event)
             case ev.AttemptEnded():
                 task.counts, task.error = event.outcome.cells, event.outcome.error
@@ -123,7 +143,14 @@ class Progress:
                 task.due, task.reason = event.due, event.reason
             case ev.TaskFailed():
                 task.error, task.reason = event.error, event.reason
-            case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskReused() | ev.TaskCancelled() | ev.TaskQueued():
+            case (
+                ev.TaskSkipped()
+                | ev.TaskBlocked()
+                | ev.TaskReused()
+                | ev.TaskCancelled()
+                | ev.TaskQueued()
+                | ev.TaskExpanded()
+            ):
                 task.reason = event.reason
             case _:
                 pass

@@ -20,7 +20,7 @@ _RETRY = {"retries": "retries", "retry_delay": "delay", "retry_backoff": "backof
 _LIMITS = ("timeout", "cell_timeout", "start_timeout")
 _RESOURCES = ("cpu", "memory")
 _PLAIN = ("kernel", "pool", "slots", "tags", "run_if", "secrets")
-_OWN = ("needs", "params", "when", "matrix", "max_parallel", "description")
+_OWN = ("needs", "params", "when", "matrix", "for_each", "max_items", "max_parallel", "description")
 _PIPELINE = ("params", "description", "tags", "max_parallel", "timeout")
 
 

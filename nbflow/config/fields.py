@@ -1,4 +1,4 @@
-"""Keys whose values have a form of their own: a parameter of a pipeline, the matrix of a task, a secret.
+"""Keys whose values have a form of their own: a parameter of a pipeline, a task's copies, its resources, a secret.
 
 Must not know what a notebook declares.
 """
@@ -127,6 +127,21 @@ class MatrixField:
             if not isinstance(item, dict):
                 reading.wrong((*at, str(index)), 'a table such as { model = "gbm" }', item)
         return tuple(item for item in items if isinstance(item, dict))
+
+
+class ForEachField:
+    """The list of `for_each`, or the template that gives it."""
+
+    def read(self, value: Any, at: KeyPath, reading: Reading) -> Any:
+        if isinstance(value, list):
+            return tuple(value)
+        if isinstance(value, str) and value.strip():
+            return value
+        reading.wrong(at, "a list, or a template that gives one", value, 'such as "{{ tasks.clean.outputs.files }}"')
+        return ()  # the task is meant to have copies, so that its `item` is no fault
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1}]}
 
 
 class SecretField:

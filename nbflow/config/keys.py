@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nbflow.config import later
-from nbflow.config.fields import RESOURCES, MatrixField, ParamField, SecretField
+from nbflow.config.fields import RESOURCES, ForEachField, MatrixField, ParamField, SecretField
 from nbflow.config.kernels import KERNEL_PATTERN, KernelField, kernel_fault
 from nbflow.config.places import ArchivePlace
 from nbflow.config.shape import Anything, Choice, Duration, ListOf, LocalPath, Name, TableOf, Text, Whole
@@ -17,7 +17,7 @@ from nbflow.config.table import Key, Table
 from nbflow.core.faults import name_fault
 from nbflow.core.params import is_name
 from nbflow.core.secrets import variable_fault
-from nbflow.core.spec import Backoff, RunIf
+from nbflow.core.spec import MAX_ITEMS, Backoff, RunIf
 
 RUN_IF_ALIASES: Mapping[str, str] = {
     "all_succeeded": "all_success",
@@ -30,6 +30,9 @@ RUN_IF_ALIASES: Mapping[str, str] = {
     "one_succeeded": "one_success",
     "none_failed_min_one_success": "none_failed",
 }
+
+MOST_ITEMS = 10_000
+"""What `max_items` may be at most."""
 
 _TAGS = ListOf(item=Name(what="a tag"))
 
@@ -78,7 +81,6 @@ def _elsewhere(name: str) -> str | None:
 TASK = Table(
     example='{ notebook = "..." }',
     elsewhere=_elsewhere,
-    unclear_with_later=("params", "when"),
     keys={
         "notebook": Key(
             kind=Text(what="the path of a notebook", longest=1_000),
@@ -97,9 +99,16 @@ TASK = Table(
             kind=Text(what="an expression", longest=2_000), doc="Condition; where it is false, the task is skipped."
         ),
         "matrix": Key(kind=MatrixField(), doc="Axes and their values: one copy of the task for each combination."),
+        "for_each": Key(
+            kind=ForEachField(),
+            doc="A list, or a template that gives one when the upstreams have ended: a copy for each `item`.",
+        ),
+        "max_items": Key(
+            kind=Whole(least=1, most=MOST_ITEMS),
+            doc=f"How many items the list of `for_each` may have; default {MAX_ITEMS}.",
+        ),
         "max_parallel": Key(kind=Whole(least=1), doc="How many copies of the task run at once."),
         "description": _DESCRIPTION,
-        "for_each": Key(kind=later.FOR_EACH, doc="A list: one copy of the task for each item.", later=True),
         "produces": Key(kind=later.TEXTS, doc="Assets that the task writes.", later=True),
         "inputs": Key(kind=later.TEXTS, doc="Files that the task reads, part of its fingerprint.", later=True),
     },

@@ -29,7 +29,6 @@ NUMBER = Anything(shape={"type": "number", "minimum": 0})
 SCHEDULE = Anything(
     shape={"anyOf": [_TEXT, _table(["cron"], cron=_TEXT, timezone=_TEXT, catchup={"enum": ["latest", "all", "none"]})]}
 )
-FOR_EACH = Anything(shape={"anyOf": [_TEXT, {"type": "array"}]})
 EXECUTORS = Anything(shape=_named({"type": "object", "properties": {"type": _TEXT}, "required": ["type"]}))
 ALERTS = Anything(shape=_named({"type": "object", "minProperties": 1}))
 REPORTS = Anything(

@@ -57,7 +57,7 @@ class Table:
     """A table whose keys are known; read as a dict of those that are there and right.
 
     `example` shows what to write in place of something that is no table. `elsewhere` says where a key that is
-    not known here belongs. `unclear_with_later`: keys whose meaning a later key changes.
+    not known here belongs.
     """
 
     def __init__(
@@ -66,12 +66,10 @@ class Table:
         *,
         example: str | None = None,
         elsewhere: Callable[[str], str | None] = lambda _: None,
-        unclear_with_later: tuple[str, ...] = (),
     ) -> None:
         self.keys = keys
         self.example = example
         self.elsewhere = elsewhere
-        self.unclear_with_later = unclear_with_later
 
     def read(self, value: Any, at: KeyPath, reading: Reading) -> Any:
         if not isinstance(value, dict):
@@ -88,7 +86,7 @@ class Table:
             elif key.later:
                 if not reading.partial:
                     reading.fault((*at, name), f"{NOT_YET}{name}", on_key=True)
-                    reading.unclear.update((*at, other) for other in (name, *self.unclear_with_later))
+                    reading.unclear.add((*at, name))
             elif (got := key.kind.read(item, (*at, name), reading)) is not MISSING:
                 found[name] = got
         for name, key in self.keys.items():

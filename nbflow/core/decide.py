@@ -17,9 +17,10 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
 from nbflow.core.dispatch import next_task
 from nbflow.core.ids import attempt_id
+from nbflow.core.matrix import Copy
 from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.pools import ALONE, Turns
-from nbflow.core.resolve import Refused, resolve_task
+from nbflow.core.resolve import Refused, list_copies, resolve_task
 from nbflow.core.spec import Backoff, RetryPolicy, RunIf
 from nbflow.core.state import RunState, TaskRun, evolve
 from nbflow.core.status import TaskState
@@ -34,6 +35,8 @@ JITTER = 0.25
 MOST_TOLD = 2_000_000
 """Characters that the history of a run keeps of what an attempt prints while it goes on, about."""
 
+DROPPED = "for_each has this item no more"
+
 FATES = {
     TaskState.SUCCEEDED: "succeeded",
     TaskState.FAILED: "failed",
@@ -44,9 +47,7 @@ FATES = {
 """What reasons say of an upstream that has ended."""
 
 
-def react(
-    state: RunState, messages: Iterable[msg.Message], now: datetime, turns: Turns = ALONE
-) -> list[ev.Stamped]:
+def react(state: RunState, messages: Iterable[msg.Message], now: datetime, turns: Turns = ALONE) -> list[ev.Stamped]:
     """All events that follow from some messages that came together; the state has evolved by them when it returns.
 
     `turns`: what other runs leave of the pools.
@@ -306,8 +307,14 @@ def _judged(state: RunState) -> list[ev.Event]:
     """What becomes of the tasks whose upstreams have decided; with fail-fast nothing more after a failure."""
     events: list[ev.Event] = []
     for name, verdict in state.judged.items():
+    listed: set[str] = set()
         events.append(_as_judged(state, name, verdict))
+        base = state.tasks[name].planned.base
+        if base in listed:  # what becomes of its copies depends on its new list
+            continue
         if isinstance(events[-1], ev.TaskFailed) and state.created.settings.fail_fast:
+        if isinstance(events[-1], ev.TaskExpanded):
+            listed.add(base)
             break
     return events
 
@@ -316,16 +323,22 @@ def _as_judged(state: RunState, name: str, verdict: TaskState) -> ev.Event:
     if verdict is TaskState.QUEUED:
         return _admit(state, name)
     reason = _because(state, state.tasks[name])
+    if name in state.dropped:
+        return ev.TaskSkipped(task=name, reason=DROPPED)
     if verdict is TaskState.SKIPPED:
         return ev.TaskSkipped(task=name, reason=reason)
     return ev.TaskBlocked(task=name, reason=reason)
 
 
 def _admit(state: RunState, name: str) -> ev.Event:
-    """Its upstreams allow it; now `when` and the parameters have their say."""
+    """Its upstreams allow it; now its list, `when` and the parameters have their say."""
     planned = state.tasks[name].planned
     try:
         params = resolve_task(state, planned)
+        if planned.is_list or planned.base in state.stale:
+            return _expand(planned, list_copies(state, planned))
+        if name in state.dropped:
+            return ev.TaskSkipped(task=name, reason=DROPPED)
     except Refused as refused:
         if refused.skip:
             return ev.TaskSkipped(task=name, reason=refused.message)
@@ -335,6 +348,12 @@ def _admit(state: RunState, name: str) -> ev.Event:
 
 
 def _queue_again(task: TaskRun) -> ev.Event:
+def _expand(planned: PlannedTask, copies: tuple[Copy, ...]) -> ev.TaskExpanded:
+    items = "1 item" if len(copies) == 1 else f"{len(copies):,} items"
+    reason = f"for_each has {items}" if copies else "for_each has no items: there is nothing to run"
+    return ev.TaskExpanded(task=planned.base, reason=reason, copies=copies)
+
+
     return ev.TaskQueued(task=task.planned.name, reason=task.reason, params=task.params)
 
 
@@ -344,7 +363,7 @@ def _because(state: RunState, task: TaskRun) -> str:
     culprits = [
         f"{name} {FATES[state.tasks[name].state]}"
         for name in task.planned.waits_for
-        if stands_against(rule, state.tasks[name].state)
+        if name not in state.dropped and stands_against(rule, state.tasks[name].state)
     ]
     more = f" and {len(culprits) - 3} more" if len(culprits) > 3 else ""
     condition = "" if rule is RunIf.ALL_SUCCESS else f" ({rule.value})"

@@ -18,15 +18,17 @@ class Remaining:
 def remaining(tasks: Iterable[Remaining], past: Mapping[str, float], at_once: int) -> float | None:
     """Seconds until the last of `tasks` has ended; None where one of them has never been timed.
 
-    `tasks` come in topological order, `past` holds seconds by name. A run takes at least its longest chain, and at
+    `tasks` come in topological order, `past` holds seconds by name; that of a declared task stands for copies which are
+    new. A run takes at least its longest chain, and at
     least its work shared by `at_once` workers. A task that is over its time is taken to be about to end.
     """
     longest: dict[str, float] = {}
     work = 0.0
     for task in tasks:
-        if task.name not in past:
+        took = past.get(task.name, past.get(task.name.partition("[")[0]))
+        if took is None:
             return None
-        left = max(past[task.name] - task.elapsed, 0.0)
+        left = max(took - task.elapsed, 0.0)
         longest[task.name] = left + max((longest.get(up, 0.0) for up in task.waits_for), default=0.0)
         work += left
     return max(max(longest.values(), default=0.0), work / max(at_once, 1))

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from nbflow.core import codec
 from nbflow.core.attempt import CellState, Outcome, TaskError
+from nbflow.core.matrix import Copy
 from nbflow.core.messages import StopMode
 from nbflow.core.plan import Plan
 from nbflow.core.spec import EMPTY
@@ -96,6 +97,19 @@ class TaskQueued:
     task: str
     reason: str
     params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskExpanded:
+    """Its `for_each` has a list: `copies` take its place, in the order of the items, each with its item (encoded).
+
+    Without an item the task has succeeded, with nothing to run. Happens again where a resumed run makes the list anew:
+    then copies that are not named here belong to the list no more.
+    """
+
+    task: str
+    reason: str
+    copies: tuple[Copy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +257,7 @@ Event = (
     | CancelRequested
     | RunFinished
     | TaskQueued
+    | TaskExpanded
     | TaskSkipped
     | TaskBlocked
     | TaskReused

@@ -213,7 +213,7 @@ def _check_reference(reference: Reference, allowed: Allowed) -> tuple[str, str |
         case ("tasks", name, *_) if name not in allowed.upstreams:
             return _check_task(name, allowed)
         case ("item",) if not allowed.item:
-            return "item has a value only in a task with for_each", None
+            return "item has a value only in `params` and `when` of a task with for_each", None
         case ("run", name) if not allowed.run:
             return f"run.{name} has no value here", None
         case ("env", name) if name in allowed.secret_env:

@@ -88,7 +88,7 @@ def _look_up(term: Ref, scope: Scope) -> Any:
     root, names = term.path[0], term.path[1:]
     if root == "item":
         if "item" not in scope:
-            raise ExprError("item has a value only in a task with for_each", term.at)
+            raise ExprError("item has a value only in `params` and `when` of a task with for_each", term.at)
         return scope["item"]
     found: Any = scope.get(root, {})
     for depth, name in enumerate(names):

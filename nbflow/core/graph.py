@@ -101,13 +101,15 @@ def inverted(edges: Edges) -> dict[str, list[str]]:
     return result
 
 
-def weights(edges: Edges, sorted_names: Sequence[str]) -> dict[str, int]:
-    """name -> tasks on the longest path from it to an end, itself included: what is urgent has a high weight."""
-    result = dict.fromkeys(edges, 1)
+def weights(edges: Edges, sorted_names: Sequence[str], cost: Mapping[str, float]) -> dict[str, float]:
+    """name -> what the longest path from it to an end costs, itself included: what is urgent has a high weight."""
+    below = dict.fromkeys(edges, 0.0)
+    result = {}
     for name in reversed(sorted_names):
+        result[name] = cost[name] + below[name]
         for upstream in edges[name]:
-            if upstream in result:
-                result[upstream] = max(result[upstream], result[name] + 1)
+            if upstream in below:
+                below[upstream] = max(below[upstream], result[name])
     return result
 
 

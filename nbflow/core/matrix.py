@@ -107,12 +107,12 @@ def _name(task: str, row: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     """A value inside a name: one short line; one that is not all there is told apart by a hash."""
-    whole = _text(value)
+    whole = value_part(value)
     shown = "".join(char if char.isprintable() else " " for char in whole[:_MAX_PART]).strip()
-    return whole if shown == whole else f"{shown}~{_digest(value)}"
+    return whole if shown == whole else f"{shown}~{digest(value)}"
 
 
-def _text(value: Any) -> str:
+def value_part(value: Any) -> str:
     """The text of a value, of a bool as the file has it: `true`."""
     return str(value).lower() if isinstance(value, bool) else value_text(value)
 
@@ -121,9 +121,9 @@ def _slugs(task: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A file name for each row. One that is not the values' own text, or that could be taken for another (also on
     a file system that ignores case), ends with a hash of the values."""
     plain = [_plain_slug(task, row) for row in rows]
-    hashed = [f"{slug[:_MAX_SLUG]}-{_digest(dict(row))}" for slug, row in zip(plain, rows, strict=True)]
+    hashed = [f"{slug[:_MAX_SLUG]}-{digest(dict(row))}" for slug, row in zip(plain, rows, strict=True)]
     exact = [
-        len(slug) <= _MAX_SLUG and all(map(_is_exact, map(_text, row.values())))
+        len(slug) <= _MAX_SLUG and all(map(exact_part, map(value_part, row.values())))
         for slug, row in zip(plain, rows, strict=True)
     ]
     taken = Counter(slug.casefold() for slug in plain) + Counter(slug.casefold() for slug in hashed)
@@ -135,15 +135,17 @@ def _slugs(task: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _plain_slug(task: str, row: Mapping[str, Any]) -> str:
     parts = [
-        one if _is_exact(one) else re.sub(r"[^A-Za-z0-9_-]+", "_", one[:_MAX_PART]).strip("_") or "_"
-        for one in map(_text, row.values())
+        one if exact_part(one) else re.sub(r"[^A-Za-z0-9_-]+", "_", one[:_MAX_PART]).strip("_") or "_"
+        for one in map(value_part, row.values())
     ]
     return f"{task}.{'-'.join(parts)}" if parts else task
 
 
-def _is_exact(part: str) -> bool:
+def exact_part(part: str) -> bool:
+    """Whether a text can stand in a file name as it is."""
     return len(part) <= _MAX_PART and _EXACT.fullmatch(part) is not None
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """A short hash of a value's exact form."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:10]

@@ -115,7 +115,7 @@ def _refuse_copy(pipeline: Pipeline, name: str) -> None:
     """Raise UsageError, with what to do instead, for what looks like the name of a copy."""
     declared, bracket, _ = name.partition("[")
     task = pipeline.tasks.get(declared)
-    if task is not None and task.matrix is not None and bracket:
+    if task is not None and (task.matrix is not None or task.for_each is not None) and bracket:
         alone = shlex.quote(f"{pipeline.name}.{name}")
         raise UsageError(
             f"'{name}' is a copy: a selection takes all copies of a task or none",

@@ -62,6 +62,8 @@ def _task(task: Task) -> Mapping[str, Any]:
         "run_if": task.run_if.value,
         "when": task.when,
         "matrix": None if task.matrix is None else _matrix(task.matrix),
+        "for_each": plain(list(task.for_each)) if isinstance(task.for_each, tuple) else task.for_each,
+        "max_items": task.max_items,
         "max_parallel": task.max_parallel,
         "tags": list(task.tags),
         "description": task.description,

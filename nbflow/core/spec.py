@@ -130,10 +130,15 @@ class Matrix:
     include: tuple[Mapping[str, Any], ...] = ()
 
 
+MAX_ITEMS = 1_000
+"""Copies that `for_each` makes, unless the task says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A notebook with upstreams and parameters. `notebook` is relative to the project's folder, POSIX style.
 
+    `for_each` is a list, or a template that gives one: a copy for each item, at most `max_items`.
     `secrets` maps environment variables of the kernel to references (`core.secrets`), never to values.
     """
 
@@ -150,6 +155,8 @@ class Task:
     run_if: RunIf = RunIf.ALL_SUCCESS
     when: str | None = None
     matrix: Matrix | None = None
+    for_each: str | tuple[Any, ...] | None = None
+    max_items: int = MAX_ITEMS
     max_parallel: int | None = None
     secrets: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     description: str | None = None

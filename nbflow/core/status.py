@@ -56,6 +56,7 @@ ENDED = frozenset(
 
 TRANSITIONS: dict[str, tuple[frozenset[TaskState], TaskState]] = {
     "task_queued": (frozenset({TaskState.PENDING, TaskState.RETRYING}), TaskState.QUEUED),
+    "task_expanded": (frozenset({TaskState.PENDING}), TaskState.SUCCEEDED),
     "task_skipped": (frozenset({TaskState.PENDING}), TaskState.SKIPPED),
     "task_blocked": (frozenset({TaskState.PENDING}), TaskState.UPSTREAM_FAILED),
     "task_reused": (frozenset({TaskState.PENDING}), TaskState.SUCCEEDED),
@@ -74,5 +75,6 @@ TRANSITIONS: dict[str, tuple[frozenset[TaskState], TaskState]] = {
 }
 """Event type -> (states in which it may happen, state that it leads to).
 
+`task_expanded` leads there where the list is empty; else the task gives way to its copies, which are pending.
 `task_reset` is what `run_resumed` does to each of its tasks: what succeeded stays, and nothing may be running.
 """

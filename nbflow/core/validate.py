@@ -14,7 +14,16 @@ from typing import Any
 
 from nbflow.core import graph
 from nbflow.core.attempt import ErrorKind
-from nbflow.core.expr import Allowed, ExprError, check_references, is_template, parse_expression, references
+from nbflow.core.expr import (
+    Allowed,
+    ExprError,
+    Expression,
+    check_references,
+    is_template,
+    parse_expression,
+    parse_template,
+    references,
+)
 from nbflow.core.faults import Fault, KeyPath, did_you_mean
 from nbflow.core.params import check_value, expand_matrix, is_name
 from nbflow.core.secrets import withheld
@@ -67,6 +76,7 @@ def _pipeline_faults(pipeline: Pipeline, pools: Mapping[str, int], secret_env: f
         yield from _need_faults(task, pipeline.tasks, key)
         yield from _task_faults(task, pools, key)
         yield from _matrix_faults(task, key)
+        yield from _list_faults(task, key)
         yield from _expression_faults(task, scope, key)
 
 
@@ -131,6 +141,34 @@ def _matrix_faults(task: Task, at: KeyPath) -> Iterator[Fault]:
         yield Fault(key=key, message=str(error))
 
 
+def _list_faults(task: Task, at: KeyPath) -> Iterator[Fault]:
+    """Faults of `for_each`, as far as its list is known before a run."""
+    key, source = (*at, "for_each"), task.for_each
+    if source is not None and task.matrix is not None:
+        hint = "let the items be the combinations, such as { model = ..., file = ... }"
+        yield Fault(key=key, message="a task has copies by `matrix` or by `for_each`, not by both", hint=hint)
+    if isinstance(source, str):
+        yield from _list_template_faults(source, key)
+    elif source is not None and not source:
+        yield Fault(key=key, message="the list has no items: the task would have no copy")
+    elif source is not None and len(source) > task.max_items:
+        message = f"the list has {len(source):,} items, and at most {task.max_items:,} are allowed"
+        yield Fault(key=key, message=message, hint=f"max_items = {len(source)} would allow it")
+
+
+def _list_template_faults(text: str, key: KeyPath) -> Iterator[Fault]:
+    try:
+        parts = parse_template(text).parts
+    except ExprError:
+        return  # which is said of all expressions
+    if len(parts) == 1 and isinstance(parts[0], Expression):
+        return
+    hint = 'such as "{{ tasks.clean.outputs.files }}"'
+    if not is_template(text):
+        hint = f'write ["{text}"], or an expression in {{{{ }}}}' if text.isprintable() else hint
+    yield Fault(key=key, message="expected a list, or one {{ expression }} that gives one, not a text", hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class _Scope:
     """What the expressions of a pipeline's tasks may see."""
@@ -140,8 +178,8 @@ class _Scope:
     edges: Edges
     secret_env: frozenset[str]
 
-    def allowed(self, task: Task, names: frozenset[tuple[str, ...]]) -> Allowed:
-        """The names that have a value for a task, as far as `names` asks for them."""
+    def allowed(self, task: Task, names: frozenset[tuple[str, ...]], *, copies: bool) -> Allowed:
+        """The names that have a value for a task, or for each of its copies, as far as `names` asks for them."""
         wanted = {path[1] for path in names if path[0] == "tasks"}
         upstreams = wanted.intersection(self.edges[task.name])
         if upstreams != wanted:
@@ -150,7 +188,8 @@ class _Scope:
             params=self.params,
             upstreams=frozenset(upstreams),
             tasks=self.tasks,
-            matrix=frozenset(task.matrix.axes if task.matrix else ()),
+            matrix=frozenset(task.matrix.axes if task.matrix and copies else ()),
+            item=task.for_each is not None and copies,
             secret_env=self.secret_env,
         )
 
@@ -159,6 +198,8 @@ def _expression_faults(task: Task, scope: _Scope, at: KeyPath) -> Iterator[Fault
     values = {(*at, "params", name): partial(references, value) for name, value in task.params.items()}
     if task.when is not None:
         values[*at, "when"] = partial(_condition_references, task.when)
+    if task.for_each is not None:
+        values[*at, "for_each"] = partial(references, task.for_each)
     for key, read in values.items():
         try:
             names = read()
@@ -166,7 +207,7 @@ def _expression_faults(task: Task, scope: _Scope, at: KeyPath) -> Iterator[Fault
             yield Fault(key=key, message=error.message, hint=error.hint)
             continue
         if names:
-            found = check_references(names, scope.allowed(task, names))
+            found = check_references(names, scope.allowed(task, names, copies=key != (*at, "for_each")))
             yield from (Fault(key=key, message=message, hint=hint) for message, hint in found)
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbflow.core.contract import Contract, Declared
-from nbflow.core.expr import ExprError, Expression, is_template, parse_expression, parse_template, references
+from nbflow.core.expr import ExprError, Expression, is_template, parse_template, references
 from nbflow.core.expr_syntax import DaysAgo, Ref
 from nbflow.core.faults import Fault, KeyPath, also_for, did_you_mean
+from nbflow.core.items import ITEM
 from nbflow.core.literals import unsupported
 from nbflow.core.params import check_value, is_name
+from nbflow.core.plan import task_references
 from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, Task
 
 _RUN_TYPES: Mapping[str, ParamType] = {
@@ -128,7 +130,8 @@ class _Pipeline:
                 yield from self._given(place, name, one, task, contract)
                 yield from _literal_faults(place, name, one, language)
         yield from self._axes(task, contract, language)
-        axes = task.matrix.axes if task.matrix else {}
+        yield from self._items(task, contract, language)
+        axes = task.matrix.axes if task.matrix else () if task.for_each is None else (ITEM,)
         for name, param in self.pipeline.params.items():
             if name in contract.declared and name not in task.params and name not in axes:
                 yield from self._run_param(param, contract.declared[name], task.notebook)
@@ -139,13 +142,17 @@ class _Pipeline:
                 yield Fault(key=(*key, name), message=message, hint=f"params = {{ {name} = ... }}", on_key=True)
 
     def _values(self, key: KeyPath, value: Any, task: Task) -> Iterator[tuple[KeyPath, Any]]:
-        """The values of a task's parameter and their places: of `{{ matrix.x }}` all those of the axis."""
-        axis = _axis(value)
-        if axis is None or task.matrix is None or axis not in task.matrix.axes:
-            yield key, value
-            return
-        for index, one in enumerate(task.matrix.axes[axis]):
-            yield (*self.at, "tasks", task.name, "matrix", axis, str(index)), one
+        """The values of a task's parameter and their places: of `{{ matrix.x }}` all those of the axis, of `{{ item }}`
+        all items that are known.
+        """
+        at = (*self.at, "tasks", task.name)
+        match _whole(value):
+            case ("matrix", axis) if task.matrix is not None and axis in task.matrix.axes:
+                yield from (((*at, "matrix", axis, str(n)), one) for n, one in enumerate(task.matrix.axes[axis]))
+            case (root,) if root == ITEM and (items := _known_items(task)):
+                yield from (((*at, "for_each", str(n)), one) for n, one in items)
+            case _:
+                yield key, value
 
     def _given(self, key: KeyPath, name: str, value: Any, task: Task, contract: Contract) -> Iterator[Fault]:
         """A parameter that the task sets."""
@@ -181,6 +188,19 @@ class _Pipeline:
                     f"declare `{axis}` in the notebook's parameters cell, or read {{{{ matrix.{axis} }}}} in `params`"
                 )
                 yield Fault(key=key, message=message, hint=hint, warning=True, on_key=True)
+
+    def _items(self, task: Task, contract: Contract, language: str) -> Iterator[Fault]:
+        """Items that go to the notebook as its parameter `item`, or that no copy gets to see."""
+        key, declared = (*self.at, "tasks", task.name, "for_each"), contract.declared.get(ITEM)
+        if task.for_each is None:
+            return
+        if declared is not None and ITEM not in task.params:
+            for index, one in _known_items(task):
+                yield from _value_faults((*key, str(index)), one, declared, task.notebook)
+                yield from _literal_faults((*key, str(index)), ITEM, one, language)
+        elif (ITEM,) not in _references(task):
+            message = "neither the notebook nor an expression of the task reads `item`: its copies do the same"
+            yield Fault(key=key, message=message, hint='params = { file = "{{ item }}" }', warning=True, on_key=True)
 
     def _run_param(self, param: Param, declared: Declared, notebook: str) -> Iterator[Fault]:
         """A parameter of the run that a notebook declares."""
@@ -226,19 +246,19 @@ class _Pipeline:
 
 def _names_read(reader: Task | Param, root: str) -> set[str]:
     """What the expressions of a task, or the default of a parameter, read below a root such as `params`."""
+    return {path[1] for path in _references(reader) if path[0] == root}
+
+
+def _references(reader: Task | Param) -> frozenset[tuple[str, ...]]:
+    """All names that the expressions of a task, or the default of a parameter, read."""
     try:
-        if isinstance(reader, Param):
-            names = references(reader.default)
-        else:
-            names = references(dict(reader.params))
-            names |= references(parse_expression(reader.when)) if reader.when is not None else frozenset()
+        return references(reader.default) if isinstance(reader, Param) else task_references(reader)
     except ExprError:  # `validate` says so
-        return set()
-    return {path[1] for path in names if path[0] == root}
+        return frozenset()
 
 
-def _axis(value: Any) -> str | None:
-    """The axis that a template is all of; None where it is anything else."""
+def _whole(value: Any) -> tuple[str, ...] | None:
+    """The name that a template is all of; None where it is anything else."""
     if not (isinstance(value, str) and is_template(value)):
         return None
     try:
@@ -246,10 +266,16 @@ def _axis(value: Any) -> str | None:
     except ExprError:
         return None
     match parts:
-        case (Expression(root=Ref(path=("matrix", axis))),):
-            return axis
+        case (Expression(root=Ref(path=path)),):
+            return path
         case _:
             return None
+
+
+def _known_items(task: Task) -> list[tuple[int, Any]]:
+    """The items of a list that stands in the file, with their places, but for templates."""
+    items = task.for_each if isinstance(task.for_each, tuple) else ()
+    return [(index, item) for index, item in enumerate(items) if not is_template(item)]
 
 
 def _value_faults(key: KeyPath, value: Any, declared: Declared, notebook: str) -> Iterator[Fault]:

@@ -12,7 +12,7 @@ from typing import Any
 from nbflow.core import codec
 from nbflow.core import events as ev
 from nbflow.core.attempt import Outcome
-from nbflow.core.plan import Plan
+from nbflow.core.plan import Action, Plan, PlannedTask
 from nbflow.core.rows import Projection, RunRow
 from nbflow.core.state import RunState, TaskRun
 from nbflow.core.status import TaskState
@@ -136,12 +136,20 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             {
                 "task": one.name,
                 "action": one.action.value,
-                "reason": one.reason,
+                "reason": _planned_reason(one),
                 "upstream": list(one.upstream),
             }
             for one in plan.tasks
         ],
     }
+
+
+def _planned_reason(one: PlannedTask) -> str:
+    """Why, and of a task with `for_each` also when its copies will be known."""
+    if one.action is not Action.RUN or not one.is_list:
+        return one.reason
+    when = "its upstreams have ended" if one.upstream else "the run begins"
+    return f"{one.reason}; a copy for each item, known when {when}"
 
 
 def event_document(stamped: ev.Stamped) -> dict[str, Any]:
@@ -160,6 +168,8 @@ def event_document(stamped: ev.Stamped) -> dict[str, Any]:
         body = codec.dump(event, full=True)
         if isinstance(event, ev.TaskQueued):
             body["params"] = readable(event.params)
+        elif isinstance(event, ev.TaskExpanded):
+            body["copies"] = [{"task": one.name, "slug": one.slug, **readable(one.values)} for one in event.copies]
         elif isinstance(event, ev.TaskReused):
             body["outputs"] = readable(event.outputs)
         elif isinstance(event, ev.AttemptEnded):

@@ -28,7 +28,7 @@ def test_scenario(path: Path) -> None:
     scenario = load(path)
     created = scenario.case.created()
     history = [ev.Stamped(run=RUN, seq=1, at=NOON, event=created)]
-    state, oracle = fold(history), Oracle(created)
+    state, oracle = fold(history), Oracle(created, scenario.case.seconds)
     for one in scenario.steps:
         if one.crash:
             state = fold(map(through_json, history))

@@ -7,9 +7,11 @@ are known, the messages that led to them) and raises `Wrong` with the rule that 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -33,9 +35,12 @@ class NoValue(Exception):
 
 @dataclass
 class Task:
-    """What the log says of a task. `last` is an outcome that has not been settled yet."""
+    """What the log says of a task. `last` is an outcome that has not been settled yet, `item` that of a copy, as a list
+    of one.
+    """
 
     plan: PlannedTask
+    item: list[Any] = field(default_factory=list)
     state: str = "pending"
     attempts: int = 0
     tries: int = 0
@@ -70,21 +75,53 @@ def verdict(rule: str, upstream: Sequence[str]) -> str | None:
     }[rule]
 
 
-class Oracle:
-    """Follows one run. `states()` and `running` are what the log adds up to."""
+class Empty(SimpleNamespace):
+    """The outputs of copies that there are none of."""
 
-    def __init__(self, created: ev.RunCreated) -> None:
+    def __getattr__(self, _: str) -> list[Any]:
+        return []
+
+
+def _identities(items: Sequence[Any]) -> list[tuple[str, int]]:
+    """Each item with the number of its like up to there."""
+    seen: Counter[str] = Counter()
+    found = []
+    for item in items:
+        seen[json.dumps(item)] += 1
+        found.append((json.dumps(item), seen[json.dumps(item)]))
+    return found
+
+
+class Oracle:
+    """Follows one run. `states()` and `running` are what the log adds up to.
+
+    `seconds`: what tasks took before, None where nobody knows. `shares`: other runs use its pools, so that a task may
+    wait for slots that this run does not hold.
+    """
+
+    def __init__(
+        self, created: ev.RunCreated, seconds: Mapping[str, float] | None = None, *, shares: bool = False
+    ) -> None:
         self.created = created
+        self.shares = shares
         self.seq = 1
         self.tasks = {one.name: Task(one) for one in created.plan.tasks}
         self.order = list(self.tasks)
         self.judged_by = {name: self._judges(name) for name in self.order}
-        self.weight: dict[str, int] = {}
+        self.lists: dict[str, list[str]] = {}
+        """Task with `for_each` -> its copies, in the order of its list as it is now."""
+        self.made: dict[str, list[str]] = {}
+        """The same -> all copies that there ever were."""
+        self.stale: set[str] = set()
+        self.weight: dict[str, float] = {}
         for name in reversed(self.order):
-            self.weight[name] = 1 + max((self.weight[one] for one in self._below(name)), default=0)
+            below = max((self.weight[one] for one in self._below(name)), default=0)
+            takes = self._takes(name, seconds) if seconds is not None else self.tasks[name].plan.weight - below
+            self.weight[name] = takes + below
         for one in created.plan.tasks:
             self._must(list(one.waits_for) == self.judged_by[one.name], f"{one.name} waits for {one.waits_for}")
-            self._must(one.weight == self.weight[one.name] or one.action != "run", f"{one.name} weighs {one.weight}")
+            same = abs(one.weight - self.weight[one.name]) < 1e-6
+            self._must(same or one.action != "run", f"{one.name} weighs {one.weight}, not {self.weight[one.name]}")
         self.now = created.logical_date
         self.begun = self.finished = False
         self.limit_from: datetime | None = None
@@ -232,6 +269,9 @@ class Oracle:
         self._must(not self.running, "resumed while something runs")
         wanted = [name for name in self.order if self._resumable(name)]
         self._must(list(event.tasks) == wanted, f"resumed {event.tasks}, not {wanted}")
+        for base, made in self.made.items():
+            if set(made) & set(wanted) and self._above(made[0]) & set(wanted):
+                self.stale.add(base)
         for name in wanted:
             task = self.tasks[name]
             task.state, task.tries, task.last, task.due = "pending", 0, None, None
@@ -268,6 +308,43 @@ class Oracle:
             self._must(event.params == self._params(event.task), f"{event.task} has the parameters {event.params}")
         task.state, task.params = "queued", event.params
 
+    def _task_expanded(self, event: ev.TaskExpanded) -> None:
+        base = event.task
+        known = {self._identity(name): name for name in self.made.get(base, [])}
+        expander = base if base in self.tasks else self._expander(base)
+        self._begins(expander, "pending")
+        self._must(self._wanted(expander) == "expand", f"{base} must not be expanded")
+        items = [copy.values["item"] for copy in event.copies]
+        self._must(items == self._items(expander), f"{base} has the items {items}, not {self._items(expander)}")
+        names = [copy.name for copy in event.copies]
+        for identity, copy in zip(_identities(items), event.copies, strict=True):
+            self._must(known.get(identity, copy.name) == copy.name, f"{copy.name} was {known.get(identity)} before")
+            self._must((copy.name in self.tasks) == (identity in known), f"{copy.name} is another copy than before")
+            self._must(copy.name.startswith(f"{base}[") and copy.name.endswith("]"), f"{copy.name} is no name")
+            self._must(re.fullmatch(r"[\w.-]+", copy.slug, re.ASCII) is not None, f"{copy.slug} is no file name")
+        slugs = {copy.name: copy.slug.lower() for copy in event.copies}
+        slugs |= {name: self.tasks[name].plan.slug.lower() for name in known.values()}
+        self._must(len(set(names)) == len(names) and len(set(slugs.values())) == len(slugs), f"doubled: {slugs}")
+        self.stale.discard(base)
+        if base in self.tasks and not event.copies:
+            self.tasks[base].state = "succeeded"
+            return
+        self._make_copies(base, event.copies, self.tasks[expander].plan)
+
+    def _make_copies(self, base: str, copies: Sequence[Any], plan: PlannedTask) -> None:
+        made = self.made.setdefault(base, [])
+        place = self.order.index(made[-1]) + 1 if made else self.order.index(base)
+        for copy in [copy for copy in copies if copy.name not in self.tasks]:
+            made.append(copy.name)
+            self.tasks[copy.name] = Task(replace(plan, name=copy.name, slug=copy.slug), item=[copy.values["item"]])
+            self.order.insert(place, copy.name)
+            self.weight[copy.name], self.judged_by[copy.name] = self.weight[base], self.judged_by[base]
+            place += 1
+        if base in self.tasks:
+            self.order.remove(base)
+            del self.tasks[base]
+        self.lists[base] = [copy.name for copy in copies]
+
     def _task_skipped(self, event: ev.TaskSkipped) -> None:
         task = self.tasks[event.task]
         self._must(task.state == "pending", f"{event.task} skipped while {task.state}")
@@ -293,7 +370,8 @@ class Oracle:
         self._must(self._has_room(event.task), f"{event.task} began without room")
         for name, other in self.tasks.items():
             urgent = self._urgency(name) < self._urgency(event.task)
-            self._must(not (other.state == "queued" and urgent and self._has_room(name)), f"{name} is more urgent")
+            waits = other.state == "queued" and not self._waits_for_others(name)
+            self._must(not (waits and urgent and self._has_room(name)), f"{name} is more urgent")
         task.state, task.attempts, task.tries = "running", event.attempt, task.tries + 1
         task.started, task.last = False, None
 
@@ -390,7 +468,8 @@ class Oracle:
         if task.state == "pending":
             self._must(self._wanted(name) is None, f"{name} waits, but its upstreams have decided")
         elif task.state == "queued":
-            self._must(not self._has_room(name), f"{name} waits for a slot that is free")
+            room = self._has_room(name) and not self._waits_for_others(name)
+            self._must(not room, f"{name} waits for a slot that is free")
         elif task.state == "retrying":
             self._must(task.due is not None and task.due > self.now, f"{name} is due for its retry")
 
@@ -437,7 +516,10 @@ class Oracle:
         taken = sum(one.slots for one in running if one.pool == plan.pool)
         return plan.pool is None or taken + plan.slots <= settings.pools[plan.pool]
 
-    def _urgency(self, name: str) -> tuple[int, int]:
+    def _waits_for_others(self, name: str) -> bool:
+        return self.shares and self.tasks[name].plan.pool is not None
+
+    def _urgency(self, name: str) -> tuple[float, int]:
         return (-self.weight[name], self.order.index(name))
 
     def _judges(self, name: str) -> list[str]:
@@ -449,6 +531,47 @@ class Oracle:
             found += [] if action == "skip" else [upstream]
         return list(dict.fromkeys(found))
 
+    def _takes(self, name: str, seconds: Mapping[str, float]) -> float:
+        """How long a task took before, or its copies, or most tasks; 1 where nothing is known."""
+        for one in (name, self.tasks[name].plan.base):
+            if one in seconds:
+                return max(seconds[one], 0.001)
+        return max(sorted(seconds.values())[len(seconds) // 2], 0.001) if seconds else 1
+
+    def _upstream(self, name: str) -> list[str]:
+        """The tasks that count for another one as they are now: copies in place of those that have them."""
+        return [one for up in self.judged_by[name] for one in self.lists.get(up, [up])]
+
+    def _above(self, name: str) -> set[str]:
+        """Everything upstream of a task, copies of former lists included."""
+        found: set[str] = set()
+        for up in self.judged_by[name]:
+            for one in self.made.get(up, [up]):
+                found |= {one, *self._above(one)}
+        return found
+
+    def _identity(self, name: str) -> tuple[str, int]:
+        """An item, and which of its like it was when it was first listed."""
+        items = [self.tasks[one].item[0] for one in self.made[self.tasks[name].plan.base]]
+        return _identities(items)[self.made[self.tasks[name].plan.base].index(name)]
+
+    def _expander(self, base: str) -> str:
+        """A copy that asks for its list to be made anew."""
+        self._must(base in self.stale, f"{base} has its copies already")
+        waiting = [name for name in self.made[base] if self.tasks[name].state == "pending"]
+        self._must(bool(waiting), f"{base} has no copy that waits")
+        return waiting[0]
+
+    def _items(self, name: str) -> list[Any]:
+        """The list. Raises NoValue where there is none, or one that is too long."""
+        plan = self.tasks[name].plan
+        source = plan.for_each["$tuple"] if isinstance(plan.for_each, dict) else plan.for_each
+        whole = isinstance(source, list)
+        items = [self._rendered(name, one) for one in source] if whole else self._rendered(name, source)
+        if not isinstance(items, list) or len(items) > plan.max_items:
+            raise NoValue(str(items))
+        return items
+
     def _below(self, name: str) -> list[str]:
         return [one for one in self.order if name in self.judged_by[one] and self.tasks[one].plan.action == "run"]
 
@@ -457,12 +580,21 @@ class Oracle:
         plan = self.tasks[name].plan
         if plan.action != "run":
             return "left out" if plan.action == "skip" else "reuse"
-        wanted = verdict(plan.run_if.value, [self.tasks[one].state for one in self.judged_by[name]])
+        upstream = [self.tasks[one].state for one in self._upstream(name)]
+        if plan.for_each is not None and not set(upstream) <= ENDED:
+            return None
+        wanted = verdict(plan.run_if.value, upstream)
+        to_list = plan.for_each is not None and (plan.base in self.stale or plan.base in self.tasks)
+        is_dropped = name in self.made.get(plan.base, []) and name not in self.lists[plan.base]
+        if is_dropped and not (wanted == "run" and to_list):
+            return wanted and "skip"
         if wanted != "run":
             return wanted
         try:
-            if plan.when is not None and not self._value(name, plan.when):
+            if plan.when is not None and not (to_list and "item" in plan.when) and not self._value(name, plan.when):
                 return "skip"
+            if to_list:
+                return "expand" if isinstance(self._items(name), list) else "fail"
             self._params(name)
         except NoValue:
             return "fail"
@@ -473,6 +605,8 @@ class Oracle:
     def _params(self, name: str) -> dict[str, Any]:
         plan = self.tasks[name].plan
         given = {key: value for key, value in self.created.params.items() if key in plan.accepts}
+        if self.tasks[name].item and "item" in plan.accepts:
+            given["item"] = self.tasks[name].item[0]
         return {**given, **{key: self._rendered(name, value) for key, value in plan.params.items()}}
 
     def _rendered(self, name: str, value: Any) -> Any:
@@ -485,20 +619,25 @@ class Oracle:
             "matrix": SimpleNamespace(**self.tasks[name].plan.matrix),
             "tasks": SimpleNamespace(
                 **{
-                    task.plan.base: SimpleNamespace(outputs=self._outputs(task.plan.base))
-                    for task in self.tasks.values()
+                    base: SimpleNamespace(outputs=self._outputs(base))
+                    for base in {task.plan.base for task in self.tasks.values()}
                 }
             ),
         }
+        if self.tasks[name].item:
+            scope["item"] = self.tasks[name].item[0]
         try:
             return eval(expression.strip(), {"__builtins__": {}}, scope)  # noqa: S307 - ours, from a seed
-        except (AttributeError, TypeError, ZeroDivisionError, SyntaxError) as error:
+        except (NameError, AttributeError, TypeError, ZeroDivisionError, SyntaxError) as error:
             raise NoValue(str(error)) from error
 
     def _outputs(self, base: str) -> SimpleNamespace:
-        copies = [task for task in self.tasks.values() if task.plan.base == base]
+        names = self.lists.get(base, [name for name in self.order if self.tasks[name].plan.base == base])
+        copies = [self.tasks[name] for name in names]
         given = [task.outputs if task.state == "succeeded" else {} for task in copies]
-        if not copies[0].plan.matrix:
+        if not copies or (copies[0].plan.for_each is not None and base in names and copies[0].state == "succeeded"):
+            return Empty(**(given[0] if given else {})) if not any(given) else SimpleNamespace(**given[0])
+        if not copies[0].plan.matrix and not copies[0].item:
             return SimpleNamespace(**given[0])
         return SimpleNamespace(**{key: [one.get(key) for one in given] for one in given for key in one})
 

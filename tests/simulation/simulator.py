@@ -69,7 +69,7 @@ class Simulation:
         self.mail = Mail(self.clock)
         self.store = CrashingStore(self._may_crash, self._kept)
         self.created = self.world.case.created()
-        self.oracle = Oracle(self.created)
+        self.oracle = Oracle(self.created, self.world.case.seconds)
         self.steps: list[Step] = []
         self.crashes = self.resumes = self.stops = self.lives = 0
         self.worker = self._hire()

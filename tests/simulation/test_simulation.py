@@ -55,6 +55,7 @@ def test_histories_have_everything_in_them() -> None:
         *(f"ended {state}" for state in ("succeeded", "failed", "cancelled", "interrupted")),
         *("run_resumed", "cancel_requested", "kill_requested", "retry_scheduled", "attempt_started", "cell_output"),
         "cell_ended",
+        "task_expanded",
         *("task_skipped", "task_blocked", "task_reused", "task_cancelled", "task_failed", "task_succeeded"),
     ]
     assert {kind: seen[kind] for kind in wanted if seen[kind] < 3} == {}

@@ -12,7 +12,7 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import CellState, ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.spec import Preload
 from simulation.oracle import Wrong
-from simulation.worlds import FAILURES, Temper
+from simulation.worlds import FAILURES, Temper, outputs
 from support.engines import FakeClock
 
 
@@ -134,7 +134,7 @@ class Worker:
     def _outcome(self) -> Outcome:
         rng = self._rng
         if rng.random() >= self._temper.failure:
-            return Outcome(verdict=Verdict.SUCCEEDED, outputs={"n": rng.randint(0, 9)}, duration=rng.random())
+            return Outcome(verdict=Verdict.SUCCEEDED, outputs=outputs(rng), duration=rng.random())
         kind, _, ename = rng.choice(FAILURES).partition(":")
         error = TaskError(kind=ErrorKind(kind), message="it broke", ename=ename or None)
         return Outcome(

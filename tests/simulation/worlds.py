@@ -48,12 +48,14 @@ def make_world(rng: Random) -> World:
     for name, needs in _graph(rng).items():
         tasks[name] = _task(rng, name, needs, tasks, pools)
     selected = _selected(rng, tasks)
-    past = {copy: Past(run="old", outputs={"n": rng.randint(0, 9)}) for name in tasks for copy in _copies(tasks[name])}
+    past = {copy: Past(run="old", outputs=outputs(rng)) for name in tasks for copy in _copies(tasks[name])}
+    past |= {name: Past(run="old", outputs=_listed(rng)) for name, task in tasks.items() if task.for_each is not None}
     case = Case(
         pipeline=Pipeline(name="sales", tasks=tasks),
         selected=selected,
         past=past,
-        accepts=dict.fromkeys(list(tasks)[::2], ("limit",)),
+        seconds={name: rng.choice([0.0, 3.0, 20.5]) for name in tasks if rng.random() < 0.3},
+        accepts=dict.fromkeys(list(tasks)[::2], ("limit", "item")),
         params={"limit": rng.randint(0, 9)},
         settings={
             "jobs": rng.randint(1, 4),
@@ -87,13 +89,14 @@ def _graph(rng: Random) -> dict[str, tuple[str, ...]]:
 
 def _task(rng: Random, name: str, needs: tuple[str, ...], before: Mapping[str, Task], pools: Mapping[str, int]) -> Task:
     matrix = Matrix(axes={"x": (1, 2, 3)[: rng.randint(2, 3)]}) if rng.random() < 0.15 else None
+    for_each = _for_each(rng, needs) if matrix is None and rng.random() < 0.3 else None
     pool = "p" if pools and rng.random() < 0.5 else None
     return Task(
         name=name,
         notebook=f"{name}.ipynb",
         needs=needs,
-        params=_params(rng, needs, matrix),
-        when=_when(rng, needs, before) if rng.random() < 0.15 else None,
+        params=_params(rng, needs, matrix, for_each),
+        when=_when(rng, needs, before, for_each) if rng.random() < 0.15 else None,
         run_if=rng.choice(RULES) if needs else rng.choice([RunIf.ALL_SUCCESS, RunIf.ONE_FAILED]),
         retry=RetryPolicy(
             retries=rng.choice([0, 0, 1, 2]),
@@ -104,12 +107,39 @@ def _task(rng: Random, name: str, needs: tuple[str, ...], before: Mapping[str, T
         pool=pool,
         slots=rng.randint(1, pools["p"]) if pool else 1,
         matrix=matrix,
-        max_parallel=rng.choice([1, 2]) if matrix and rng.random() < 0.6 else None,
+        for_each=for_each,
+        max_items=rng.choice([1_000, 1_000, 2]),
+        max_parallel=rng.choice([1, 2]) if (matrix or for_each) and rng.random() < 0.6 else None,
     )
 
 
-def _params(rng: Random, needs: tuple[str, ...], matrix: Matrix | None) -> dict[str, Any]:
+def _for_each(rng: Random, needs: tuple[str, ...]) -> str | tuple[Any, ...]:
+    """A list of its own, or what an upstream gives: a list, a number, a list of lists, nothing."""
+    if not needs or rng.random() < 0.2:
+        return rng.choice([("a", "b"), (1, "{{ params.limit }}", 1), ({"k": 1}, [2], None)])
+    if rng.random() < 0.1:
+        return rng.choice(["{{ params.limit }}", "{{ params.nobody }}"])
+    return f"{{{{ tasks.{rng.choice(needs)}.outputs.{rng.choice(['files', 'files', 'files', 'n'])} }}}}"
+
+
+def outputs(rng: Random) -> dict[str, Any]:
+    """What a task gives."""
+    files = [rng.choice([1, 2, 3, "x/y.csv", "x"]) for _ in range(rng.choice([0, 1, 2, 2, 3, 4]))]
+    return {"n": rng.randint(0, 9), "files": files}
+
+
+def _listed(rng: Random) -> dict[str, Any]:
+    """What all copies of a task gave."""
+    each = [outputs(rng) for _ in range(rng.choice([0, 1, 2]))]
+    return {name: [one[name] for one in each] for name in ("n", "files") if each}
+
+
+def _params(
+    rng: Random, needs: tuple[str, ...], matrix: Matrix | None, for_each: str | tuple[Any, ...] | None
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if for_each and rng.random() < 0.5:
+        found["y"] = "{{ item }}"
     if needs and rng.random() < 0.2:
         found["n"] = f"{{{{ tasks.{rng.choice(needs)}.outputs.n }}}}"
     if matrix and rng.random() < 0.5:
@@ -121,8 +151,12 @@ def _params(rng: Random, needs: tuple[str, ...], matrix: Matrix | None) -> dict[
     return found
 
 
-def _when(rng: Random, needs: tuple[str, ...], before: Mapping[str, Task]) -> str:
-    plain = [name for name in needs if before[name].matrix is None]
+def _when(
+    rng: Random, needs: tuple[str, ...], before: Mapping[str, Task], for_each: str | tuple[Any, ...] | None
+) -> str:
+    if for_each and rng.random() < 0.5:
+        return rng.choice(["item != 2", "item > 1"])
+    plain = [name for name in needs if before[name].matrix is None and before[name].for_each is None]
     if plain and rng.random() < 0.6:
         return f"tasks.{rng.choice(plain)}.outputs.n > {rng.randint(0, 8)}"
     return rng.choice(["params.limit > 4", "params.limit < 5", "params.nobody"])

@@ -98,6 +98,8 @@ def _rest(stamped: ev.Stamped) -> str:  # noqa: C901 - one line a type
             return f"{event.task}: {event.reason} ({event.error.message})"
         case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskCancelled():
             return f"{event.task}: {event.reason}"
+        case ev.TaskExpanded():
+            return " ".join([event.task, *(copy.name for copy in event.copies)])
         case ev.AttemptEnded():
             error = event.outcome.error
             return f"{event.task}/{event.attempt} {event.outcome.verdict}" + (f" {error.kind}" if error else "")

@@ -3,7 +3,7 @@
     {"title": "...",
      "tasks": {"a": {"retry": {"retries": 1, "delay": 10}}, "b": {"needs": ["a"]}},
      "settings": {"jobs": 2}, "params": {"limit": 5}, "accepts": {"a": ["limit"]},
-     "select": ["b"], "past": {"a": {"run": "old", "outputs": {"n": 1}}},
+     "select": ["b"], "past": {"a": {"run": "old", "outputs": {"n": 1}}}, "seconds": {"a": 30.5},
      "steps": [{"at": 0, "send": ["start"], "expect": ["run_started", ...]},
                {"at": 9, "crash": true, "send": ["lost a/1", "start"]}],
      "ends": {"a": "succeeded", "b": "failed"}}
@@ -43,11 +43,18 @@ class Case:
     params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     accepts: Mapping[str, Sequence[str]] = field(default_factory=lambda: EMPTY)
     past: Mapping[str, Past] = field(default_factory=lambda: EMPTY)
+    seconds: Mapping[str, float] = field(default_factory=lambda: EMPTY)
 
     def created(self) -> ev.RunCreated:
         """The first event of a run of it."""
         sources = {f"{task}.ipynb": Source(accepts=tuple(names)) for task, names in self.accepts.items()}
-        plan = make_plan(self.pipeline, selected=self.selected, sources=sources, past=self.past.get)
+        plan = make_plan(
+            self.pipeline,
+            selected=self.selected,
+            sources=sources,
+            past=lambda one: self.past.get(one.name),
+            seconds=self.seconds,
+        )
         place = {"root": "/project", "outputs": "outputs", "folder": f"sales/{RUN}", "journals": "/journals", "jobs": 2}
         settings = ev.Settings(**{**place, **self.settings})
         return ev.RunCreated(
@@ -91,6 +98,7 @@ def load(path: Path) -> Scenario:
         params=data.pop("params", {}),
         accepts=data.pop("accepts", {}),
         past={name: codec.load(Past, body) for name, body in data.pop("past", {}).items()},
+        seconds=data.pop("seconds", {}),
     )
     steps = [Step(**{**step, "send": [_message(one) for one in step["send"]]}) for step in data.pop("steps")]
     return Scenario(case=case, steps=steps, **data)
@@ -107,6 +115,7 @@ def dump(scenario: Scenario) -> str:
         "params": dict(case.params),
         "accepts": {name: list(names) for name, names in case.accepts.items()},
         "past": codec.dump(case.past),
+        "seconds": dict(case.seconds),
         "steps": [_step(step) for step in scenario.steps],
     }
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"

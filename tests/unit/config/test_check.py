@@ -155,14 +155,14 @@ params.limit = { typ = "int" }
 [pipelines.p.tasks]
 a = "a.ipynb"
 b = { notebook = "b.ipynb", needs = ["a"], pool = "w", slots = 9, params = { limit = "{{ params.limit }}" } }
-c = { notebook = "b.ipynb", for_each = [1], params = { limit = "{{ item }}" }, when = "item > 1" }
+c = { notebook = "b.ipynb", for_each = 1, params = { limit = "{{ item }}" }, when = "item > 1" }
 """
     folder.notebook("b.ipynb", "limit = 1")
     assert [one.split(": ")[0] for one in said(folder, text)] == [
         "2:5 pools.w",
         "4:8 pipelines.p.params.limit",
         "6:5 pipelines.p.tasks.a",
-        "8:29 pipelines.p.tasks.c.for_each",
+        "8:40 pipelines.p.tasks.c.for_each",
     ]
     assert [one.split(": ")[0] for one in said(folder, "[pipeline.x]\n")] == ["1:2 pipeline"]
 

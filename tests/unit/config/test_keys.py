@@ -37,7 +37,6 @@ def test_every_key_of_the_complete_example_is_known() -> None:
         "pipelines.sales.schedule: not supported yet: schedule",
         "pipelines.sales.tasks.clean.cache: not supported yet: cache",
         "pipelines.sales.tasks.extract.produces: not supported yet: produces",
-        "pipelines.sales.tasks.score.for_each: not supported yet: for_each",
         "pipelines.sales.tasks.train.executor: not supported yet: executor",
     ]
 

@@ -119,7 +119,7 @@ def test_the_complete_example_is_known_and_only_not_supported_yet(folder: Folder
     folder.write("teams/x/pipelines.toml", "")
     loaded = folder.load(COMPLETE)
     assert loaded.spec is None
-    assert len(loaded.problems) == 14
+    assert len(loaded.problems) == 13
     assert all(problem.message.startswith("not supported yet: ") for problem in loaded.problems)
     assert all(problem.line and problem.source for problem in loaded.problems)
     assert brief(loaded.problems)[0] == "19:11 kernels.py312.python: not supported yet: python, line 19"

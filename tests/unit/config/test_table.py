@@ -12,7 +12,6 @@ from nbflow.config.table import ALIASES, Key, Table
 TASK = Table(
     example='{ notebook = "..." }',
     elsewhere=lambda name: "a pipeline" if name == "schedule" else None,
-    unclear_with_later=("params",),
     keys={
         "notebook": Key(kind=Anything(), doc="The notebook.", required=True),
         "needs": Key(kind=Anything(), doc="Upstreams."),
@@ -64,8 +63,8 @@ def test_nothing_is_required_or_later_in_a_profile() -> None:
     assert read({"cach": True}, partial=True)[1] == ['t.cach: unknown key (did you mean "cache"?)']
 
 
-def test_a_later_key_makes_others_unclear() -> None:
-    assert read({"notebook": "a", "cache": True})[2].unclear == {("t", "cache"), ("t", "params")}
+def test_a_later_key_is_unclear() -> None:
+    assert read({"notebook": "a", "cache": True})[2].unclear == {("t", "cache")}
 
 
 def test_the_schema_knows_what_reading_knows() -> None:

@@ -188,7 +188,7 @@ ALLOWED = Allowed(
         ("tasks.load.outputs.x", "tasks.load is not upstream of this task", 'add "load" to needs'),
         ("tasks.claen.outputs.x", "tasks.claen: there is no task 'claen'", 'did you mean "clean"?'),
         ("matrix.modle", "matrix.modle: there is no axis 'modle'", 'did you mean "model"?'),
-        ("item", "item has a value only in a task with for_each", None),
+        ("item", "item has a value only in `params` and `when` of a task with for_each", None),
         ("env('DB_URL')", "env('DB_URL') is a secret, which expressions never see", "pass it with secrets = { ... }"),
     ],
 )

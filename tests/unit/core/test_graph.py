@@ -102,18 +102,19 @@ def test_inverted() -> None:
 
 
 @given(acyclic())
-def test_weights_are_longest_paths(edges: dict[str, list[str]]) -> None:
+def test_weights_are_what_the_longest_paths_cost(edges: dict[str, list[str]]) -> None:
     below = graph.inverted(edges)
+    cost = {name: len(edges[name]) + 0.5 for name in edges}
 
-    def longest(name: str) -> int:
-        return 1 + max((longest(one) for one in below[name]), default=0)
+    def longest(name: str) -> float:
+        return cost[name] + max((longest(one) for one in below[name]), default=0)
 
-    assert graph.weights(edges, graph.order(edges)) == {name: longest(name) for name in edges}
+    assert graph.weights(edges, graph.order(edges), cost) == {name: longest(name) for name in edges}
 
 
 def test_a_chain_of_ten_thousand_does_not_recurse() -> None:
     names = [f"t{i:05d}" for i in range(LONG)]
     chain = {name: names[max(0, place - 1) : place] for place, name in enumerate(names)}
     assert graph.order(chain) == names
-    assert graph.weights(chain, names)[names[0]] == LONG
+    assert graph.weights(chain, names, dict.fromkeys(names, 1))[names[0]] == LONG
     assert len(graph.ancestors(chain, names[-1])) == LONG - 1

@@ -27,7 +27,7 @@ def plan_of(
 ) -> Plan:
     pipeline = Pipeline(name="sales", tasks={one.name: one for one in tasks})
     chosen = set(pipeline.tasks) if selected is None else selected
-    return make_plan(pipeline, selected=chosen, sources=sources or {}, past=(past or {}).get)
+    return make_plan(pipeline, selected=chosen, sources=sources or {}, past=lambda one: (past or {}).get(one.name))
 
 
 def by_name(plan: Plan) -> dict[str, PlannedTask]:

@@ -140,7 +140,7 @@ def test_retry_on(name: str) -> None:
         ("{{ tasks.b.outputs.x }}", 'tasks.b is not upstream of this task (add "b" to needs)'),
         ("{{ tasks.zz.outputs.x }}", "tasks.zz: there is no task 'zz'"),
         ("{{ matrix.k }}", "matrix.k: there is no axis 'k'"),
-        ("{{ item }}", "item has a value only in a task with for_each"),
+        ("{{ item }}", "item has a value only in `params` and `when` of a task with for_each"),
         (["x", {"y": "{{ nope }}"}], "unknown name 'nope'"),
         ("{{ 1 + }}", ""),
         ("{{ ().__class__ }}", ""),

@@ -1,0 +1,36 @@
+"""What a state follows from the plan: places, lanes, and what is judged at once. Its changes are in test_state.py."""
+
+from __future__ import annotations
+
+from nbflow.core.plan import Action
+from nbflow.core.runstate import PLACES, lane_of
+from nbflow.core.status import TaskState
+from support.build import Story, planned
+
+
+def test_tasks_stand_one_after_the_other_with_room_for_copies() -> None:
+    state = Story(planned("a"), planned("b", "a", for_each=["x"]), planned("c", "b")).state
+    assert state.index == {"a": 0, "b": 1, "c": 1 + PLACES}
+    assert state.copies == {"a": ["a"], "b": ["b"], "c": ["c"]}
+
+
+def test_copies_with_a_limit_of_their_own_have_their_own_lane() -> None:
+    assert lane_of(planned("a", max_parallel=1)) == (None, None, 1)
+    assert lane_of(planned("a[1]", max_parallel=1, matrix={"x": 1}, pool="p", slots=2)) == ("p", "a", 2)
+    assert lane_of(planned("a[1]", max_parallel=1, item={"item": None})) == (None, "a", 1)
+    assert lane_of(planned("a[1]", item={"item": 1})) == (None, None, 1)
+
+
+def test_a_task_with_a_list_is_not_judged_early() -> None:
+    lists = planned("c", "a", "o", run_if="one_success", for_each=["x"])
+    story = Story(planned("a"), planned("o"), planned("b", "a", "o", run_if="one_success"), lists)
+    story.send("start")
+    story.send("succeeded a/1")
+    assert {name: story.states()[name] for name in "bc"} == {"b": "running", "c": "pending"}
+    story.send("failed o/1")
+    assert story.lines("task_expanded") == ["task_expanded c c[x]"]
+
+
+def test_the_plan_settles_a_list_that_is_not_to_be_run() -> None:
+    story = Story(planned("a", for_each=["x"], action=Action.SKIP), planned("b", for_each=["x"], action=Action.REUSE))
+    assert story.state.judged == {"a": TaskState.SKIPPED, "b": TaskState.SUCCEEDED}
