@@ -121,18 +121,16 @@ class Lines:
                 return None
             case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskCancelled():
                 return seen, f"{seen.word}: {event.reason}"
-            case ev.TaskReused():
-                return seen, f"reused from {event.reused_from}: {event.reason}"
             case ev.TaskExpanded():
                 return seen, event.reason
+            case ev.TaskReused():
+                return seen, f"reused from {event.reused_from}: {event.reason}"
             case ev.CellStarted() | ev.CellEnded() if self._verbose:
                 return _cell(event, task)
             case _:
                 return None
 
 
-def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
-    """What to tell when a run is asked to stop."""
 def is_of(name: str | None, task: str | None) -> bool:
     """Whether a name is that of a task, or of one of its copies; always where there is no task to be of."""
     return task is None or name == task or (name is not None and name.startswith(f"{task}["))
@@ -142,6 +140,8 @@ def _expanded(event: ev.Event) -> str:
     return event.reason if isinstance(event, ev.TaskExpanded) else ""
 
 
+def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
+    """What to tell when a run is asked to stop."""
     if event.force:
         return KILLING
     return (

@@ -98,6 +98,8 @@ class Progress:
                 self.ended = stamped.at
             case ev.CancelRequested():
                 self.stopping = event
+            case ev.TaskExpanded() if event.copies:
+                self._expand(event)
             case _:
                 self._take(self.tasks[event.task], stamped, event)
 
@@ -106,18 +108,8 @@ class Progress:
         for name in event.tasks:
             task = self.tasks[name]
             task.error, task.seconds, task.began, task.reason, task.cell = None, None, None, event.reason, 0
-            case ev.TaskExpanded() if event.copies:
-                self._expand(event)
             self._move(task, TaskState.PENDING)
 
-    def _take(self, task: TaskProgress, stamped: ev.Stamped, event: ev.Event) -> None:
-        match event:
-            case ev.AttemptSubmitted():
-                task.attempt, task.cell, task.cells, task.title, task.error = event.attempt, 0, 0, "", None
-                task.began = task.began or stamped.at
-            case ev.AttemptStarted():
-                task.cells = event.cells
-            case ev.CellStarted() | ev.CellOutput():
     def _expand(self, event: ev.TaskExpanded) -> None:
         """Put copies in the place of their task; of a list that is made anew, those that are new behind the others."""
         last = [name for name in self.tasks if name.partition("[")[0] == event.task][-1]
@@ -136,6 +128,14 @@ class Progress:
         self.by_state[TaskState.PENDING].pop(event.task, None)
         self.by_state[TaskState.PENDING].update((one.name, None) for one in new)
 
+    def _take(self, task: TaskProgress, stamped: ev.Stamped, event: ev.Event) -> None:
+        match event:
+            case ev.AttemptSubmitted():
+                task.attempt, task.cell, task.cells, task.title, task.error = event.attempt, 0, 0, "", None
+                task.began = task.began or stamped.at
+            case ev.AttemptStarted():
+                task.cells = event.cells
+            case ev.CellStarted() | ev.CellOutput():
                 task.hear(event)
             case ev.AttemptEnded():
                 task.counts, task.error = event.outcome.cells, event.outcome.error

@@ -306,15 +306,15 @@ def _as_planned(planned: PlannedTask) -> ev.Event:
 def _judged(state: RunState) -> list[ev.Event]:
     """What becomes of the tasks whose upstreams have decided; with fail-fast nothing more after a failure."""
     events: list[ev.Event] = []
-    for name, verdict in state.judged.items():
     listed: set[str] = set()
-        events.append(_as_judged(state, name, verdict))
+    for name, verdict in state.judged.items():
         base = state.tasks[name].planned.base
         if base in listed:  # what becomes of its copies depends on its new list
             continue
-        if isinstance(events[-1], ev.TaskFailed) and state.created.settings.fail_fast:
+        events.append(_as_judged(state, name, verdict))
         if isinstance(events[-1], ev.TaskExpanded):
             listed.add(base)
+        if isinstance(events[-1], ev.TaskFailed) and state.created.settings.fail_fast:
             break
     return events
 
@@ -322,9 +322,9 @@ def _judged(state: RunState) -> list[ev.Event]:
 def _as_judged(state: RunState, name: str, verdict: TaskState) -> ev.Event:
     if verdict is TaskState.QUEUED:
         return _admit(state, name)
-    reason = _because(state, state.tasks[name])
     if name in state.dropped:
         return ev.TaskSkipped(task=name, reason=DROPPED)
+    reason = _because(state, state.tasks[name])
     if verdict is TaskState.SKIPPED:
         return ev.TaskSkipped(task=name, reason=reason)
     return ev.TaskBlocked(task=name, reason=reason)
@@ -334,11 +334,11 @@ def _admit(state: RunState, name: str) -> ev.Event:
     """Its upstreams allow it; now its list, `when` and the parameters have their say."""
     planned = state.tasks[name].planned
     try:
-        params = resolve_task(state, planned)
         if planned.is_list or planned.base in state.stale:
             return _expand(planned, list_copies(state, planned))
         if name in state.dropped:
             return ev.TaskSkipped(task=name, reason=DROPPED)
+        params = resolve_task(state, planned)
     except Refused as refused:
         if refused.skip:
             return ev.TaskSkipped(task=name, reason=refused.message)
@@ -347,13 +347,13 @@ def _admit(state: RunState, name: str) -> ev.Event:
     return ev.TaskQueued(task=name, reason=planned.reason, params=params)
 
 
-def _queue_again(task: TaskRun) -> ev.Event:
 def _expand(planned: PlannedTask, copies: tuple[Copy, ...]) -> ev.TaskExpanded:
     items = "1 item" if len(copies) == 1 else f"{len(copies):,} items"
     reason = f"for_each has {items}" if copies else "for_each has no items: there is nothing to run"
     return ev.TaskExpanded(task=planned.base, reason=reason, copies=copies)
 
 
+def _queue_again(task: TaskRun) -> ev.Event:
     return ev.TaskQueued(task=task.planned.name, reason=task.reason, params=task.params)
 
 
