@@ -167,12 +167,14 @@ class Objects:
             return self._opened
 
     def _refused(self, error: BaseException, address: str) -> StorageError:
-        """The error as ours. Whatever is wrong, the next use reads credentials anew: they may have been renewed."""
+        """The error as ours. After one about credentials the next use reads them anew: they may have been renewed."""
         if isinstance(error, StorageError):
             return error
-        with self._lock:
-            self._opened = None
-        return refusal(error, address)
+        found = refusal(error, address)
+        if found.login:
+            with self._lock:
+                self._opened = None
+        return found
 
 
 class _Reader(RawIOBase):

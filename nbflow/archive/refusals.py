@@ -20,11 +20,15 @@ _SECRET = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&])[\w.-]+=[^&\s]+")
 
 
 class StorageError(UnreachableError):
-    """Object storage cannot be reached or does not let us. `lasting`: only somebody who changes something can help."""
+    """Object storage cannot be reached or does not let us.
 
-    def __init__(self, message: str, *, hint: str | None = None, lasting: bool = False) -> None:
+    `lasting`: only somebody who changes something can help. `login`: it is about credentials, which may be renewed.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, lasting: bool = False, login: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.lasting = lasting
+        self.login = login
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,17 @@ class _Meaning:
     text: str
     hint: str | None = None
     lasting: bool = False
+    login: bool = False
 
 
 _BUSY = _Meaning("it is busy or out of order")
 _SILENT = _Meaning("it cannot be reached", "check the network and the address of the endpoint")
-_EXPIRED = _Meaning("the credentials have expired", "renew them, then: nbflow report RUN")
-_UNKNOWN = _Meaning("it does not know the credentials", "check those in the environment", lasting=True)
-_NONE = _Meaning("there are no credentials for it", "give them in the environment, as for its own tools", lasting=True)
-_DENIED = _Meaning("access is denied", "the credentials need to read and write objects there", lasting=True)
+_EXPIRED = _Meaning("the credentials have expired", "renew them, then: nbflow report RUN", login=True)
+_UNKNOWN = _Meaning("it does not know the credentials", "check those in the environment", lasting=True, login=True)
+_NONE = _Meaning(
+    "there are no credentials for it", "give them in the environment, as for its own tools", lasting=True, login=True
+)
+_DENIED = _Meaning("access is denied", "the credentials need to read and write objects there", lasting=True, login=True)
 _REGION = _Meaning(
     "the bucket is in another region", "set the region of the bucket, such as AWS_REGION=eu-central-1", lasting=True
 )
@@ -76,7 +83,8 @@ def refusal(error: BaseException, url: str) -> StorageError:
     if meaning is None:
         return StorageError(f"{url} cannot be used: {_shown(error)}")
     told = f" ({code})" if code else ""
-    return StorageError(f"{url} cannot be used: {meaning.text}{told}", hint=meaning.hint, lasting=meaning.lasting)
+    message = f"{url} cannot be used: {meaning.text}{told}"
+    return StorageError(message, hint=meaning.hint, lasting=meaning.lasting, login=meaning.login)
 
 
 def missing_package(url: str) -> StorageError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ class HeldFileSystem(MemoryFileSystem):
     pseudo_dirs = [""]  # noqa: RUF012 - as above
     down: BaseException | None = None
     requests = 0
+    one_at_a_time = Lock()
 
     def _ask(self) -> None:
         type(self).requests += 1
@@ -25,11 +28,11 @@ class HeldFileSystem(MemoryFileSystem):
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         self._ask()
-        super().pipe_file(path, value, mode=mode, **kwargs)
+        with self.one_at_a_time:
+            super().pipe_file(path, value, mode=mode, **kwargs)
 
     def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
-        self._ask()
-        super().put_file(lpath, rpath, **kwargs)
+        self.pipe_file(rpath, Path(lpath).read_bytes(), **kwargs)
 
     def open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         self._ask()

@@ -67,7 +67,10 @@ class Storage:
         return self._ask("GET", f"{bucket}?uploads").count(b"<Upload>")
 
     def _ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
-        headers = {"Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request"}
+        headers = {
+            "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request",
+            "Content-Type": "application/octet-stream",
+        }
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/{path}", data=data, method=method, headers=headers
         )
@@ -230,6 +233,7 @@ def _refuse(client: socket.socket, status: int, code: str, *, has_body: bool) ->
     """Answer in place of the server, and take what is still sent, or the answer would be lost by a reset."""
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode() if has_body else b""
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+    head += "x-amz-bucket-region: eu-west-1\r\n" if status == 301 else ""
     client.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
     client.shutdown(socket.SHUT_WR)
     while select.select([client], [], [], 0.5)[0] and client.recv(65536):
