@@ -184,7 +184,7 @@ def _failed(outcome: Outcome, error: TaskError) -> Outcome:
 def _settle(state: RunState, name: str, task: TaskRun, outcome: Outcome, now: datetime) -> ev.Event:
     if outcome.verdict is Verdict.SUCCEEDED:
         return ev.TaskSucceeded(task=name)
-    if outcome.verdict is Verdict.CANCELLED:
+    if outcome.verdict is Verdict.CANCELLED or _went_down_with(state, outcome):
         return ev.TaskCancelled(task=name, reason=_stop_reason(state))
     error = outcome.error or TaskError(kind=ErrorKind.LOST, message="the attempt failed without saying why")
     policy = task.planned.retry
@@ -198,6 +198,12 @@ def _settle(state: RunState, name: str, task: TaskRun, outcome: Outcome, now: da
         )
     reason = f"failed after {task.tries} attempts" if task.tries > 1 else "failed"
     return ev.TaskFailed(task=name, reason=f"{reason}: {error.kind.value}", error=error)
+
+
+def _went_down_with(state: RunState, outcome: Outcome) -> bool:
+    """Whether an attempt was lost in an interrupted run: with its engine, say. Its notebook has failed at nothing."""
+    interrupted = state.stop is not None and state.stop.mode is msg.StopMode.INTERRUPT
+    return interrupted and outcome.error is not None and outcome.error.kind is ErrorKind.LOST
 
 
 def _is_retried(policy: RetryPolicy, error: TaskError) -> bool:

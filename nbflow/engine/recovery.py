@@ -6,7 +6,6 @@ The reports are those of the executor that looks after them; from there all goes
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
 from nbflow.core.messages import Cancel, Finished, Message, StopMode
@@ -36,12 +35,5 @@ def presumed(state: RunState) -> list[Finished]:
 
 
 def interruption(reports: Iterable[Finished]) -> list[Message]:
-    """What ends the run of a dead engine as interrupted: attempts that were lost with it have failed at nothing."""
-    return [Cancel(mode=StopMode.INTERRUPT, by=END), *map(_interrupted, reports)]
-
-
-def _interrupted(report: Finished) -> Finished:
-    error = report.outcome.error
-    if error is None or error.kind is not ErrorKind.LOST:
-        return report
-    return replace(report, outcome=replace(report.outcome, verdict=Verdict.CANCELLED))
+    """What ends the run of a dead engine as interrupted: what was lost with it is cancelled, as all that is open is."""
+    return [Cancel(mode=StopMode.INTERRUPT, by=END), *reports]

@@ -424,6 +424,7 @@ class Oracle:
         else:
             task = self._settles(event.task, "failed")
             self._must(not self._is_tried_again(task), f"{event.task} must be tried again")
+            self._must(not self._went_down(task), f"{event.task} failed at nothing")
             if task.last is not None and task.last.error is not None:
                 self._must(event.error == task.last.error, f"{event.task} failed by another error")
         task.state = "failed"
@@ -432,7 +433,7 @@ class Oracle:
     def _task_cancelled(self, event: ev.TaskCancelled) -> None:
         task = self.tasks[event.task]
         if task.state == "running":
-            task = self._settles(event.task, "cancelled")
+            task = self._settles(event.task, "failed" if self._went_down(task) else "cancelled")
         self._must(self.stopping, f"{event.task} was cancelled by nobody")
         self._must(task.plan.action == "run", f"{event.task} was cancelled, which never was to run")
         self._must(task.state not in ENDED, f"{event.task} was cancelled while {task.state}")
@@ -494,6 +495,11 @@ class Oracle:
         task = self.tasks[name]
         self._must(task.last is not None and task.last.verdict == outcome, f"{name} is {outcome} after {task.last}")
         return task
+
+    def _went_down(self, task: Task) -> bool:
+        """Whether it was lost in a run that somebody interrupted."""
+        lost = task.last is not None and task.last.error is not None and task.last.error.kind == "lost"
+        return lost and self.stop is not None and self.stop.mode == "interrupt"
 
     def _is_tried_again(self, task: Task) -> bool:
         error = task.last.error if task.last is not None else None

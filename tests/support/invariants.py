@@ -101,10 +101,13 @@ def check_log(events: Sequence[ev.Event]) -> None:
 
 
 def ask_oracle(events: Sequence[ev.Stamped]) -> None:
-    """Have a log judged by rules that are told a second time. What was appended at once bears one instant."""
+    """Have a log judged by rules that are told a second time. What was appended at once bears one instant.
+
+    What other runs held of the pools it does not tell.
+    """
     first = events[0].event
     assert isinstance(first, ev.RunCreated)
-    oracle = Oracle(first)
+    oracle = Oracle(first, shares=True)
     for at, batch in groupby(events[1:], key=lambda one: one.at):
         oracle.batch(list(batch), at)
 

@@ -1,0 +1,128 @@
+"""Several engines on one store: they share pools, none takes another's run, and the dead make room for the living."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.invariants import processes_of
+from support.projects import Project, project
+from support.waiting import until
+
+QUICK = 8
+TOML = f"""
+[pools]
+db = 2
+
+[defaults]
+pool = "db"
+start_timeout = "120s"
+
+[pipelines.quick.tasks]
+{chr(10).join(f"t{number} = {{ notebook = 'quick.ipynb' }}" for number in range(QUICK))}
+
+[pipelines.slow.tasks]
+one = {{ notebook = "slow.ipynb" }}
+two = {{ notebook = "slow.ipynb" }}
+three = {{ notebook = "slow.ipynb" }}
+"""
+NOTE = """
+import os
+def note(word):
+    with open('ledger', 'a') as file:
+        file.write(f'{os.environ["NBFLOW_RUN"]} {word}\\n')
+note('begin')
+"""
+QUICK_CELL = f"{NOTE}\nimport time; time.sleep(0.05)\nnote('end')"
+SLOW_CELL = f"{NOTE}\nimport time\nwhile os.path.exists('hold'): time.sleep(0.05)\nnote('end')"
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Project]:
+    with project(tmp_path / "project", TOML) as made:
+        made.notebook("quick", QUICK_CELL)
+        made.notebook("slow", SLOW_CELL)
+        yield made
+
+
+def ledger(shared: Project) -> list[list[str]]:
+    """What notebooks have noted, in the order in which it happened: (run, word)."""
+    place = shared.root / "ledger"
+    return [line.split() for line in place.read_text().splitlines()] if place.exists() else []
+
+
+def most_at_once(noted: list[list[str]]) -> int:
+    at_once = most = 0
+    for _, word in noted:
+        at_once += 1 if word == "begin" else -1
+        most = max(most, at_once)
+    return most
+
+
+def test_two_engines_share_a_pool(shared: Project) -> None:
+    both = [shared.start("run", "quick", "-j", "8") for _ in range(2)]
+    said = [one.communicate(timeout=120) for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+    assert not any("locked" in text for one in said for text in one)
+    noted = ledger(shared)
+    assert len(noted) == 4 * QUICK
+    assert most_at_once(noted) <= 2
+    runs = {run for run, _ in noted}
+    assert len(runs) == 2
+    first_ends = [run for run, word in noted if word == "end"][: QUICK + 2]
+    assert set(first_ends) == runs, "one had to wait for all of the other"
+    shared.check()
+
+
+def test_the_dead_make_room_and_their_run_goes_on(shared: Project) -> None:
+    hold = shared.root / "hold"
+    hold.touch()
+    with shared.start("run", "slow") as slow:
+        until(lambda: len(ledger(shared)) == 2, 60)
+        with shared.start("run", "quick", "-j", "8") as quick:
+            until(lambda: any(run["pipeline"] == "quick" and run["state"] == "running" for run in shared.runs()), 60)
+            slow.send_signal(signal.SIGKILL)
+            assert quick.wait(90) == 0, quick.communicate()
+    runs = {run["pipeline"]: run for run in shared.runs()}
+    assert (runs["slow"]["state"], runs["quick"]["state"]) == ("interrupted", "succeeded")
+    shared.until_nobody_lives()
+    shown = shared.call("show", runs["slow"]["run"], "--json").json
+    assert {task["state"] for task in shown["tasks"]} == {"cancelled"}
+    assert sorted(task["error"]["kind"] for task in shown["tasks"] if task["error"]) == ["lost", "lost"]
+    assert len([task for task in shown["tasks"] if task["notebook"]]) == 2
+    shared.check()
+
+    run = runs["slow"]["run"]
+    (shared.root / "ledger").unlink()
+    with shared.start("resume", run) as first:
+        until(lambda: len(ledger(shared)) == 2, 60)
+        second = shared.call("resume", run)
+        assert second.code == 4
+        assert re.search(rf"process {first.pid} on {re.escape(socket.gethostname())}, since \d{{4}}-\d\d-\d\d", second.err)
+        hold.unlink()
+        assert first.wait(60) == 0
+    assert most_at_once(ledger(shared)) == 2
+    assert shared.check()[run].status == "succeeded"
+
+
+def test_one_that_is_killed_with_all_its_processes_is_ended_by_a_look_at_the_runs(shared: Project) -> None:
+    """Nothing of it is left that could save its notebooks: whoever looks next does."""
+    (shared.root / "hold").touch()
+    with shared.start("run", "slow") as slow:
+        until(lambda: len(ledger(shared)) == 2, 60)
+        shared.end()
+    (run,) = shared.runs()
+    assert run["state"] == "interrupted"
+    assert processes_of(shared.root) == []
+    (state,) = shared.check().values()
+    assert {name: task.state.value for name, task in state.tasks.items()} == dict.fromkeys(state.tasks, "cancelled")
+    attempts = [attempt for task in state.tasks.values() for attempt in task.attempts]
+    assert [len(attempt.outcome.files) > 0 for attempt in attempts if attempt.outcome] == [True, True]
+    events = shared.call("logs", run["run"], "--json").out
+    shared.runs()
+    assert shared.call("logs", run["run"], "--json").out == events, "it is ended once"
