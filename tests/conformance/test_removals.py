@@ -15,13 +15,16 @@ from nbflow.core.rows import Removed
 from nbflow.core.values import encode
 from nbflow.errors import ConflictError
 from nbflow.store.memory import MemoryStore
+from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import SqliteStore
 from support.build import NOON, planned
+from support.postgres import schema, server
 from support.stored import Kept, alive, cells, projected, rebuilt
 
 PLACES: dict[str, Callable[[Path], Store]] = {
     "memory": lambda _: MemoryStore(),
     "sqlite": lambda folder: SqliteStore(folder / "state.db"),
+    "postgres": lambda _: PostgresStore(server().url(schema())),
 }
 
 

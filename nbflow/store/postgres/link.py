@@ -57,8 +57,10 @@ class Link:
 
     def describe(self) -> str:
         """What this is connected to, for a person."""
-        session, _ = self._patiently(self._connected)
-        return f"{self.place}: PostgreSQL {session.version}, schema {session.schema}"
+        is_there, _ = self._patiently(lambda: self._open(create=False))
+        session = self._connected()
+        later = "" if is_there else ", which the first run will make"
+        return f"{self.place}: PostgreSQL {session.version}, schema {session.schema}{later}"
 
     def rows(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         """All rows of a statement that changes nothing.

@@ -14,10 +14,10 @@ WITH made AS (
   FROM made, unnest(%(seqs)b::bigint[], %(ats)b::text[], %(types)b::text[], %(bodies)b::text[])
     AS one (seq, at, type, body)
 ), put AS (
-  INSERT INTO tasks (run, position, task, state, document, outputs)
-  SELECT made.run, one.position, one.task, one.state, one.document, one.outputs
-  FROM made, unnest(%(positions)b::bigint[], %(tasks)b::text[], %(states)b::text[], %(documents)b::text[], %(outputs)b::text[])
-    AS one (position, task, state, document, outputs)
+  INSERT INTO tasks (run, position, task, state, document, outputs, origin)
+  SELECT made.run, one.position, one.task, one.state, one.document, one.outputs, one.origin
+  FROM made, unnest(%(positions)b::bigint[], %(tasks)b::text[], %(states)b::text[], %(documents)b::text[], %(outputs)b::text[],
+    %(origins)b::text[]) AS one (position, task, state, document, outputs, origin)
 )
 SELECT run FROM made;
 
@@ -33,11 +33,12 @@ WITH kept AS (
   FROM kept, unnest(%(seqs)b::bigint[], %(ats)b::text[], %(types)b::text[], %(bodies)b::text[])
     AS one (seq, at, type, body)
 ), put AS (
-  INSERT INTO tasks (run, position, task, state, document, outputs)
-  SELECT kept.run, one.position, one.task, one.state, one.document, one.outputs
-  FROM kept, unnest(%(positions)b::bigint[], %(tasks)b::text[], %(states)b::text[], %(documents)b::text[], %(outputs)b::text[])
-    AS one (position, task, state, document, outputs)
-  ON CONFLICT (run, position) DO UPDATE SET state = excluded.state, document = excluded.document, outputs = excluded.outputs
+  INSERT INTO tasks (run, position, task, state, document, outputs, origin)
+  SELECT kept.run, one.position, one.task, one.state, one.document, one.outputs, one.origin
+  FROM kept, unnest(%(positions)b::bigint[], %(tasks)b::text[], %(states)b::text[], %(documents)b::text[], %(outputs)b::text[],
+    %(origins)b::text[]) AS one (position, task, state, document, outputs, origin)
+  ON CONFLICT (run, position) DO UPDATE
+    SET state = excluded.state, document = excluded.document, outputs = excluded.outputs, origin = excluded.origin
 ), used AS (
   INSERT INTO pools (run, pool, held, wanted, since)
   SELECT kept.run, one.pool, one.held, one.wanted, one.since
@@ -127,6 +128,39 @@ WITH taken AS (
   RETURNING id, body
 )
 SELECT body FROM taken ORDER BY id;
+
+-- name: read_references
+SELECT DISTINCT run, origin FROM tasks WHERE origin IS NOT NULL ORDER BY run, origin;
+
+-- name: read_newest_success
+SELECT runs.run FROM runs JOIN tasks ON tasks.run = runs.run
+WHERE runs.pipeline = %(pipeline)s AND tasks.state = 'succeeded'
+  AND (tasks.task = %(task)s OR starts_with(tasks.task, %(task)s || '['))
+ORDER BY runs.created DESC, runs.run DESC LIMIT 1;
+
+-- name: lock_tasks
+LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: read_taker
+SELECT run FROM tasks WHERE origin = %(run)s AND run <> %(run)s LIMIT 1;
+
+-- name: remove_run
+WITH gone AS (
+  DELETE FROM runs WHERE run = %(run)s AND fence = %(fence)s AND owner IS NOT NULL
+  RETURNING run, pipeline
+)
+INSERT INTO removed (run, pipeline, at) SELECT run, pipeline, clock_timestamp() FROM gone
+ON CONFLICT (run) DO UPDATE SET at = excluded.at
+RETURNING run;
+
+-- name: find_removed
+SELECT 1 FROM removed WHERE run = %(run)s;
+
+-- name: read_removed
+SELECT run, pipeline FROM removed ORDER BY at, run;
+
+-- name: forget_removed
+DELETE FROM removed WHERE run = %(run)s;
 
 -- name: begin_session
 SELECT

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from nbflow.core.rows import LEASE_SECONDS
 from nbflow.errors import UnreachableError
 from nbflow.store import refusals, sql
+from nbflow.store.postgres import slots
 from nbflow.store.postgres.link import Execute, Link
+from nbflow.store.postgres.removals import PostgresRemovals
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
     from nbflow.core.messages import Cancel
-    from nbflow.core.ports import Batch
+    from nbflow.core.ports import Batch, Removals
     from nbflow.core.rows import Past, PoolUse, Projection, RunRow
 
 PATIENCE_SECONDS = 60.0
@@ -51,6 +52,7 @@ class PostgresStore:
     ) -> None:
         self._now = now
         self._link = Link(url, patience)
+        self.removals: Removals = PostgresRemovals(self._link)
         if create:
             self._link.open(create=True)
 
@@ -106,30 +108,26 @@ class PostgresStore:
     ) -> Sequence[Stamped]:
         """Keep what is decided. Others that get or give back slots wait meanwhile.
 
-        What was decided before a connection was lost is kept where nobody has got slots since: there is no deciding
-        again. Else UnreachableError is raised, as the run has to go on from what is kept of it.
+        There is no deciding again: what was decided before a connection was lost is kept all the same, unless slots
+        that it takes may be another run's by now. Then UnreachableError is raised.
         """
-        seen: list[Sequence[PoolUse]] = []
-        decided: list[Batch | None] = []
+        decided: list[tuple[Batch | None, Sequence[PoolUse]]] = []
 
         def act(execute: Execute, unsure: bool) -> Sequence[Stamped]:
             execute("lock_pools", {})
             with self._decoding():
-                pools = [sql.pool_of(row) for row in execute("read_pools", {"run": run, **self._clock})]
+                uses = [sql.pool_of(row) for row in execute("read_pools", {"run": "", **self._clock})]
             if not decided:
-                seen.append(pools)
-                decided.append(decide(pools))
-            batch = decided[0]
+                decided.append((decide([use for use in uses if use.run != run]), uses))
+            batch, seen = decided[0]
             if batch is None:
                 return ()
             before = refusals.check_batch(*batch)
             values = {**_kept(*batch), "before": before, "fence": fence, **self._clock}
             if unsure and execute("find_event", values) == [_last(values)]:
                 return batch[0]
-            if _have_grown(seen[0], pools):
-                raise self._link.unusable(
-                    "it was lost while slots were given out, and another run has got some since", RESUME
-                )
+            if slots.may_be_taken(batch[1].pools, seen, uses):
+                raise self._link.unusable("it was lost while slots were given out, and others have them now", RESUME)
             if not execute("append", values):
                 with self._decoding():
                     row = next((sql.run_of(row) for row in execute("read_run", values)), None)
@@ -253,6 +251,7 @@ def _kept(events: Sequence[Stamped], projection: Projection) -> dict[str, Any]:
         "states": [task["state"] for task in tasks],
         "documents": [task["document"] for task in tasks],
         "outputs": [task["outputs"] for task in tasks],
+        "origins": [document["reused_from"] for document in projection.tasks.values()],
         "pools": [use["pool"] for use in pools],
         "held": [use["held"] for use in pools],
         "wanted": [use["wanted"] for use in pools],
@@ -263,13 +262,3 @@ def _kept(events: Sequence[Stamped], projection: Projection) -> dict[str, Any]:
 def _last(values: Mapping[str, Any]) -> tuple[str, str]:
     """The last of some events as it is kept: what `find_event` gives of it."""
     return values["ats"][-1], values["bodies"][-1]
-
-
-def _have_grown(before: Sequence[PoolUse], now: Sequence[PoolUse]) -> bool:
-    """Whether other runs hold more of any pool than before."""
-    held: Counter[str] = Counter()
-    for use in now:
-        held[use.pool] += use.held
-    for use in before:
-        held[use.pool] -= use.held
-    return any(count > 0 for count in held.values())

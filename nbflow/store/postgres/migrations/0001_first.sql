@@ -34,9 +34,11 @@ CREATE TABLE tasks (
     state    text NOT NULL,
     document text NOT NULL,
     outputs  text,
+    origin   text COLLATE "C", -- the run whose result it is, where it was taken over
     PRIMARY KEY (run, position),
     UNIQUE (run, task)
 );
+CREATE INDEX tasks_by_origin ON tasks (origin, run) WHERE origin IS NOT NULL;
 
 -- Requests stay once they are taken, by whom: so each is given once, whenever a connection breaks.
 CREATE TABLE inbox (
@@ -56,4 +58,11 @@ CREATE TABLE pools (
     wanted bigint NOT NULL,
     since  text,
     PRIMARY KEY (run, pool)
+);
+
+-- Runs that were taken out: their rows are gone, their files may still be there.
+CREATE TABLE removed (
+    run      text COLLATE "C" PRIMARY KEY,
+    pipeline text NOT NULL,
+    at       timestamptz NOT NULL
 );

@@ -25,7 +25,7 @@ NEW: dict[str, Any] = {
     **dict.fromkeys(("run", "pipeline", "state", "created", "document"), "r"),
     "seq": 1,
     **{name: [] for name in ("seqs", "ats", "types", "bodies")},
-    **{name: [] for name in ("positions", "tasks", "states", "documents", "outputs")},
+    **{name: [] for name in ("positions", "tasks", "states", "documents", "outputs", "origins")},
 }
 """A run for `create_run`."""
 

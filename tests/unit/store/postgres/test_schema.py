@@ -106,7 +106,7 @@ def test_of_many_at_once_one_makes_it() -> None:
 def test_every_statement_is_one_that_the_server_understands(session: Session) -> None:
     """Prepared, not executed: nothing in `queries.sql` is spelled wrong."""
     prepare(session, session.schema, "here", create=True)
-    utility = {"lock_pools", "make_schema"}
+    utility = {"lock_pools", "lock_tasks", "make_schema"}
     for name, text in statements().items():
         if name in utility:
             continue

@@ -248,7 +248,7 @@ class TestPools:
         if kept:
             store.append_pooled(RUN, decide, run.fence)
         else:
-            with pytest.raises(UnreachableError, match="another run has got some since"):
+            with pytest.raises(UnreachableError, match="others have them now"):
                 store.append_pooled(RUN, decide, run.fence)
         assert [(one.run, one.held) for one in store.pools()] == [(RUN, 1)] * kept + [("theirs", after)]
 
