@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import types
+from collections.abc import Callable
 from typing import Any
 
 _MACHINERY = frozenset(
@@ -34,12 +35,12 @@ _MACHINERY = frozenset(
 """Packages by which a kernel runs: their finalizers have nothing to write."""
 
 
-def leave(shared: set[str]) -> None:
-    """End this process as if its program had ended. `shared` are the modules that there were before the notebook."""
+def leave(own: Callable[[], list[Any]]) -> None:
+    """End this process as if its program had ended. `own` tells the modules that the notebook loaded, newest first."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        _forget(shared)
+        _forget(own())
         _finish_files()
         for stream in (sys.__stdout__, sys.__stderr__):
             if stream is not None:
@@ -49,13 +50,12 @@ def leave(shared: set[str]) -> None:
     ctypes.PyDLL(None).exit(0)  # C libraries have their own handlers; no other thread runs Python any more
 
 
-def _forget(shared: set[str]) -> None:
+def _forget(modules: list[Any]) -> None:
     """Let go of the notebook's own objects, so that files are closed and destructors run."""
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         sys.__dict__.pop(name, None)
     main = sys.modules.get("__main__")
-    own = [module for name, module in list(sys.modules.items()) if name not in shared]
-    contents = [getattr(module, "__dict__", None) for module in [main, *reversed(own)]]
+    contents = [getattr(module, "__dict__", None) for module in [main, *modules]]
     spaces: list[dict[str, Any]] = [one for one in contents if isinstance(one, dict)]
     gc.collect()
     _finalize({id(space) for space in spaces})

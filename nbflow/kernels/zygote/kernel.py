@@ -89,7 +89,7 @@ def run(loaded: Loaded, settings: dict[str, Any], channel: socket.socket, folder
     loop = _loop()
     loop.add_callback(be_ready)
     app.start()
-    end.leave(loaded.begun.modules)
+    end.leave(loaded.begun.own_modules)
 
 
 def _loop() -> Any:

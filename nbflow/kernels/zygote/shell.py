@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -30,8 +31,7 @@ _DONE_BEFORE = (
 class Begun:
     """ipykernel's application with its shell, as far as they can be made for all kernels at once.
 
-    `folder` is where IPython has its files meanwhile; a kernel gets a folder of its own. `modules` are the names of
-    those that are loaded, as of the last `note_modules`. Raises what ipykernel raises.
+    `folder` is where IPython has its files meanwhile; a kernel gets a folder of its own. Raises what ipykernel raises.
     """
 
     def __init__(self, application: Any, folder: str) -> None:
@@ -42,7 +42,7 @@ class Begun:
             self._app = app = application.instance(config=Config(_WITHOUT_DATABASE))
             app.parse_command_line = _nothing  # said above; to build a parser takes a fifth of the whole
             BaseIPythonApplication.initialize(app, [])  # type: ignore[no-untyped-call]
-            kind = app.kernel_class
+            app.kernel_class = kind = _without_subshells(app.kernel_class)
             self._shell = kind.shell_class.default_value.instance(
                 parent=app,
                 profile_dir=app.profile_dir,
@@ -51,8 +51,8 @@ class Begun:
                 compiler_class=kind.compiler_class.default_value,
             )
         atexit.unregister(self._shell.atexit_operations)
-        self.modules = set(sys.modules)
-        self._count = len(sys.modules)
+        self._modules = set(sys.modules)
+        self._count, self._newest = len(sys.modules), next(reversed(sys.modules))
         self._files = [one.__file__ for one in sys.modules.values() if getattr(one, "__file__", None)]
 
     def finish(self, connection_file: str) -> Any:
@@ -61,34 +61,52 @@ class Begun:
         app.connection_file = connection_file
         app.log_connection_info = _nothing  # how to connect from a terminal: nobody is to
         self._move()
-        init_kernel, init_code = app.init_kernel, app.init_code
+        init_control, init_kernel, init_code = app.init_control, app.init_kernel, app.init_code
+
+        def make_control(context: Any) -> None:
+            from ipykernel import kernelapp
+
+            with _with(kernelapp, "ShellChannelThread", _NoThread):
+                init_control(context)
 
         def make_kernel() -> None:
             from ipykernel import ipkernel
 
-            with _without_modules(ipkernel):
+            with _with(ipkernel, "sys", _NO_MODULES):
                 init_kernel()
             self._adopt(app.kernel)
 
         def run_code() -> None:
             from IPython.core import shellapp
 
-            with _without_modules(shellapp):
+            with _with(shellapp, "sys", _NO_MODULES):
                 init_code()
             self._shell._sys_modules_keys = self.note_modules()
 
-        parts = {**dict.fromkeys(_DONE_BEFORE, _nothing), "init_kernel": make_kernel, "init_code": run_code}
+        parts = {"init_control": make_control, "init_kernel": make_kernel, "init_code": run_code}
+        parts.update(dict.fromkeys(_DONE_BEFORE, _nothing))
         vars(app).update(parts)
         app.initialize([])
+        app.log.setLevel(app.log_level)  # else each cell makes records that its handler then drops
         for name in parts:
             delattr(app, name)
         return app
 
     def note_modules(self) -> set[str]:
         """The names of all modules that are loaded now. To go through those of the zygote would copy their pages."""
-        self.modules.update(islice(reversed(sys.modules), max(0, len(sys.modules) - self._count)))
-        self._count = len(sys.modules)
-        return self.modules
+        self._modules.update(self._new_names())
+        self._count, self._newest = len(sys.modules), next(reversed(sys.modules))
+        return self._modules
+
+    def own_modules(self) -> list[Any]:
+        """What was loaded since modules were last noted, newest first."""
+        return [sys.modules[name] for name in self._new_names()]
+
+    def _new_names(self) -> list[str]:
+        names = list(islice(reversed(sys.modules), max(0, len(sys.modules) - self._count) + 1))
+        if names[-1:] == [self._newest]:
+            return names[:-1]
+        return [name for name in reversed(sys.modules) if name not in self._modules]  # some have been taken out
 
     def _move(self) -> None:
         """Let IPython have its files in this kernel's folder, and its variables in this kernel's environment."""
@@ -115,8 +133,25 @@ class Begun:
         atexit.register(shell.atexit_operations)  # in its turn: after what the application has registered
 
 
+def _without_subshells(kind: Any) -> Any:
+    """A class of kernels that reads its messages itself: a notebook has one shell, and needs no thread between."""
+    if not hasattr(kind, "_supports_kernel_subshells"):
+        return kind
+    return type(kind.__name__, (kind,), {"_supports_kernel_subshells": False, "__module__": kind.__module__})
+
+
+class _NoThread:
+    """In place of the thread that gives messages to subshells. ipykernel asks it for the one that it belongs to."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.parent_thread = threading.main_thread()
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class _NoModules:
-    """`sys` without its modules."""
+    """`sys` without its modules: to go through them copies the page that each of them is on, 5 MB in all."""
 
     modules: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to it
 
@@ -124,14 +159,18 @@ class _NoModules:
         return getattr(sys, name)
 
 
+_NO_MODULES = _NoModules()
+
+
 @contextlib.contextmanager
-def _without_modules(module: Any) -> Iterator[None]:
-    """Keep a module from going through all others: that copies the page that each of them is on, 5 MB in all."""
-    module.sys = _NoModules()
+def _with(module: Any, name: str, other: Any) -> Iterator[None]:
+    """Let a module have something else under a name for a while."""
+    kept = getattr(module, name, other)
+    setattr(module, name, other)
     try:
         yield
     finally:
-        module.sys = sys
+        setattr(module, name, kept)
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ def test_garbage_is_refused(shared: Zygote, data: bytes) -> None:
 def test_those_who_go_away_cost_nothing(shared: Zygote) -> None:
     with kernel(shared):
         pass
-    until(lambda: len(children(shared.process.pid)) == 1)
+    until(lambda: len(children(shared.process.pid)) == 1, 20)
     before = descriptors(shared.process.pid)
     for text in (b"", b'{"environment"', b""):
         one = Asker(shared.address)
@@ -55,7 +55,7 @@ def test_those_who_go_away_cost_nothing(shared: Zygote) -> None:
     with kernel(shared) as good:
         assert good.value("1") == 1
     until(lambda: len(children(shared.process.pid)) == 1, 20)
-    until(lambda: descriptors(shared.process.pid) == before)
+    until(lambda: descriptors(shared.process.pid) == before, 20)
 
 
 def many(shared: Zygote, count: int) -> float:

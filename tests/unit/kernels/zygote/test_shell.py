@@ -57,6 +57,23 @@ def test_it_knows_the_modules_that_there_were(shared: Zygote) -> None:
         assert one.run("import sys; print('colorsys' in sys.modules, 'numpy' in sys.modules)") == "False True"
 
 
+@pytest.mark.parametrize("out", ["", "del sys.modules['colorsys']", "del sys.modules['json']; import json"])
+def test_it_knows_what_the_notebook_has_loaded(shared: Zygote, tmp_path: Path, out: str) -> None:
+    """Those get their chance to close what they have open; the others are the zygote's."""
+    for name in ("first", "second"):
+        source = (
+            "class Left:\n    def __init__(self, name):\n        self.name = name\n"
+            "    def __del__(self):\n        open(self.name, 'w').write('closed')\n"
+            f"left = Left({name!r})\n"
+        )
+        (tmp_path / f"{name}_own.py").write_text(source, "utf-8")
+    with kernel(shared, cwd=str(tmp_path)) as one:
+        one.run(f"import sys, colorsys, first_own\n{out}\nimport second_own")
+        one.client.shell_channel.send(one.client.session.msg("shutdown_request", {"restart": False}))
+        until(lambda: is_gone(one.pid))
+    assert [(tmp_path / name).read_text() for name in ("first", "second")] == ["closed", "closed"]
+
+
 def test_at_its_end_objects_still_have_the_shell(shared: Zygote, tmp_path: Path) -> None:
     with kernel(shared, cwd=str(tmp_path)) as one:
         one.run(
@@ -65,6 +82,6 @@ def test_at_its_end_objects_still_have_the_shell(shared: Zygote, tmp_path: Path)
             "    open('left', 'w').write(f'{get_ipython() is not None} {get_ipython().user_ns is globals()}')\n"
             "atexit.register(leave)"
         )
-        one.client.shutdown()
+        one.client.shell_channel.send(one.client.session.msg("shutdown_request", {"restart": False}))
         until(lambda: is_gone(one.pid))
     assert (tmp_path / "left").read_text() == "True True"
