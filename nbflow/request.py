@@ -22,7 +22,7 @@ from nbflow.core.resolve import run_scope
 from nbflow.core.rows import Past
 from nbflow.core.secrets import withheld
 from nbflow.core.selection import Facts, Previous, select
-from nbflow.core.spec import Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
+from nbflow.core.spec import EMPTY, Param, ParamType, Pipeline, ProjectSpec, RetryPolicy
 from nbflow.core.values import encode, plain
 from nbflow.errors import NotFoundError, UsageError
 from nbflow.runs import Likeness
