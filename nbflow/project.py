@@ -326,9 +326,9 @@ class Project:
 
     def _create(self, pipeline: Pipeline, request: Request | None, executor: Executor | None = None) -> RunCreated:
         """Make a run and keep it."""
-        from nbflow.execution import record
-
         created = self._make(pipeline, request, executor)
+        from nbflow.execution import record  # not before the kernels have been told of
+
         self.archiving.check()
         record(created, self._store)
         return created

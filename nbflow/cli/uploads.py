@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbflow.archiving import patience
 from nbflow.cli.session import Session
 from nbflow.cli.text import clean
 from nbflow.results import RunResult
@@ -18,6 +17,8 @@ PATIENCE = 2.0
 
 def settle(session: Session, project: Project) -> None:
     """Upload what runs that have ended have left here, and wait for it; after a while that is said."""
+    from nbflow.archiving import patience
+
     archiving = project.archiving
     archiving.catch_up(project.runs)
     most = patience()

@@ -1,4 +1,7 @@
-"""Who watches a run that this process carries out: a live table, plain lines, or JSON lines for a program."""
+"""Who watches a run that this process carries out: a live table, plain lines, or JSON lines for a program.
+
+What shows a run is loaded when the run begins: kernels are to be told of first.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from nbflow.cli.lines import Lines
 from nbflow.cli.output import Output, Outputs
-from nbflow.cli.progress import Progress
 from nbflow.cli.stop import Stopper
 
 if TYPE_CHECKING:
+    from nbflow.cli.lines import Lines
     from nbflow.core.events import Stamped
     from nbflow.core.state import RunState
     from nbflow.engine.loop import Engine
@@ -117,6 +119,9 @@ class PlainLines:
 
     def begin(self, state: RunState) -> None:
         """Know the tasks."""
+        from nbflow.cli.lines import Lines
+        from nbflow.cli.progress import Progress
+
         self._lines = Lines(self._out, Progress(state), verbose=self._verbose, ours=True)
 
     def __call__(self, stamped: Stamped) -> None:
@@ -139,6 +144,7 @@ class LiveView:
     def begin(self, state: RunState) -> None:
         """Draw from now on."""
         from nbflow.cli.live import LiveTable
+        from nbflow.cli.progress import Progress
 
         table = LiveTable(self._out, Progress(state), self._past(state.created.pipeline))
         table.begin()
