@@ -70,8 +70,9 @@ def explain_command(session: Session, what: str) -> None:
     run, slash, name = what.partition("/")
     with session.records() as project:
         row = project.runs.find(run)
-        state = project.runs.state(row)
+        state = project.runs.seen(row)
         wanted = copies_named(state, name) if slash else list(state.tasks)
+        waits = project.runs.waits(state)
         documents = {task["task"]: task for task in project.runs.document(row)["tasks"]}
         histories = _histories(project.runs.events(row), wanted)
         document = {
@@ -83,6 +84,7 @@ def explain_command(session: Session, what: str) -> None:
                     "state": documents[task]["state"],
                     "reason": documents[task]["reason"],
                     "waits_for": _open_upstreams(documents, state.tasks[task].planned.waits_for),
+                    "waits": waits.get(task),
                     "history": histories[task],
                 }
                 for task in wanted
@@ -186,8 +188,8 @@ def _explain(out: Output, document: Mapping[str, Any], zone: str) -> None:
             out.line(f"    {out.paint(moment(entry['at'], zone), 'dim')}  {one_line(entry['text'])}")
         if task["state"] == "pending" and task["waits_for"]:
             out.line(f"    waits for {one_line(', '.join(task['waits_for']))}")
-        elif task["state"] == "queued":
-            out.line("    waits for a slot")
+        elif task["waits"]:
+            out.line(f"    {one_line(task['waits'])}")
     again = document["resume"]
     if document["state"] in ("queued", "running"):
         return

@@ -33,6 +33,18 @@ def wanted(state: RunState) -> dict[str, int]:
     return {pool: state.tasks[head[2]].planned.slots for pool, head in heads.items()}
 
 
+def waits(state: RunState, turns: Turns) -> dict[str, str]:
+    """What each queued task waits for, in words."""
+    return {name: _wait(state, name, turns) for name, task in state.tasks.items() if task.state is TaskState.QUEUED}
+
+
+def _wait(state: RunState, name: str, turns: Turns) -> str:
+    pool = state.tasks[name].planned.pool
+    if pool is None or _fits(state, name, turns):
+        return "waits for a slot"
+    return turns.reason(pool, state.created.settings.pools[pool], state.used["pool", pool])
+
+
 def _may_begin_more(state: RunState) -> bool:
     settings = state.created.settings
     room = settings.jobs if settings.max_parallel is None else min(settings.jobs, settings.max_parallel)

@@ -85,7 +85,10 @@ ALONE = Turns()
 """The turns of a run that shares its pools with nobody."""
 
 
-def turns_of(created: ev.RunCreated) -> Turns:
-    """The turns of a run that has not begun to wait for anything."""
+def turns_of(created: ev.RunCreated, uses: Iterable[PoolUse] = ()) -> Turns:
+    """The turns of a run, by what all runs, it among them, are known to hold and want."""
     pools = (planned.pool for planned in created.plan.tasks if planned.pool is not None)
-    return Turns(run=created.run, pools=tuple(dict.fromkeys(pools)))
+    found = list(uses)
+    since = {use.pool: use.since for use in found if use.run == created.run and use.since is not None}
+    others = [use for use in found if use.run != created.run]
+    return Turns(run=created.run, pools=tuple(dict.fromkeys(pools)), others=others, since=since)

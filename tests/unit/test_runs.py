@@ -6,13 +6,19 @@ from dataclasses import replace
 
 import pytest
 
+from nbflow.core.decide import react
 from nbflow.core.events import Stamped
+from nbflow.core.messages import Start
+from nbflow.core.pools import turns_of
+from nbflow.core.rows import PoolUse
 from nbflow.core.state import fold
 from nbflow.core.views import project
 from nbflow.errors import NotFoundError, UsageError
 from nbflow.runs import Runs, copies_named
 from nbflow.store.memory import MemoryStore
 from support.build import Story, after, planned
+from support.engines import FakeClock
+from support.stored import Kept, cells
 
 
 def stored(store: MemoryStore, run: str, *messages: str, at: float = 0, owner: str | None = None) -> None:
@@ -130,6 +136,34 @@ def test_what_resume_would_run(runs: Runs) -> None:
     assert runs.resumed(runs.find("cccc"), after(100)) == ("b",), "what was lost with its engine, and only that"
     assert runs.resumed(runs.find("aaaa"), after(100)) == ()
     assert runs.state_of(runs.find("cccc")) == "interrupted", "nothing was changed"
+
+
+def test_one_of_another_host_is_believed_to_go_on_while_its_lease_lasts() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock.now)
+    stored(store, "far", "start", owner="elsewhere:1:1")
+    runs = Runs(store, lambda _: None)
+    assert (runs.state_of(runs.find("far")), runs.dead()) == ("running", [])
+    clock.go_on(61)
+    assert runs.state_of(runs.find("far")) == "interrupted"
+    assert [row.run for row in runs.dead()] == ["far"]
+
+
+def test_nothing_of_a_run_whose_process_is_gone_is_shown_as_running(runs: Runs) -> None:
+    document = runs.document(runs.find("cccc"))
+    assert [(task["task"], task["state"]) for task in document["tasks"]] == [("a", "succeeded"), ("b", "cancelled")]
+    assert document.task("b")["error"]["kind"] == "lost"
+    assert [task["state"] for task in runs.document(runs.find("dddd"))["tasks"]] == ["running", "pending"]
+    assert [row.run for row in runs.dead()] == ["sales-2-cccc"]
+
+
+def test_what_tasks_wait_for() -> None:
+    store = MemoryStore()
+    other, mine = (Kept(store, planned("a", pool="db"), run=run, pools={"db": 1}) for run in ("other", "mine"))
+    events, projection = cells(other.state, 1)
+    store.append(events, replace(projection, pools=(PoolUse(run="other", pool="db", held=1),)), other.fence)
+    react(mine.state, [Start(owner="me")], after(0), turns_of(mine.state.created, store.pools()))
+    assert Runs(store, lambda _: True).waits(mine.state) == {"a": "waits for pool db (1 of 1 taken, by run other)"}
 
 
 def test_copies_by_name() -> None:

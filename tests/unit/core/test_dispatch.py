@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbflow.core.dispatch import next_task
+from nbflow.core.decide import react
+from nbflow.core.dispatch import next_task, waits, wanted
+from nbflow.core.pools import ALONE, Turns
+from nbflow.core.rows import PoolUse
 from nbflow.core.spec import RetryPolicy
 from support.build import Story, planned
+from support.notation import parse_message
 
 
 def begun(story: Story) -> list[str]:
@@ -97,3 +101,40 @@ def test_a_slot_is_given_back_by_a_failed_attempt_that_is_retried() -> None:
 
 def test_nothing_queued_means_nobody() -> None:
     assert next_task(Story(planned("a")).state) is None
+
+
+OTHERS = Turns(run="me", pools=("db",), others=(PoolUse(run="other", pool="db", held=2),))
+
+
+def test_slots_that_other_runs_hold_are_not_there() -> None:
+    story = Story(planned("a", pool="db"), planned("b", pool="db", slots=2), pools={"db": 3}, jobs=9)
+    story.send("tick")
+    state = story.state
+    react(state, [parse_message("start")], story.now, OTHERS)
+    assert state.live == {"a": None}
+    assert next_task(state, OTHERS) is None
+    assert next_task(state) == "b"
+
+
+def test_what_is_wanted_is_what_only_its_pool_keeps_back() -> None:
+    tasks = [
+        planned("a", pool="db"),
+        planned("b", pool="db", slots=2, weight=5),
+        planned("c", pool="api"),
+        planned("d"),
+    ]
+    story = Story(*tasks, pools={"db": 2, "api": 1}, jobs=9)
+    full = Turns(run="me", pools=("db", "api"), others=(PoolUse(run="x", pool="db", held=2),))
+    react(story.state, [parse_message("start")], story.now, full)
+    assert wanted(story.state) == {"db": 2}, "that of the most urgent"
+    crowded = Story(*tasks, pools={"db": 2, "api": 1}, jobs=2)
+    react(crowded.state, [parse_message("start")], crowded.now, full)
+    assert wanted(crowded.state) == {}, "the run itself has no room for more"
+
+
+def test_what_queued_tasks_wait_for() -> None:
+    tasks = [planned("a", pool="db"), planned("b", pool="db"), planned("c"), planned("d")]
+    story = Story(*tasks, pools={"db": 2}, jobs=2)
+    react(story.state, [parse_message("start")], story.now, OTHERS)
+    assert waits(story.state, OTHERS) == dict.fromkeys("ab", "waits for pool db (2 of 2 taken, by run other)")
+    assert waits(story.state, ALONE) == dict.fromkeys("ab", "waits for a slot")
