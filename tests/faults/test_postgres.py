@@ -1,0 +1,245 @@
+"""Engines on PostgreSQL while the server goes away again and again, and while they are killed themselves."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from nbflow.core import messages as msg
+from nbflow.core.attempt import WorkOrder
+from nbflow.core.spec import RetryPolicy
+from nbflow.core.state import RunState, fold
+from nbflow.core.views import project as projection_of
+from nbflow.engine.clock import SystemClock
+from nbflow.engine.loop import Engine, Ports
+from nbflow.errors import UnreachableError
+from nbflow.store.postgres.store import PostgresStore
+from support.build import planned
+from support.engines import FakeExecutor, succeed
+from support.invariants import ask_oracle, check_leftovers, check_log, check_run
+from support.postgres import schema, server
+from support.projects import Project, project
+from support.stored import begun, dead, projected, rebuilt
+from support.waiting import until
+
+SLOTS = 2
+
+
+class World:
+    """What all engines have in common: how many attempts run now, and which were ever begun."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+        self.begun: Counter[str] = Counter()
+
+    def enter(self, name: str) -> None:
+        with self.lock:
+            self.begun[name] += 1
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.now -= 1
+
+
+class TimedExecutor(FakeExecutor):
+    """Each attempt takes a while, in a thread; `close` ends those that run, without a report."""
+
+    def __init__(self, world: World, run: str, seed: int) -> None:
+        super().__init__(succeed)
+        self.world, self.run, self.random = world, run, random.Random(seed)
+        self.closing = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def submit(self, order: WorkOrder) -> None:
+        self.world.enter(f"{self.run}/{order.task}/{order.attempt}")
+        seconds = self.random.uniform(0.0, 0.03)
+        self.threads.append(threading.Thread(target=self.work, args=(order, seconds)))
+        self.threads[-1].start()
+
+    def work(self, order: WorkOrder, seconds: float) -> None:
+        ended = not self.closing.wait(seconds)
+        self.world.leave()
+        if ended:
+            super().submit(order)
+
+    def close(self) -> None:
+        self.closing.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def drive(url: str, run: str, world: World, seed: int) -> int:
+    """Carry a run out, and on again where its engine had to give up; how often that was."""
+    given_up = 0
+    while True:
+        with closing(PostgresStore(url)) as store:
+            fence = store.claim(run, run, dead)
+            state = fold(store.events(run))
+            lost = [msg.Lost(task=name, attempt=state.tasks[name].attempt, message="gone") for name in state.live]
+            ports = Ports(
+                store=store, executor=TimedExecutor(world, run, seed), clock=SystemClock(), seal=lambda _: None
+            )
+            try:
+                Engine(state, fence, ports).run([*lost, msg.Start(owner=run)])
+            except UnreachableError:
+                given_up += 1
+            else:
+                store.release(run, fence)
+                return given_up
+
+
+@contextmanager
+def restarts(seed: int, shortest: float, longest: float) -> Iterator[Counter[str]]:
+    """The server is stopped or crashes, and comes back, again and again; how often. It is there in the end."""
+    done: Counter[str] = Counter()
+    over, chance = threading.Event(), random.Random(seed)
+
+    def act() -> None:
+        while not over.wait(chance.uniform(shortest, longest)):
+            how = chance.choice(["stop", "crash"])
+            (server().stop if how == "stop" else server().crash)()
+            done[how] += 1
+            over.wait(chance.uniform(0.0, 0.2))
+            server().start()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield done
+    finally:
+        over.set()
+        thread.join()
+
+
+def shake(runs: int, tasks: int, seed: int, shortest: float, longest: float) -> tuple[int, int]:
+    """Several engines share a pool while the server restarts; how often it did, and engines gave up."""
+    url, world = server().url(schema()), World()
+    names = [f"run-{place}" for place in range(runs)]
+    given_up: list[int] = []
+    with closing(PostgresStore(url)) as store:
+        plan = [planned(f"t{number}", pool="db", retry=RetryPolicy(retries=9)) for number in range(tasks)]
+        for name in names:
+            history, state = begun(*plan, run=name, pools={"db": SLOTS}, jobs=4)
+            store.create(history, projection_of(state))
+        threads = [
+            threading.Thread(target=lambda name=name: given_up.append(drive(url, name, world, seed))) for name in names
+        ]
+        with restarts(seed, shortest, longest) as done:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(given_up) == runs, "an engine met an error that is none of the store's"
+        states = {name: check(store, name) for name in names}
+        assert store.pools() == []
+    assert all(state.status == "succeeded" for state in states.values())
+    assert world.most <= SLOTS, "more were out than there are"
+    assert set(world.begun.values()) == {1}, "an attempt was begun twice"
+    return done.total(), sum(given_up)
+
+
+def check(store: PostgresStore, run: str) -> RunState:
+    """The invariants of a run without an archive."""
+    events = list(store.events(run))
+    assert [one.seq for one in events] == list(range(1, len(events) + 1)), f"I1: {run}: its events have gaps"
+    assert projected(store, run) == rebuilt(store, run), f"I1: {run}: its rows are not the fold of its events"
+    check_log([one.event for one in events])
+    ask_oracle(events)
+    return fold(events)
+
+
+def test_a_server_that_restarts_all_the_time_loses_nothing() -> None:
+    restarted, _ = shake(runs=2, tasks=20, seed=1, shortest=0.2, longest=0.6)
+    assert restarted >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_nor_for_long(seed: int) -> None:
+    restarted, given_up = shake(runs=4, tasks=400, seed=seed, shortest=0.2, longest=3.0)
+    assert restarted >= 10
+    assert given_up <= restarted
+
+
+TOML = """
+[nbflow]
+state = "{url}"
+
+[pools]
+db = 2
+
+[defaults]
+pool = "db"
+start_timeout = "120s"
+
+[pipelines.p.tasks]
+a = {{ notebook = "work.ipynb" }}
+b = {{ notebook = "work.ipynb" }}
+c = {{ notebook = "work.ipynb" }}
+d = {{ notebook = "work.ipynb", needs = ["a", "b", "c"] }}
+"""
+CELL = """
+import os, time
+def note(word):
+    with open('ledger', 'a') as file:
+        file.write(f'{os.environ["NBFLOW_RUN"]} {word}\\n')
+note('begin')
+while os.path.exists('hold'): time.sleep(0.05)
+note('end')
+"""
+
+
+@pytest.fixture
+def place() -> str:
+    return server().url(schema())
+
+
+@pytest.fixture
+def shared(tmp_path: Path, place: str) -> Iterator[Project]:
+    with project(tmp_path / "project", TOML.format(url=place)) as made:
+        made.notebook("work", CELL)
+        yield made
+
+
+def noted(shared: Project) -> list[list[str]]:
+    file = shared.root / "ledger"
+    return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def test_real_runs_outlive_a_crash_of_the_server_and_their_own(shared: Project, place: str) -> None:
+    """Two engines share a pool; the server crashes under them, then one of them is killed, and its run is resumed."""
+    hold = shared.root / "hold"
+    hold.touch()
+    with ExitStack() as stack, closing(PostgresStore(place)) as store:
+        one = stack.enter_context(shared.start("run", "p"))
+        until(lambda: len(noted(shared)) == 2, 90)
+        other = stack.enter_context(shared.start("run", "p"))
+        until(lambda: len(store.going()) == 2, 90)
+        server().crash()
+        time.sleep(0.5)  # both engines ask twice a second
+        server().start()
+        (killed,) = {run for run, _ in noted(shared)}
+        one.send_signal(signal.SIGKILL)
+        hold.unlink()
+        assert other.wait(120) == 0, other.communicate()
+        shared.until_nobody_lives()
+        assert {run["run"]: run["state"] for run in shared.runs()}[killed] == "interrupted"
+        before = [task["task"] for task in store.task_rows(killed) if task["state"] == "succeeded"]
+        assert shared.call("resume", killed).code == 0
+        outputs = shared.root / "outputs"
+        states = [check_run(store, row.run, outputs) for row in store.runs()]
+        check_leftovers(states, outputs, shared.temporary)
+        assert [state.status.value for state in states] == ["succeeded", "succeeded"]
+        assert before == []
+    shared.until_nobody_lives()
