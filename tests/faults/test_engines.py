@@ -103,7 +103,9 @@ def test_the_dead_make_room_and_their_run_goes_on(shared: Project) -> None:
         until(lambda: len(ledger(shared)) == 2, 60)
         second = shared.call("resume", run)
         assert second.code == 4
-        assert re.search(rf"process {first.pid} on {re.escape(socket.gethostname())}, since \d{{4}}-\d\d-\d\d", second.err)
+        assert re.search(
+            rf"process {first.pid} on {re.escape(socket.gethostname())}, since \d{{4}}-\d\d-\d\d", second.err
+        )
         hold.unlink()
         assert first.wait(60) == 0
     assert most_at_once(ledger(shared)) == 2
@@ -113,7 +115,7 @@ def test_the_dead_make_room_and_their_run_goes_on(shared: Project) -> None:
 def test_one_that_is_killed_with_all_its_processes_is_ended_by_a_look_at_the_runs(shared: Project) -> None:
     """Nothing of it is left that could save its notebooks: whoever looks next does."""
     (shared.root / "hold").touch()
-    with shared.start("run", "slow") as slow:
+    with shared.start("run", "slow"):
         until(lambda: len(ledger(shared)) == 2, 60)
         shared.end()
     (run,) = shared.runs()
