@@ -173,7 +173,7 @@ _SECTIONS: Mapping[str, Key] = {
     "defaults": Key(kind=DEFAULTS, doc="What every task inherits."),
     "pools": Key(
         kind=TableOf(kind=Whole(least=1), what="pool", fallback=_UNREADABLE_POOL),
-        doc="Name -> slots: limits by name; in this version within each run.",
+        doc="Name -> slots: limits by name, for all runs of the project together.",
     ),
     "pipelines": Key(
         kind=TableOf(kind=PIPELINE, what="pipeline", reserved=RESERVED_PIPELINES, fallback={}),
