@@ -12,8 +12,11 @@ import pytest
 from nbflow.errors import UnreachableError
 from nbflow.store.postgres.schema import HERE, prepare, statements
 from nbflow.store.postgres.session import Session, begin
+from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.scripts import Migration, read_migrations
+from support.build import planned
 from support.postgres import schema, server
+from support.stored import Kept
 
 FIRST = (Migration(1, "0001_a.sql", "CREATE TABLE nbflow_version (number integer); CREATE TABLE words (word text);"),)
 THEN = (*FIRST, Migration(2, "0002_b.sql", "INSERT INTO words VALUES ('b'); ALTER TABLE words ADD COLUMN more text;"))
@@ -45,6 +48,17 @@ def test_one_that_somebody_has_made_ready_is_used(session: Session) -> None:
     server().run(f"CREATE SCHEMA {session.schema}")
     assert not prepare(session, session.schema, "here", create=False)
     assert prepare(session, session.schema, "here", create=True)
+
+
+def test_a_user_who_may_not_make_one_is_told_and_uses_one_that_was_made_for_him() -> None:
+    name = schema()
+    server().run(f"CREATE ROLE {name} LOGIN")
+    with closing(PostgresStore(server().url(name, user=name), create=False)) as store:
+        with pytest.raises(UnreachableError, match="permission denied for database postgres") as told:
+            Kept(store, planned("a"))
+        assert "CREATE SCHEMA nbflow AUTHORIZATION" in str(told.value.hint)
+        server().run(f"CREATE SCHEMA {name} AUTHORIZATION {name}")
+        Kept(store, planned("a"))
 
 
 def test_a_name_is_only_a_name() -> None:
