@@ -13,7 +13,7 @@ INSERT INTO events (run, seq, at, type, body) VALUES (:run, :seq, :at, :type, :b
 -- name: put_task
 INSERT INTO tasks (run, position, task, state, document, outputs)
 VALUES (:run, :position, :task, :state, :document, :outputs)
-ON CONFLICT (run, position) DO UPDATE SET state = excluded.state, document = excluded.document, outputs = excluded.outputs;
+ON CONFLICT (run, position) DO UPDATE SET task = excluded.task, state = excluded.state, document = excluded.document, outputs = excluded.outputs;
 
 -- name: claim_run
 UPDATE runs SET owner = :owner, fence = fence + 1, heartbeat = :now WHERE run = :run AND fence = :fence;
@@ -124,6 +124,18 @@ PRAGMA incremental_vacuum(1000);
 
 -- name: cut_log
 PRAGMA wal_checkpoint(TRUNCATE);
+
+-- name: check_deeply
+PRAGMA integrity_check(10);
+
+-- name: check_pages
+PRAGMA quick_check(10);
+
+-- name: count_runs
+SELECT count(*) FROM runs;
+
+-- name: ask_once
+PRAGMA busy_timeout = 0;
 
 -- name: begin
 BEGIN IMMEDIATE;

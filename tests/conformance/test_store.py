@@ -697,6 +697,16 @@ class TestTaskRows:
             ("t11", "succeeded"),
         ]
 
+    def test_copies_of_a_list_stand_in_the_place_of_their_task(self, store: Store) -> None:
+        run = Kept(store, planned("a", for_each=["x/y", "z"]), planned("b", "a"), jobs=9)
+        assert [one["task"] for one in store.task_rows(RUN)] == ["a", "b"]
+        run.send("start")
+        run.send("succeeded a[z]/1 n=1")
+        found = [(one["task"], one["state"]) for one in store.task_rows(RUN)]
+        assert found == [("a[x/y]", "running"), ("a[z]", "succeeded"), ("b", "pending")]
+        assert store.last_success("sales", "a[z]") == Past(run=RUN, outputs={"n": 1})
+        assert store.last_success("sales", "a") is None
+
     def test_copies_of_a_matrix_are_tasks(self, store: Store) -> None:
         Kept(store, planned("train[ridge,eu]"), planned("train[ridge,'é']"))
         assert [one["task"] for one in store.task_rows(RUN)] == ["train[ridge,eu]", "train[ridge,'é']"]

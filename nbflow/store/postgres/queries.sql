@@ -38,7 +38,8 @@ WITH kept AS (
   FROM kept, unnest(%(positions)b::bigint[], %(tasks)b::text[], %(states)b::text[], %(documents)b::text[], %(outputs)b::text[],
     %(origins)b::text[]) AS one (position, task, state, document, outputs, origin)
   ON CONFLICT (run, position) DO UPDATE
-    SET state = excluded.state, document = excluded.document, outputs = excluded.outputs, origin = excluded.origin
+    SET task = excluded.task, state = excluded.state, document = excluded.document, outputs = excluded.outputs,
+      origin = excluded.origin
 ), used AS (
   INSERT INTO pools (run, pool, held, wanted, since)
   SELECT kept.run, one.pool, one.held, one.wanted, one.since
