@@ -35,6 +35,7 @@ class Begun:
     """
 
     def __init__(self, application: Any, folder: str) -> None:
+        from ipykernel.compiler import XCachingCompiler
         from IPython.core.application import BaseIPythonApplication
         from traitlets.config import Config
 
@@ -48,7 +49,7 @@ class Begun:
                 profile_dir=app.profile_dir,
                 user_module=None,
                 user_ns=app.user_ns,
-                compiler_class=kind.compiler_class.default_value,
+                compiler_class=XCachingCompiler,
             )
         atexit.unregister(self._shell.atexit_operations)
         self._modules = set(sys.modules)
