@@ -5,13 +5,17 @@ import pytest
 from nbflow.core.addresses import is_url, local_path, scheme_of, url_fault
 
 
-@pytest.mark.parametrize("text", ["s3://bucket", "S3A://bucket/x", "abfss://c@account.dfs.core.windows.net/x", "file:///x"])
+@pytest.mark.parametrize(
+    "text", ["s3://bucket", "S3A://bucket/x", "abfss://c@account.dfs.core.windows.net/x", "file:///x"]
+)
 def test_urls(text: str) -> None:
     assert is_url(text)
     assert url_fault(text) is None
 
 
-@pytest.mark.parametrize("text", ["outputs", "../outputs", "/var/outputs", "C:\\outputs", "C://outputs", "a:b", "//host"])
+@pytest.mark.parametrize(
+    "text", ["outputs", "../outputs", "/var/outputs", "C:\\outputs", "C://outputs", "a:b", "//host"]
+)
 def test_paths_are_no_urls(text: str) -> None:
     assert not is_url(text)
 
