@@ -108,8 +108,8 @@ class Lines:
     def _of_task(self, event: ev.Event, task: TaskProgress) -> tuple[Look, str] | None:
         seen = look(task.state.value)
         match event:
-            case ev.AttemptSubmitted():
-                return seen, "running" if event.attempt == 1 else f"running, attempt {event.attempt}"
+            case ev.AttemptSubmitted() | ev.AttemptEnded():
+                return _attempt(event, task)
             case ev.TaskSucceeded():
                 return seen, f"succeeded in {duration(task.seconds or 0)}, {_ran(task.counts)}"
             case ev.TaskFailed():
@@ -154,6 +154,12 @@ def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
 def _ran(cells: CellCounts) -> str:
     ran = cells.ok + cells.failed
     return count(cells.total, "cell") if ran == cells.total else f"{ran:,} of {count(cells.total, 'cell')}"
+
+
+def _attempt(event: ev.AttemptSubmitted | ev.AttemptEnded, task: TaskProgress) -> tuple[Look, str] | None:
+    if isinstance(event, ev.AttemptEnded):
+        return (look("warn"), task.left_text()) if task.left_behind else None
+    return look(task.state.value), "running" if event.attempt == 1 else f"running, attempt {event.attempt}"
 
 
 def _cell(event: ev.CellStarted | ev.CellEnded, task: TaskProgress) -> tuple[Look, str] | None:

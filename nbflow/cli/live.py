@@ -157,7 +157,7 @@ class LiveTable:
                 return Text(f"waits for {one_line(', '.join(waits))}" if waits else "", style="dim")
             case TaskState.SUCCEEDED:
                 done = count(task.counts.total, "cell") if task.counts.total else one_line(task.reason)
-                return Text(done, style="dim")
+                return Text("; ".join(filter(None, (done, task.left_text()))), style="dim")
             case _:
                 return Text(one_line(task.reason), style="dim")
 

@@ -45,6 +45,7 @@ class TaskProgress:
     counts: CellCounts = field(default_factory=CellCounts)
     error: TaskError | None = None
     due: datetime | None = None
+    left_behind: tuple[str, ...] = ()
 
     def hear(self, event: ev.CellStarted | ev.CellOutput) -> None:
         """A cell has begun, or has printed something; what comes late of an earlier cell is not of interest here."""
@@ -54,6 +55,13 @@ class TaskProgress:
             lines = [line[-LONGEST_LINE:] for line in (self.line + event.text).split("\n")]
             self.line = lines[-1]
             self.said = next((line for line in reversed(lines) if line.strip()), self.said)
+
+    def left_text(self) -> str:
+        """What the newest attempt had left behind, in words; empty where nothing."""
+        if not self.left_behind:
+            return ""
+        shown, more = ", ".join(self.left_behind[:3]), len(self.left_behind) - 3
+        return one_line(f"left behind, and was ended: {shown}{f' and {more} more' if more > 0 else ''}")
 
     def error_text(self) -> str:
         """What went wrong, on one line, with the cell; empty where nothing did."""
@@ -139,6 +147,7 @@ class Progress:
                 task.hear(event)
             case ev.AttemptEnded():
                 task.counts, task.error = event.outcome.cells, event.outcome.error
+                task.left_behind = event.outcome.left_behind
             case ev.RetryScheduled():
                 task.due, task.reason = event.due, event.reason
             case ev.TaskFailed():

@@ -113,6 +113,7 @@ class Outcome:
 
     `files` are what was published; `stopped_at` is the cell at which `sys.exit(0)` ended the notebook early.
     `cpu_seconds` and `peak_memory` (bytes, of its largest process) are what its kernel has used; None where unknown.
+    `left_behind` are processes that the notebook had not ended itself, as `name (pid 12)`: they were ended.
     """
 
     verdict: Verdict
@@ -125,3 +126,4 @@ class Outcome:
     kernel: str | None = None
     cpu_seconds: float | None = None
     peak_memory: int | None = None
+    left_behind: tuple[str, ...] = ()

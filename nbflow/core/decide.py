@@ -178,6 +178,7 @@ def _failed(outcome: Outcome, error: TaskError) -> Outcome:
         files=outcome.files,
         duration=outcome.duration,
         kernel=outcome.kernel,
+        left_behind=outcome.left_behind,
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbflow.kernels.environ import OWNER_MARK
@@ -21,6 +22,8 @@ _OWN_END = 0.3
 """Seconds that processes get to end by themselves: many only wait for their parent's end."""
 _TERMINATED = 1.0
 _KILLED = 3.0
+_KILL_ROUND = 0.5
+"""Seconds for killed processes to be gone, before it is looked for what they had still started."""
 
 
 def adopt_orphans() -> None:
@@ -39,7 +42,7 @@ def end_descendants() -> list[str]:
     if _has_no_children():
         return []
 
-    ended = _end(psutil.Process().children(recursive=True))
+    ended = _end(lambda: psutil.Process().children(recursive=True))
     _reap()
     return ended
 
@@ -48,13 +51,16 @@ def end_marked(journal: str) -> list[str]:
     """End every process of the attempt with that journal; what had to be ended. For when its worker is dead."""
     import psutil
 
-    marked = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(OWNER_MARK) == journal:
-                marked.append(process)
-        except (psutil.Error, OSError):
-            continue  # another user's, or just gone
+    def marked() -> list[Any]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and process.environ().get(OWNER_MARK) == journal:
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue  # another user's, or just gone
+        return found
+
     return _end(marked)
 
 
@@ -79,22 +85,42 @@ def group_members(leader: int) -> list[str]:
     return found
 
 
-def _end(processes: Sequence[Any]) -> list[str]:
-    """Wait, terminate, kill: each only for those that the one before did not end."""
+def _end(find: Callable[[], list[Any]]) -> list[str]:
+    """Wait, terminate, kill: each only for those that the one before did not end.
+
+    What they start meanwhile is looked for until nothing is left, and killed with them.
+    """
     import psutil
 
-    _, alive = psutil.wait_procs(processes, timeout=_OWN_END)
+    _, alive = psutil.wait_procs(find(), timeout=_OWN_END)
     ended = [_shown(process) for process in alive]
-    for action, patience in (("terminate", _TERMINATED), ("kill", _KILLED)):
-        for process in alive:
-            try:
-                getattr(process, action)()
-            except psutil.NoSuchProcess:
-                continue
-        _, alive = psutil.wait_procs(alive, timeout=patience)
-        if not alive:
-            break
+    if alive:
+        _do("terminate", alive)
+        psutil.wait_procs(alive, timeout=_TERMINATED)
+    deadline = time.monotonic() + _KILLED
+    while ended and (alive := list(filter(_is_alive, find()))) and time.monotonic() < deadline:
+        _do("kill", alive)
+        psutil.wait_procs(alive, timeout=_KILL_ROUND)
     return ended
+
+
+def _do(action: str, processes: Sequence[Any]) -> None:
+    import psutil
+
+    for process in processes:
+        try:
+            getattr(process, action)()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _is_alive(process: Any) -> bool:
+    import psutil
+
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _shown(process: Any) -> str:

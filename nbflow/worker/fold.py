@@ -18,6 +18,8 @@ from nbflow.worker.journal import VERSION, Record
 from nbflow.worker.shown import Outputs, Surplus, TextFile, Widget
 
 _START = {True: "forked", False: "ordinary"}
+_MOST_LEFT = 20
+"""Processes left behind that an outcome names; the notebook names all."""
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
@@ -75,6 +77,7 @@ class _Fold:
         self.widgets: dict[str, Widget] = {}
         self.values: dict[str, Any] = {}
         self.warnings: list[str] = []
+        self.left_behind: list[str] = []
         self.kernel: Record = {}
         self.ended: Record | None = None
         self.runtime: str | None = None
@@ -88,8 +91,8 @@ class _Fold:
                 self._apply_cell(record, self.cells[cell])
             case {"type": "value", "name": name, "value": value}:
                 self.values[name] = value
-            case {"type": "warning", "text": text}:
-                self.warnings.append(text)
+            case {"type": "warning" | "left_behind"}:
+                self._warn(record)
             case {"type": "kernel_started", "runtime": runtime}:
                 self.runtime, self.start = runtime, record
             case {"type": "kernel_ready", "info": info}:
@@ -104,6 +107,13 @@ class _Fold:
                 pass
             case _:
                 self._apply_output(record)
+
+    def _warn(self, record: Record) -> None:
+        if (process := record.get("process")) is None:
+            self.warnings.append(record["text"])
+        else:
+            self.left_behind.append(process)
+            self.warnings.append(f"a process that the notebook had left behind was ended: {process}")
 
     def _apply_cell(self, record: Record, cell: _Cell) -> None:
         match record:
@@ -266,6 +276,7 @@ class _Fold:
             kernel=self.header["kernel"].get("name"),
             cpu_seconds=self.cpu,
             peak_memory=self.memory,
+            left_behind=tuple(self.left_behind[:_MOST_LEFT]),
         )
 
 

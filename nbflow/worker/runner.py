@@ -105,7 +105,7 @@ async def run(session: Session, notebook: Any) -> Ending:
         stops.close()
         await client.aclose()
         for left in await kernel.close():
-            recorder.warn(f"a process that the notebook had left behind was ended: {left}")
+            session.journal.append("left_behind", process=masker.text(left))
         begun.vitals.close()
 
 

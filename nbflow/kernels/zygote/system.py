@@ -22,7 +22,9 @@ _FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
 _OWN_END = 0.3
 """Seconds that left-over processes get to end by themselves: many only wait for their parent's end."""
 _TERMINATED = 1.0
-_KILLED = 3.0
+_KILLED = 0.5
+_KILLS = 6
+"""How often what is left is killed: it may have started something just before."""
 
 
 def unsafe_threads() -> list[str]:
@@ -63,7 +65,7 @@ def end_children() -> list[str]:
     if not _await_children(_OWN_END):
         return []
     ended = [f"{_name(pid)} (pid {pid})" for pid in _descendants()]
-    for number, patience in ((signal.SIGTERM, _TERMINATED), (signal.SIGKILL, _KILLED)):
+    for number, patience in ((signal.SIGTERM, _TERMINATED), *((signal.SIGKILL, _KILLED),) * _KILLS):
         for pid in _descendants():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

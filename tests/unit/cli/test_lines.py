@@ -54,6 +54,18 @@ def test_a_line_for_each_thing_that_happens() -> None:
     ]
 
 
+def test_what_a_notebook_has_left_behind() -> None:
+    story = Story(planned("a"), planned("b"))
+    story.send("start", "started a/1", "started b/1")
+    left = tuple(f"sleep (pid {number})" for number in range(4))
+    for task, some in (("a", left), ("b", left[:1])):
+        story.send(Finished(task=task, attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, left_behind=some)))
+    assert [line for line in lines(story) if "left" in line] == [
+        "! a  left behind, and was ended: sleep (pid 0), sleep (pid 1), sleep (pid 2) and 1 more",
+        "! b  left behind, and was ended: sleep (pid 0)",
+    ]
+
+
 def test_times_are_those_of_the_project() -> None:
     story = Story(planned("a"), timezone="Europe/Prague")
     story.send("start")

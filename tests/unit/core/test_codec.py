@@ -70,6 +70,7 @@ def test_a_full_document_holds_everything() -> None:
         "kernel": None,
         "cpu_seconds": None,
         "peak_memory": None,
+        "left_behind": [],
     }
 
 

@@ -95,6 +95,14 @@ class TestStates:
         assert folded.outcome.error.kind is ErrorKind.LOST
         assert (folded.ended, folded.running) == (False, 1)
 
+    def test_what_was_left_behind(self) -> None:
+        """The notebook names all, the outcome the first."""
+        left = [f"sleep (pid {number})" for number in range(30)]
+        folded = fold([header("1"), *({"type": "left_behind", "process": one} for one in left), ended()])
+        assert folded.outcome.left_behind == tuple(left[:20])
+        warnings = folded.document["metadata"]["nbflow"]["warnings"]
+        assert warnings == [f"a process that the notebook had left behind was ended: {one}" for one in left]
+
     def test_what_was_used(self) -> None:
         """Of the kernel as a whole by its end; without one, as far as its cells tell."""
         records = [

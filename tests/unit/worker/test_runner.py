@@ -254,7 +254,7 @@ def test_all_goes_well(play: Callable[..., Played]) -> None:
     assert (last.cell, last.number, last.state) == (3, 4, CellState.OK)
     assert played.kernel.calls == ["ask", "SIGKILL", "drain", "close"]
     assert played.kernel.env["NBFLOW_TASK"] == "t"
-    assert played.warnings == ["a process that the notebook had left behind was ended: sleep (pid 9)"]
+    assert played.records[-1] == {"type": "left_behind", "process": "sleep (pid 9)"}
     assert [set(record) for record in played.records if record["type"] == "kernel_ended"] == [{"type", "cpu", "memory"}]
 
 

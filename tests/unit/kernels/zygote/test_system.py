@@ -16,7 +16,7 @@ from nbflow.kernels.zygote import system
 from support.zygotes import is_gone, until
 
 ENDS = """
-import signal, subprocess, sys
+import signal, subprocess, sys, time
 from nbflow.kernels.zygote import system
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
 system.adopt_orphans()
@@ -24,9 +24,11 @@ print(system.end_children())
 child = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 one = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, start_new_session=True)
 one.stdout.readline()
-subprocess.run("setsid sleep 1000 >/dev/null 2>&1 &", shell=True)
+subprocess.run("setsid sh -c 'trap : TERM; while :; do sleep 0.02; done' >/dev/null 2>&1 &", shell=True)
+time.sleep(0.2)
 subprocess.Popen(["true"])
-print(*sorted(name.split(" (pid")[0][:6] for name in system.end_children()))
+print(*sorted({name.split(" (pid")[0][:6] for name in system.end_children()} - {"sleep"}))
+print(system._descendants())
 print(system.end_children())
 """
 DIES = """
@@ -58,7 +60,7 @@ def test_threads_beside_the_one_that_asks() -> None:
 
 def test_children_are_ended_and_named_orphans_included() -> None:
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["[]", "python sleep", "[]"], done.stderr
+    assert done.stdout.splitlines() == ["[]", "python sh", "[]", "[]"], done.stderr
 
 
 def test_a_process_ends_with_its_parent() -> None:
