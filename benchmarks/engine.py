@@ -1,6 +1,6 @@
 """What the engine costs per task: the loop, the core and the store, with an executor that does nothing.
 
-    python benchmarks/engine.py [--store sqlite|memory] [--sizes 1000 10000] [--shapes chain fan ...] [--jobs 8]
+    python benchmarks/engine.py [--store sqlite|memory|URL] [--sizes 1000 10000] [--shapes chain fan ...] [--jobs 8]
 
 Prints, for each shape and size, milliseconds a task for planning and making the run, for running it (wall and
 processor), and for reading it back, and how the running cost per task grows from the first size to the last (1.0 is
@@ -14,6 +14,7 @@ import argparse
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from nbflow.core import events as ev
 from nbflow.core.attempt import CellCounts, Outcome, Verdict, WorkOrder
+from nbflow.core.database_url import is_database, shown
 from nbflow.core.messages import Finished, Report, Start, Started
 from nbflow.core.plan import make_plan
 from nbflow.core.ports import Store
@@ -30,6 +32,7 @@ from nbflow.core.views import project
 from nbflow.engine.clock import SystemClock
 from nbflow.engine.loop import Engine, Ports
 from nbflow.store.memory import MemoryStore
+from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import SqliteStore
 
 LAYER = 100
@@ -161,12 +164,29 @@ def opened(kind: str) -> Iterator[Store]:
     if kind == "memory":
         yield MemoryStore()
         return
+    if is_database(kind):
+        yield from _schema_of_its_own(kind)
+        return
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         store = SqliteStore(Path(folder, "state.db"))
         try:
             yield store
         finally:
             store.close()
+
+
+def _schema_of_its_own(url: str) -> Iterator[Store]:
+    """A store in a database, in a schema that is dropped afterwards."""
+    import psycopg
+
+    name = f"bench_{uuid.uuid4().hex}"
+    store = PostgresStore(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}")
+    try:
+        yield store
+    finally:
+        store.close()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
 
 
 def fsync_cost(times: int = 200) -> float:
@@ -183,12 +203,13 @@ def fsync_cost(times: int = 200) -> float:
 def main() -> None:
     """Measure what the command line asks for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", choices=["sqlite", "memory"], default="sqlite")
+    parser.add_argument("--store", default="sqlite", help="sqlite, memory, or the URL of a PostgreSQL database")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--shapes", choices=list(SHAPES), nargs="+", default=list(SHAPES))
     parser.add_argument("--jobs", type=int, default=8)
     asked = parser.parse_args()
-    print(f"store {asked.store}, jobs {asked.jobs}, one fsync here: {fsync_cost():.2f} ms")
+    kind = shown(asked.store) if is_database(asked.store) else asked.store
+    print(f"store {kind}, jobs {asked.jobs}, one fsync here: {fsync_cost():.2f} ms")
     print(f"{'shape':12} {'tasks':>6}  {'make':>7} {'run':>7} {'cpu':>7} {'read':>7}  ms a task")
     for shape in asked.shapes:
         costs = []
