@@ -97,7 +97,9 @@ def _task(rng: Random, name: str, needs: tuple[str, ...], before: Mapping[str, T
         needs=needs,
         params=_params(rng, needs, matrix, for_each),
         when=_when(rng, needs, before, for_each) if rng.random() < 0.15 else None,
-        run_if=rng.choice(RULES) if needs else rng.choice([RunIf.ALL_SUCCESS, RunIf.ONE_FAILED]),
+        run_if=rng.choice([*RULES, *[RunIf.ALL_DONE] * (12 if for_each else 0)])
+        if needs
+        else rng.choice([RunIf.ALL_SUCCESS, RunIf.ONE_FAILED]),
         retry=RetryPolicy(
             retries=rng.choice([0, 0, 1, 2]),
             delay=rng.choice([0.0, 1.0, 30.0]),

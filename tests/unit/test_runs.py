@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from nbflow.core.decide import react
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Start
 from nbflow.core.pools import turns_of
-from nbflow.core.rows import PoolUse
+from nbflow.core.rows import Past, PoolUse
 from nbflow.core.state import fold
 from nbflow.core.views import project
 from nbflow.errors import NotFoundError, UsageError
@@ -174,3 +175,42 @@ def test_copies_by_name() -> None:
     with pytest.raises(NotFoundError) as caught:
         copies_named(state, "t[z]")
     assert "did you mean" in str(caught.value.hint)
+
+
+def listed(*messages: str, run: str = "r1", **score: Any) -> Runs:
+    """A run whose task `score` has a copy for each of two items, and what became of them."""
+    store = MemoryStore()
+    story = Story(planned("score", for_each=["b", "a"], **score), planned("report", "score"), jobs=9)
+    story.send("start")
+    for seconds, message in enumerate(messages, start=1):
+        story.send(message, at=seconds)
+    history = [replace(one, run=run) for one in story.history]
+    history[0] = replace(history[0], event=replace(story.state.created, run=run))
+    store.create(history[:1], project(fold(history[:1])))
+    store.append(history[1:], project(fold(history)), store.claim(run, "me", lambda _: False))
+    return Runs(store, lambda _: False)
+
+
+def test_copies_of_a_list_are_taken_over_together_as_lists() -> None:
+    runs = listed("succeeded score[a]/1 n=1", "succeeded score[b]/1 n=2 m=3")
+    assert runs.past("sales", "score", is_list=True) == Past(run="r1", outputs={"n": [2, 1], "m": [3, None]})
+    assert runs.past("sales", "other", is_list=True) is None
+    assert listed("succeeded score[a]/1 n=1", "failed score[b]/1").past("sales", "score", is_list=True) is None
+    assert listed("succeeded score[a]/1").past("sales", "score", is_list=True) is None
+
+
+def test_copies_that_their_condition_left_out_gave_nothing() -> None:
+    runs = listed("succeeded score[b]/1 n=2", when="item != 'a'")
+    assert runs.past("sales", "score", is_list=True) == Past(run="r1", outputs={"n": [2, None]})
+
+
+def test_a_task_with_copies_has_the_duration_of_most_of_them() -> None:
+    durations = listed("succeeded score[a]/1", "succeeded score[b]/1").durations("sales")
+    assert durations == {"score[a]": 1.0, "score[b]": 2.0, "score": 2.0}
+
+
+def test_a_declared_task_means_all_its_copies() -> None:
+    runs = listed("succeeded score[a]/1")
+    state = runs.state(runs.find("r1"))
+    assert copies_named(state, "score") == ["score[b]", "score[a]"]
+    assert copies_named(state, "score[a]") == ["score[a]"]

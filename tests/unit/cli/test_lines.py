@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from nbflow.cli.lines import Lines
+from nbflow.cli.lines import Lines, is_of
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress
 from nbflow.core import events as ev
@@ -195,3 +195,31 @@ def test_names_and_texts_from_outside_cannot_reach_the_terminal() -> None:
     assert "\x1b" not in written
     assert "\nforged" not in written
     assert r"a[\x1b]0;owned\x07]" in written
+
+
+def a_list() -> Story:
+    story = Story(planned("score", for_each=["a", "b"]), planned("report", "score"))
+    story.send("start")
+    story.send("succeeded score[b]/1", "failed score[a]/1", at=2)
+    return story
+
+
+def test_copies_of_a_list_have_lines_of_their_own() -> None:
+    assert lines(a_list()) == [
+        "run sales-20260131T120000-k3fa: 2 tasks, 2 at once",
+        "· score   for_each has 2 items",
+        "● score[a]  running",
+        "● score[b]  running",
+        "✓ score[b]  succeeded in 2s, 0 cells",
+        "✗ score[a]  failed after 2s: exception: it broke",
+        "⊘ report  upstream failed: score[a] failed",
+        "✗ run failed",
+    ]
+
+
+def test_whoever_follows_a_task_hears_of_its_copies() -> None:
+    told = lines(a_list(), only="score")
+    assert [one.split()[1] for one in told if "run" not in one.split()[:2]][:1] == ["score"]
+    assert not [one for one in told if "report" in one]
+    assert len([one for one in told if "score[" in one]) == 4
+    assert [is_of(name, "score") for name in ("score", "score[a]", "scores", None)] == [True, True, False, False]

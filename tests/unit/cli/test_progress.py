@@ -123,3 +123,38 @@ def test_a_stop_is_remembered_until_it_is_resumed() -> None:
 )
 def test_errors_in_a_line(error: TaskError, text: str) -> None:
     assert describe_error(error) == text
+
+
+def test_copies_of_a_list_take_the_place_of_their_task() -> None:
+    story = Story(planned("clean"), planned("score", "clean", for_each=["b", "a"]), planned("report", "score"), jobs=9)
+    story.send("start")
+    story.send("succeeded clean/1")
+    story.send("succeeded score[b]/1")
+    progress = watched(story)
+    assert progress.watched == ["clean", "score[b]", "score[a]", "report"] == list(progress.tasks)
+    assert progress.tasks["report"].waits_for == ("score[b]", "score[a]")
+    assert progress.tasks["score[a]"].waits_for == ("clean",)
+    assert list(progress.by_state[TaskState.PENDING]) == ["report"]
+    assert {name: task.state for name, task in progress.tasks.items()} == story.states()
+
+
+def test_an_empty_list_leaves_its_task() -> None:
+    story = Story(planned("score", for_each="{{ params.files }}"), params={"files": []})
+    story.send("start")
+    progress = watched(story)
+    assert (progress.tasks["score"].state, progress.watched) == (TaskState.SUCCEEDED, ["score"])
+    assert progress.tasks["score"].reason == "for_each has no items: there is nothing to run"
+
+
+def test_a_list_that_is_made_anew_adds_its_new_copies() -> None:
+    ups = [planned(f"up[{n}]", matrix={"n": n}) for n in (1, 2)]
+    score = planned("score", "up[1]", "up[2]", for_each="{{ tasks.up.outputs.x }}", run_if="all_done")
+    story = Story(*ups, score, planned("report", "score"), jobs=9)
+    story.send("start")
+    story.send("succeeded up[1]/1 x=10", "failed up[2]/1")
+    story.send("succeeded score[10]/1", "failed score[None]/1")
+    story.send("resume", "start")
+    story.send("succeeded up[2]/2 x=20")
+    progress = watched(story)
+    assert progress.watched == ["up[1]", "up[2]", "score[10]", "score[None]", "score[20]", "report"]
+    assert {name: task.state.value for name, task in progress.tasks.items()} == story.states()

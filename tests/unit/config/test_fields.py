@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from nbflow.config.fields import MatrixField, ParamField, SecretField
+from nbflow.config.fields import ForEachField, MatrixField, ParamField, SecretField
 from nbflow.config.shape import MISSING, Reading
 from nbflow.core.spec import Matrix, Param, ParamType
 
@@ -123,3 +123,21 @@ def test_a_secret_is_a_reference() -> None:
     assert check("cmd:a b")
     assert not check("plain")
     assert not check(5)
+
+
+@pytest.mark.parametrize(
+    ("value", "found", "fault"),
+    [
+        (["a", {"b": 1}], ("a", {"b": 1}), None),
+        ([], (), None),
+        ("{{ tasks.a.outputs.x }}", "{{ tasks.a.outputs.x }}", None),
+        ("  ", (), "expected a list, or a template that gives one, not the text"),
+        (3, (), "expected a list, or a template that gives one, not the number 3"),
+        ({"in": [1]}, (), "expected a list, or a template that gives one, not a table"),
+    ],
+)
+def test_a_list_of_items(value: Any, found: Any, fault: str | None) -> None:
+    reading = Reading()
+    assert ForEachField().read(value, ("t", "for_each"), reading) == found
+    assert [one.message.startswith(fault or "?") for one in reading.faults] == ([True] if fault else [])
+    assert reading.unclear == ({("t", "for_each")} if fault else set())

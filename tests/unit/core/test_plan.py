@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -187,3 +188,42 @@ def test_references_of_templates_and_when_together() -> None:
 def test_what_is_left_out_does_not_run() -> None:
     plan = plan_of(task("a"), task("b", "a"), task("c", "b"), selected={"a", "c"})
     assert [one.name for one in to_run(plan.tasks)] == ["a", "c"]
+
+
+class TestForEach:
+    def test_the_copies_are_not_known_yet(self) -> None:
+        source = "{{ tasks.a.outputs.files }}"
+        plan = by_name(plan_of(task("a"), task("b", "a", for_each=source, max_items=5), task("c", "b")))
+        assert (plan["b"].is_list, plan["b"].is_copy, plan["b"].for_each, plan["b"].max_items) == (
+            True,
+            False,
+            source,
+            5,
+        )
+        assert plan["c"].waits_for == ("b",)
+
+    def test_a_list_of_the_file_is_encoded(self) -> None:
+        plan = by_name(plan_of(task("a", for_each=(date(2026, 1, 31), {"x": 1}))))
+        assert plan["a"].for_each == {"$tuple": [{"$date": "2026-01-31"}, {"x": 1}]}
+
+    def test_what_the_list_reads_is_reused(self) -> None:
+        tasks = [task("a"), task("b", "a", for_each="{{ tasks.a.outputs.files }}")]
+        with pytest.raises(UsageError, match="'b' reads outputs of 'a'"):
+            plan_of(*tasks, selected={"b"})
+        past = {"a": Past(run="old", outputs={"files": [1]})}
+        assert by_name(plan_of(*tasks, selected={"b"}, past=past))["a"].action is Action.REUSE
+
+    def test_copies_of_another_run_are_reused_as_one(self) -> None:
+        tasks = [task("a", for_each=(1, 2)), task("b", "a", params={"x": "{{ tasks.a.outputs.n }}"})]
+        past = {"a": Past(run="old", outputs={"n": [5, 6]})}
+        plan = by_name(plan_of(*tasks, selected={"b"}, past=past))
+        assert (plan["a"].action, plan["a"].outputs, plan["a"].is_list) == (Action.REUSE, {"n": [5, 6]}, True)
+
+
+def test_what_takes_long_is_urgent() -> None:
+    tasks = [task("a"), task("b", "a"), task("c"), task("d", "c"), task("e", matrix=Matrix(axes={"k": (1, 2)}))]
+    pipeline = Pipeline(name="p", tasks={one.name: one for one in tasks})
+    seconds = {"a": 1.0, "b": 2.0, "c": 60.0, "e[1]": 7.0, "e": 8.0}
+    plan = make_plan(pipeline, selected=set(pipeline.tasks), sources={}, past=lambda _: None, seconds=seconds)
+    weight = {one.name: one.weight for one in plan.tasks}
+    assert weight == {"a": 3.0, "b": 2.0, "c": 67.0, "d": 7.0, "e[1]": 7.0, "e[2]": 8.0}, "d takes as long as most do"

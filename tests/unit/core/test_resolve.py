@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from nbflow.core.plan import Action
 from nbflow.core.resolve import Refused, resolve_task, run_scope
 from nbflow.core.values import encode
 from support.build import Story, planned
@@ -143,3 +144,59 @@ class TestRunScope:
         assert [encode(run_scope("r", one, "Europe/Prague")["logical_date"]) for one in (at, stored)] == [
             encode(at.astimezone(UTC))
         ] * 2
+
+
+def list_of(value: str, **more: Any) -> list[str]:
+    """The lines about a task whose list is what `up` gave as `x`."""
+    story = Story(planned("up"), planned("t", "up", **{"for_each": "{{ tasks.up.outputs.x }}", **more}), jobs=9)
+    story.send("start")
+    return story.send(f"succeeded up/1 x={value}")[2:]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('"abc"', "gives a str, and no list"),
+        ('{"a":1}', "gives a dict, and no list"),
+        ("null", "gives a NoneType, and no list"),
+        ('{"$set":[1]}', "gives a set, and no list; sorted(...) makes a list of it in the notebook"),
+        ("[1,2,3]", "the list has 3 items, and at most 2 are allowed; max_items = 3 for the task would allow it"),
+    ],
+)
+def test_what_is_no_list_fails_with_advice(value: str, message: str) -> None:
+    found, _ = list_of(value, max_items=2)
+    assert found.startswith("task_failed t: it could not begin (for_each: ")
+    assert message in found
+
+
+def test_a_list_that_nobody_gave_fails() -> None:
+    assert list_of("[]", for_each="{{ tasks.up.outputs.y }}") == [
+        "task_failed t: it could not begin (for_each: task 'up' gave no output 'y')",
+        "run_finished failed",
+    ]
+
+
+def test_tuples_and_values_of_their_own_types_are_items() -> None:
+    assert list_of('{"$tuple":[{"$date":"2026-01-31"}]}', params={"day": "{{ item }}"})[:2] == [
+        "task_expanded t t[2026-01-31]",
+        'task_queued t[2026-01-31] day={"$date":"2026-01-31"}',
+    ]
+
+
+def test_a_notebook_that_declares_item_gets_it_and_own_parameters_come_on_top() -> None:
+    assert list_of("[5]", accepts=("item",))[1] == "task_queued t[5] item=5"
+    assert list_of("[5]", accepts=("item",), params={"item": "{{ item + 1 }}"})[1] == "task_queued t[5] item=6"
+
+
+def test_only_one_copy_where_it_is_asked_for() -> None:
+    assert list_of("[5,6]", only="t[6]")[0] == "task_expanded t t[6]"
+    assert list_of("[5,6]", only="t[7]")[0] == (
+        "task_failed t: it could not begin (for_each gives no copy 't[7]'; there are: t[5], t[6])"
+    )
+
+
+def test_the_results_of_copies_of_another_run_are_lists_as_they_are() -> None:
+    for outputs, rows in (({"rows": [1, None]}, "[1,null]"), ({}, "[]")):
+        reused = planned("up", for_each=["x"], action=Action.REUSE, reused_from="old", outputs=outputs)
+        story = Story(reused, planned("down", "up", params={"rows": "{{ tasks.up.outputs.rows }}"}))
+        assert f"task_queued down rows={rows}" in story.send("start")

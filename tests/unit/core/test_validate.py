@@ -240,3 +240,39 @@ def test_defaults_that_are_templates_see_the_run_and_other_parameters() -> None:
         "params.x.default: `tasks` has no value yet when a run begins (defaults see params, run, env and days_ago)"
     ]
     assert default("{{ nope }}")[0].startswith("params.x.default: unknown name 'nope'")
+
+
+class TestForEach:
+    def test_what_is_right(self) -> None:
+        assert not said(
+            task("a"),
+            task("b", "a", for_each="{{ tasks.a.outputs.files }}", params={"x": "{{ item }}"}, when="item != params.n"),
+            task("c", "b", for_each=("x", {"n": "{{ params.n }}"}, None), params={"x": "{{ item }}"}),
+            params=[Param(name="n", type=ParamType.INT, default=3)],
+        )
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ("tasks.a.outputs.x", "expected a list, or one {{ expression }} that gives one, not a text"),
+            ("in/{{ run.date }}", "expected a list, or one {{ expression }} that gives one, not a text"),
+            ("{{ tasks.a.outputs. }}", "not an expression: invalid syntax"),
+            ("{{ tasks.b.outputs.x }}", "tasks.b: there is no task 'b'"),
+            ("{{ tasks.z.outputs.x }}", "tasks.z is not upstream of this task"),
+            ("{{ item }}", "item has a value only in `params` and `when` of a task with for_each"),
+            (("{{ params.nobody }}",), "params.nobody: there is no parameter 'nobody'"),
+            ((), "the list has no items: the task would have no copy"),
+            (tuple(range(1001)), "the list has 1,001 items, and at most 1,000 are allowed (max_items = 1001 would"),
+        ],
+    )
+    def test_what_is_wrong(self, source: Any, message: str) -> None:
+        found = said(task("a"), task("z"), task("t", "a", for_each=source))
+        assert len(found) == 1, found
+        assert found[0].startswith(f"tasks.t.for_each: {message}"), found
+
+    def test_more_items_where_the_task_says_so(self) -> None:
+        assert not said(task("t", for_each=tuple(range(1001)), max_items=1001))
+
+    def test_not_with_a_matrix(self) -> None:
+        (found,) = said(task("t", for_each=("x",), matrix=Matrix(axes={"k": (1,)})))
+        assert found.startswith("tasks.t.for_each: a task has copies by `matrix` or by `for_each`, not by both")

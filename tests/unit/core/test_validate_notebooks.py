@@ -282,3 +282,30 @@ def test_settings_of_kernels_that_are_not_installed() -> None:
         (("kernels", "julia"), "installed kernels: ir, python3"),
     ]
     assert validate_notebooks(spec, {}, None) == []
+
+
+def with_items(params: dict[str, Any], *items: Any, code: str = "file = 'a'\nn = 1") -> list[str]:
+    return said({"x.ipynb": facts(code)}, Task(name="t", notebook="x.ipynb", params=params, for_each=items))
+
+
+def test_items_that_are_known_fit_the_parameter_that_gets_them() -> None:
+    assert not with_items({"file": "{{ item }}"}, "a", "{{ run.id }}")
+    assert with_items({"n": "{{ item }}"}, 1, "two") == [
+        "tasks.t.for_each.1: 'two', of type str, is no int (x.ipynb declares `n` as int)"
+    ]
+    assert not with_items({}, 1, 2, code="item: int")
+    assert with_items({}, 1, "two", code="item = 1") == [
+        "tasks.t.for_each.1: 'two', of type str, is no int (x.ipynb declares `item` as int)"
+    ]
+
+
+def test_a_list_whose_items_nothing_reads_is_a_warning() -> None:
+    (found,) = with_items({"n": 3}, "a", "b")
+    assert found.startswith("warning tasks.t.for_each: neither the notebook nor an expression of the task reads `item`")
+    one = Task(name="t", notebook="x.ipynb", when="item > 1", for_each="{{ tasks.a.outputs.x }}")
+    assert not said({"x.ipynb": facts()}, one)
+
+
+def test_a_parameter_that_only_a_list_reads_is_read() -> None:
+    one = Task(name="t", notebook="x.ipynb", params={"n": "{{ item }}"}, for_each="{{ params.wanted }}")
+    assert not said({"x.ipynb": facts("n = 1")}, one, params=(Param(name="wanted", type=ParamType.LIST, default=[1]),))
