@@ -3,9 +3,10 @@
     python benchmarks/engine.py [--store sqlite|memory|URL] [--sizes 1000 10000] [--shapes chain fan ...] [--jobs 8]
 
 Prints, for each shape and size, milliseconds a task for planning and making the run, for running it (wall and
-processor), and for reading it back, and how the running cost per task grows from the first size to the last (1.0 is
-linear). The target is at most 1 ms a task, linear. What one fsync costs on this disk stands above: a chain needs one a
-task, since nothing is begun before it is kept.
+processor), for reading it back, and for resuming it after a death in the middle: all from the claim to the end. And how
+the running cost per task grows from the first size to the last (1.0 is linear). The target is at most 1 ms a task,
+linear. What one fsync costs on this disk stands above: a chain needs one a task, since nothing is begun before it is
+kept.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbflow.core import events as ev
-from nbflow.core.attempt import CellCounts, Outcome, Verdict, WorkOrder
+from nbflow.core.attempt import CellCounts, ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.database_url import is_database, shown
-from nbflow.core.messages import Finished, Report, Start, Started
+from nbflow.core.messages import Finished, Report, Resume, Start, Started
 from nbflow.core.plan import make_plan
 from nbflow.core.ports import Store
 from nbflow.core.spec import Pipeline, Preload, Task
@@ -31,6 +32,7 @@ from nbflow.core.state import RunState, fold
 from nbflow.core.views import project
 from nbflow.engine.clock import SystemClock
 from nbflow.engine.loop import Engine, Ports
+from nbflow.engine.recovery import recover
 from nbflow.store.memory import MemoryStore
 from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import SqliteStore
@@ -78,8 +80,15 @@ SHAPES: dict[str, Callable[[int], Iterator[tuple[str, list[str]]]]] = {
 }
 
 
+class DeathError(BaseException):
+    """In place of a `kill -9` in the middle: nothing of ours catches it."""
+
+
 class InstantExecutor:
-    """Every attempt starts and succeeds at once."""
+    """Every attempt starts and succeeds at once. With `lives`, the engine dies when it submits one more than that."""
+
+    def __init__(self, lives: int | None = None) -> None:
+        self._lives = lives
 
     def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
         """There is nothing to load."""
@@ -90,6 +99,10 @@ class InstantExecutor:
 
     def submit(self, order: WorkOrder) -> None:
         """Report a start and a success."""
+        if self._lives is not None:
+            self._lives -= 1
+            if self._lives < 0:
+                raise DeathError
         cells = CellCounts(total=5, ok=5)
         outcome = Outcome(verdict=Verdict.SUCCEEDED, cells=cells, outputs={"rows": order.attempt}, duration=0.01)
         self._report(Started(task=order.task, attempt=order.attempt, pid=1, host="here", kernel="python3", cells=5))
@@ -98,9 +111,9 @@ class InstantExecutor:
     def cancel(self, task: str, attempt: int, *, force: bool) -> None:
         """Nothing runs long enough."""
 
-    def recover(self, order: WorkOrder, message: str) -> Outcome:
-        """Nothing is ever left behind."""
-        raise NotImplementedError(f"{order.task}: {message}")
+    def recover(self, order: WorkOrder, message: str) -> Outcome:  # noqa: ARG002 - whichever it is
+        """What was going on at the death is lost."""
+        return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.LOST, message=message))
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -115,6 +128,7 @@ class Cost:
     running: float
     processor: float
     reading: float
+    resuming: float
 
     def per_task(self, seconds: float) -> float:
         """Milliseconds a task."""
@@ -139,19 +153,49 @@ def measure(shape: str, size: int, jobs: int, store: Store) -> Cost:
     """Make a run, carry it out, and fold it again."""
     begin = time.perf_counter()
     created = make_run(shape, size, jobs)
-    first = ev.Stamped(run=created.run, seq=1, at=SystemClock().now(), event=created)
-    state = fold([first])
-    store.create([first], project(state))
+    state = _recorded(created, store)
     made, used = time.perf_counter(), time.process_time()
     fence = store.claim(created.run, "bench", lambda _: False)
-    ports = Ports(store=store, executor=InstantExecutor(), clock=SystemClock(), seal=_leave)
-    ended = Engine(state, fence, ports).run([Start(owner="bench")])
+    ended = Engine(state, fence, _ports(store, InstantExecutor())).run([Start(owner="bench")])
     ran, used = time.perf_counter(), time.process_time() - used
     again = fold(store.events(created.run))
     read = time.perf_counter()
-    if ended.status != "succeeded" or again.status != "succeeded" or len(again.tasks) != size:
-        raise AssertionError(f"{shape} of {size}: {ended.status}")
-    return Cost(size, made - begin, ran - made, used, read - ran)
+    _check(shape, size, ended, again)
+    return Cost(size, made - begin, ran - made, used, read - ran, _resume(shape, size, jobs, store))
+
+
+def _resume(shape: str, size: int, jobs: int, store: Store) -> float:
+    """Seconds from the claim to the end of a run whose engine has died in the middle."""
+    created = replace(make_run(shape, size, jobs), run="bench-20260131T120000-dead")
+    state = _recorded(created, store)
+    fence = store.claim(created.run, "dead", lambda _: False)
+    with suppress(DeathError):
+        Engine(state, fence, _ports(store, InstantExecutor(size // 2))).run([Start(owner="dead")])
+    begin = time.perf_counter()
+    fence = store.claim(created.run, "bench", lambda _: False)
+    state = fold(store.events(created.run))
+    ports = _ports(store, InstantExecutor())
+    ended = Engine(state, fence, ports).run([*recover(state, ports.executor), Resume(), Start(owner="bench")])
+    seconds = time.perf_counter() - begin
+    _check(shape, size, ended)
+    return seconds
+
+
+def _recorded(created: ev.RunCreated, store: Store) -> RunState:
+    first = ev.Stamped(run=created.run, seq=1, at=SystemClock().now(), event=created)
+    state = fold([first])
+    store.create([first], project(state))
+    return state
+
+
+def _ports(store: Store, executor: InstantExecutor) -> Ports:
+    return Ports(store=store, executor=executor, clock=SystemClock(), seal=_leave)
+
+
+def _check(shape: str, size: int, *states: RunState) -> None:
+    for state in states:
+        if state.status != "succeeded" or len(state.tasks) != size:
+            raise AssertionError(f"{shape} of {size}: {state.status}")
 
 
 def _leave(_: RunState) -> None:
@@ -210,14 +254,15 @@ def main() -> None:
     asked = parser.parse_args()
     kind = shown(asked.store) if is_database(asked.store) else asked.store
     print(f"store {kind}, jobs {asked.jobs}, one fsync here: {fsync_cost():.2f} ms")
-    print(f"{'shape':12} {'tasks':>6}  {'make':>7} {'run':>7} {'cpu':>7} {'read':>7}  ms a task")
+    print(f"{'shape':12} {'tasks':>6}  {'make':>7} {'run':>7} {'cpu':>7} {'read':>7} {'resume':>7}  ms a task")
     for shape in asked.shapes:
         costs = []
         for size in asked.sizes:
             with opened(asked.store) as store:
                 cost = measure(shape, size, asked.jobs, store)
             costs.append(cost)
-            numbers = [cost.per_task(seconds) for seconds in (cost.making, cost.running, cost.processor, cost.reading)]
+            seconds = (cost.making, cost.running, cost.processor, cost.reading, cost.resuming)
+            numbers = [cost.per_task(one) for one in seconds]
             print(f"{shape:12} {size:6}  " + " ".join(f"{number:7.3f}" for number in numbers), flush=True)
         first, last = costs[0], costs[-1]
         print(f"{'':12} growth {last.per_task(last.running) / first.per_task(first.running):.2f}")
