@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.archive import layout
-from nbflow.archive.files import FileArchive
 from nbflow.core.addresses import is_url
 from nbflow.core.spec import ProjectSpec
 from nbflow.core.status import RunStatus, TaskState
 from nbflow.errors import NbflowError, NotFoundError, UnreachableError
+from nbflow.results import RunResult
 
 if TYPE_CHECKING:
+    from nbflow.archive.files import FileArchive
+    from nbflow.archive.refusals import StorageError
     from nbflow.archive.uploads import Uploads
     from nbflow.core.ports import Listener
     from nbflow.core.rows import RunRow
@@ -43,26 +46,41 @@ class Archiving:
     """The archive of a project. `files` is its folder on this machine; `url` is where it lies if that is elsewhere."""
 
     def __init__(self, spec: ProjectSpec) -> None:
-        self.files = FileArchive(Path(spec.archive))
+        self._folder = Path(spec.archive)
         self.url = spec.outputs if is_url(spec.outputs) else None
         self._root = Path(spec.root)
         self._ledgers = ledgers_folder(spec)
         self._fed: set[str] = set()
+        self._asking: threading.Thread | None = None
+        self._refusal: StorageError | None = None
+
+    def ahead(self) -> None:
+        """Begin what `check` does of object storage, whose packages take most of a second to load."""
+        if self.uploads is not None and self._asking is None:
+            self._asking = threading.Thread(target=self._ask, args=(self.uploads,), name="archive", daemon=True)
+            self._asking.start()
 
     def check(self) -> None:
         """Raise UnreachableError where nothing can be published.
 
         Object storage that is down, slow or has to have new credentials is none: what is published waits for it.
         """
+        self.files.check()
+        self.ahead()
+        if self._asking is not None:
+            self._asking.join()
+            self._asking = None
+        if self._refusal is not None and self._refusal.lasting:
+            raise self._refusal
+
+    def _ask(self, uploads: Uploads) -> None:
         from nbflow.archive.refusals import StorageError
 
-        self.files.check()
-        if self.uploads is not None:
-            try:
-                self.uploads.objects.check()
-            except StorageError as error:
-                if error.lasting:
-                    raise
+        self._refusal = None
+        try:
+            uploads.objects.check()
+        except StorageError as error:
+            self._refusal = error
 
     def feeds(self, state: RunState) -> Sequence[Listener]:
         """The listeners that have a run uploaded while it goes on; called before anything of it is published."""
@@ -108,6 +126,18 @@ class Archiving:
         if settled:
             self.uploads.make_room(MOST_COPIES, self._fed)
         return settled
+
+    def finish(self, result: RunResult, *, wait: bool) -> RunResult:
+        """The document of a run that has ended here, marked as it is archived by now; with `wait`, after `settle`."""
+        if wait:
+            self.settle()
+        return RunResult(self.mark(result))
+
+    def for_sealing(self, run: str) -> FileArchive:
+        """The archive to publish the manifest and page of a run in: these will wait for object storage."""
+        if self.uploads is not None:
+            self.uploads.ledgers.begin(run)
+        return self.files
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -183,6 +213,13 @@ class Archiving:
             return
         pages = [file.path for file in _files(runs.state(row)) if file.path.endswith(".html")]
         self.uploads.fetch([*own, *pages[:MOST_PAGES]])
+
+    @cached_property
+    def files(self) -> FileArchive:
+        """The archive in a folder of this machine: all of it, or its spool."""
+        from nbflow.archive.files import FileArchive
+
+        return FileArchive(self._folder)
 
     @cached_property
     def uploads(self) -> Uploads | None:

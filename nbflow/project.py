@@ -6,9 +6,8 @@ Heavy imports are inside methods, so that looking at a project costs little.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus, TaskState
-from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem
+from nbflow.errors import ConfigError, ConflictError, Problem
+from nbflow.lookup import find_pipeline, find_task
 
 if TYPE_CHECKING:
     from nbflow.archiving import Archiving
@@ -71,21 +71,15 @@ class Project:
 
     def close(self) -> None:
         """Close the store. What is not uploaded by then is at the next start."""
-        self.archiving.close()
+        if "archiving" in self.__dict__:
+            self.archiving.close()
         if self._opened is not None:
             self._opened.close()
             self._opened = None
 
     def pipeline(self, name: str) -> Pipeline:
         """A pipeline by name. Raises NotFoundError, with the nearest name."""
-        if name not in self.spec.pipelines:
-            close = get_close_matches(name, self.spec.pipelines, 1)
-            known = ", ".join(list(self.spec.pipelines)[:20]) or "none"
-            raise NotFoundError(
-                f"there is no pipeline '{name}' in {self.spec.file}",
-                hint=f"did you mean '{close[0]}'?" if close else f"pipelines are: {known}",
-            )
-        return self.spec.pipelines[name]
+        return find_pipeline(self.spec, name)
 
     @property
     def runs(self) -> Runs:
@@ -131,9 +125,11 @@ class Project:
         asked = replace(asked, params={**asked.params, **(params or {})})
         store = self._store  # a project whose store cannot be used has nothing to load
         with loading(asked.executor, self.spec.root) as executor:
+            self.archiving.ahead()
             created = self._create(declared, asked, executor)
             ports = self._ports(store, executor, listeners, self._seal)
-            return self._go_on(self.runs.find(created.run), [], ports, attach)
+            result = self._go_on(self.runs.find(created.run), [], ports, attach)
+        return self.archiving.finish(result, wait=attach is None)
 
     def execute(
         self,
@@ -167,7 +163,8 @@ class Project:
             tasks = self.runs.state(row).tasks.values()
             prepare(made, to_run(task.planned for task in tasks if task.state is not TaskState.SUCCEEDED), self.spec)
             ports = self._ports(self._store, made, listeners, self._seal)
-            return self._go_on(row, [Resume()] if resume else [], ports, attach)
+            result = self._go_on(row, [Resume()] if resume else [], ports, attach)
+        return self.archiving.finish(result, wait=attach is None)
 
     def test(
         self,
@@ -191,7 +188,7 @@ class Project:
         from nbflow.request import once, only, relative
         from nbflow.store.memory import MemoryStore
 
-        declared = _task(self.pipeline(pipeline), task)
+        declared = find_task(self.pipeline(pipeline), task)
         asked = replace(request or Request(), select=[declared], trigger=TEST)
         with loading(asked.executor, self.spec.root) as executor:
             created = self._make(self.pipeline(pipeline), asked, executor)
@@ -275,11 +272,6 @@ class Project:
         from nbflow.rescue import end_dead
 
         end_dead(rows, self.runs, self._ports_alone, self.archiving.files.check)
-
-    def _rescue_holders(self, runs: Collection[str]) -> None:
-        """The same for runs that keep others waiting."""
-        rows = (self._store.run(run) for run in runs)
-        self._rescue([row for row in rows if row is not None and not self.runs.is_held(row)])
 
     def _go_on(self, row: RunRow, messages: Sequence[Message], ports: Ports, attach: Attach | None) -> RunResult:
         """Own a run, settle what an earlier owner left behind, and carry it out from some messages to its end."""
@@ -384,7 +376,7 @@ class Project:
             clock=SystemClock(),
             seal=seal,
             listeners=listeners,
-            rescue=self._rescue_holders,
+            rescue=lambda held_by: self._rescue([row for row in self.runs.dead() if row.run in held_by]),
             probe=self.archiving.check,
         )
 
@@ -401,22 +393,9 @@ class Project:
 
         self.archiving.files.sweep(state.created.settings.folder)  # what workers that were killed had half written
         drop_journals(state)  # before the page: where that is, nothing is left to be done
-        seal(state, self.archiving.files)
+        seal(state, self.archiving.for_sealing(state.run))
 
 
 def _concerns(problem: Problem, pipeline: Pipeline) -> bool:
     """Whether a problem stands in the way of a pipeline: those of other pipelines' tasks do not."""
     return not problem.key.startswith("pipelines.") or problem.key.startswith(f"pipelines.{pipeline.name}.")
-
-
-def _task(pipeline: Pipeline, text: str) -> str:
-    """The declared task of a task or a copy of it. Raises NotFoundError."""
-    name = text.partition("[")[0]
-    if name not in pipeline.tasks:
-        close = get_close_matches(name, pipeline.tasks, 1)
-        known = ", ".join(list(pipeline.tasks)[:20])
-        raise NotFoundError(
-            f"pipeline '{pipeline.name}' has no task '{name}'",
-            hint=f"did you mean '{close[0]}'?" if close else f"its tasks: {known}",
-        )
-    return name

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
@@ -178,7 +177,7 @@ class FileArchive:
 
 
 def _temporary_name(name: str) -> str:
-    return f".{name}.{secrets.token_hex(8)}.tmp"
+    return f".{name}.{os.urandom(8).hex()}.tmp"
 
 
 def _write(path: Path, source: BinaryIO) -> tuple[int, str]:

@@ -15,6 +15,7 @@ from nbflow.core.spec import ProjectSpec
 from nbflow.core.state import RunState
 from nbflow.core.views import run_document
 from nbflow.errors import NotFoundError, UnreachableError
+from nbflow.results import RunResult
 from nbflow.runs import Runs
 from nbflow.store.memory import MemoryStore
 from support.build import RUN, Story, planned
@@ -104,6 +105,8 @@ def test_a_folder_is_just_a_folder(tmp_path: Path) -> None:
         archiving.place("s3://bucket/sales/a.html")
     with pytest.raises(NotFoundError):
         _ = archiving.uploader
+    assert archiving.finish(RunResult(document), wait=True) == document
+    assert archiving.for_sealing(RUN) is archiving.files
     archiving.close()
 
 
@@ -114,8 +117,10 @@ def test_a_run_goes_to_object_storage(archiving: Archiving, url: str, tmp_path: 
     names = {path.removeprefix(f"{FOLDER}/") for path in held_files(url)}
     assert names == {"a.ipynb", "a.html", "run.json", "index.html"}
     assert archiving.trouble(RUN) is None
-    marked = archiving.mark(run_document(state))
+    marked = archiving.finish(RunResult(run_document(state)), wait=False)
     assert marked["archived"] == marked["tasks"][0]["archived"] == "done"
+    archiving.for_sealing(RUN)
+    assert archiving.mark(run_document(state))["archived"] == "pending", "until the new page is there"
     assert marked["tasks"][0]["notebook"] == f"{url}/{NOTEBOOK}"
 
 
@@ -187,8 +192,14 @@ def test_a_notebook_is_fetched_with_what_lies_beside_it(archiving: Archiving, ur
 
 def test_storage_that_says_no_for_good_is_found_before_anything_runs(tmp_path: Path, url: str) -> None:
     HeldFileSystem.down = PermissionError("no")
-    with pytest.raises(UnreachableError, match="access is denied"):
-        Archiving(spec_of(tmp_path, url)).check()
+    archiving = Archiving(spec_of(tmp_path, url))
+    archiving.ahead()
+    archiving.ahead()
+    for _ in range(2):
+        with pytest.raises(UnreachableError, match="access is denied"):
+            archiving.check()
+    HeldFileSystem.down = None
+    archiving.check()
 
 
 def test_patience(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nbflow.project import Project
 from support.commands import SALES, Said, Shell, executed, make_shell
 from support.held import HeldFileSystem, held_files, held_url
 
@@ -66,6 +67,23 @@ def test_a_run_while_it_is_down(shell: Shell, url: str) -> None:
     assert shell("run", "other").code == 0
     assert len([path for path in held_files(url) if path.startswith("sales/")]) == 3, "the next start has uploaded it"
     assert shell("show", run["run"], "--json").json["archived"] == "done"
+
+
+def test_the_api_waits_for_uploads_too(shell: Shell, url: str) -> None:
+    with Project.open() as project:
+        result = project.run("sales")
+    assert result["archived"] == "done"
+    assert len(held_files(url)) == 3
+
+
+def test_a_page_that_is_made_anew_is_uploaded(shell: Shell, url: str) -> None:
+    run = shell.run()
+    page = Path(shell("open", run, "--print").out.strip())
+    page.unlink()
+    HeldFileSystem.store.clear()
+    assert shell("report", run).code == 0
+    assert page.exists()
+    assert f"sales/{run}/index.html" in held_files(url)
 
 
 def test_storage_that_says_no_for_good(shell: Shell) -> None:
