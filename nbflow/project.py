@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nbflow.archiving import Archiving
     from nbflow.config.check import Checked
     from nbflow.core.events import RunCreated
-    from nbflow.core.messages import Cancel, Message
+    from nbflow.core.messages import Message
     from nbflow.core.plan import Plan
     from nbflow.core.ports import Executor, Listener, Store
     from nbflow.core.rows import RunRow
@@ -218,7 +218,7 @@ class Project:
         if self.runs.is_held(row):
             self._store.post(row.run, request)
         else:
-            self._end(row, request)
+            self._go_on(row, [request], self._ports_alone(), None)
         return row.run
 
     def seal(self, run: str) -> Path:
@@ -262,10 +262,6 @@ class Project:
 
         row = self.runs.find(run)
         return self.archiving.files.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
-
-    def _end(self, row: RunRow, request: Cancel) -> None:
-        """End a run that nobody carries out."""
-        self._go_on(row, [request], self._ports_alone(), None)
 
     def _rescue(self, rows: Sequence[RunRow]) -> None:
         """End runs whose process has died, as far as that can be done now; what cannot be written is only shown."""

@@ -130,13 +130,6 @@ class Runs:
         lives = self.alive(row.owner)
         return not row.lapsed if lives is None else lives
 
-    def waits(self, state: RunState) -> dict[str, str]:
-        """What the queued tasks of a run wait for, in words, by task."""
-        from nbflow.core.dispatch import waits
-        from nbflow.core.pools import turns_of
-
-        return waits(state, turns_of(state.created, self.store.pools()))
-
     def durations(self, pipeline: str, runs: int = 5) -> dict[str, float]:
         """Seconds that tasks took, by name: the median of their successes in the newest `runs` runs, of large pipelines
         in fewer. Of a task with copies that of each copy, and under its own name that of them all.

@@ -65,6 +65,8 @@ def explain_command(session: Session, what: str) -> None:
     nbflow explain @last
     nbflow explain @last/report
     """
+    from nbflow.core.dispatch import waits as waiting
+    from nbflow.core.pools import turns_of
     from nbflow.runs import copies_named
 
     run, slash, name = what.partition("/")
@@ -72,7 +74,7 @@ def explain_command(session: Session, what: str) -> None:
         row = project.runs.find(run)
         state = project.runs.seen(row)
         wanted = copies_named(state, name) if slash else list(state.tasks)
-        waits = project.runs.waits(state)
+        waits = waiting(state, turns_of(state.created, project.runs.store.pools()))
         documents = {task["task"]: task for task in project.runs.document(row)["tasks"]}
         histories = _histories(project.runs.events(row), wanted)
         document = {

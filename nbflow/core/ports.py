@@ -91,7 +91,41 @@ class Removals(Protocol):
         ...
 
 
-class Store(Protocol):
+class History(Protocol):
+    """What a store has kept, for those who look. All methods raise UnreachableError."""
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What runs but this one hold and want of pools, by run and pool."""
+        ...
+
+    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
+        """The events of a run with a sequence number above `after`, in order."""
+        ...
+
+    def run(self, run: str) -> RunRow | None:
+        """The row of a run by its whole id."""
+        ...
+
+    def runs(
+        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
+    ) -> list[RunRow]:
+        """Rows of runs, newest first."""
+        ...
+
+    def going(self) -> list[RunRow]:
+        """Rows of the runs that have begun and not ended, newest first, whether anybody carries them out or not."""
+        ...
+
+    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
+        """The task documents of a run, in the order of its plan."""
+        ...
+
+    def last_success(self, pipeline: str, task: str) -> Past | None:
+        """The newest success of a task (by copy name) in any run of the pipeline."""
+        ...
+
+
+class Store(History, Protocol):
     """Where events are kept, with the projections that are their fold. All methods raise UnreachableError."""
 
     removals: Removals
@@ -131,36 +165,6 @@ class Store(Protocol):
         From the look at the pools to the end of the transaction no other run gets or gives back a slot. `decide` is
         called once at most, and must not use the store.
         """
-        ...
-
-    def pools(self, run: str = "") -> list[PoolUse]:
-        """What runs but this one hold and want of pools, by run and pool."""
-        ...
-
-    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
-        """The events of a run with a sequence number above `after`, in order."""
-        ...
-
-    def run(self, run: str) -> RunRow | None:
-        """The row of a run by its whole id."""
-        ...
-
-    def runs(
-        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
-    ) -> list[RunRow]:
-        """Rows of runs, newest first."""
-        ...
-
-    def going(self) -> list[RunRow]:
-        """Rows of the runs that have begun and not ended, newest first, whether anybody carries them out or not."""
-        ...
-
-    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
-        """The task documents of a run, in the order of its plan."""
-        ...
-
-    def last_success(self, pipeline: str, task: str) -> Past | None:
-        """The newest success of a task (by copy name) in any run of the pipeline."""
         ...
 
     def post(self, run: str, request: Cancel) -> None:

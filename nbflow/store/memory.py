@@ -16,13 +16,12 @@ from nbflow.core.status import RunStatus
 from nbflow.store import refusals
 
 
-class MemoryStore:
-    """Implements `ports.Store` in dictionaries; gone with the process. `now` is the clock of leases."""
+class MemoryHistory:
+    """Implements `ports.History` in dictionaries. `now` is the clock of leases."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
         self._lock = threading.RLock()
-        self.removals: Removals = MemoryRemovals(self)
         self._rows: dict[str, RunRow] = {}
         self._events: dict[str, list[Stamped]] = {}
         self._tasks: dict[str, dict[int, Mapping[str, Any]]] = {}
@@ -30,6 +29,72 @@ class MemoryStore:
         self._inbox: dict[str, list[Cancel]] = {}
         self._heartbeats: dict[str, datetime] = {}
         self._pools: dict[tuple[str, str], PoolUse] = {}
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What other runs hold and want."""
+        with self._lock:
+            return [
+                replace(use, owner=self._rows[use.run].owner, lapsed=self._seen(use.run).lapsed)
+                for _, use in sorted(self._pools.items())
+                if use.run != run
+            ]
+
+    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
+        """The events of a run."""
+        with self._lock:
+            return iter(self._events.get(run, [])[max(after, 0) :])
+
+    def run(self, run: str) -> RunRow | None:
+        """The row of a run."""
+        with self._lock:
+            return self._seen(run) if run in self._rows else None
+
+    def runs(
+        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
+    ) -> list[RunRow]:
+        """Rows of runs, newest first."""
+        with self._lock:
+            found = [
+                self._seen(row.run)
+                for row in self._rows.values()
+                if pipeline in (None, row.pipeline)
+                and row.run.startswith(prefix)
+                and (not states or row.state in states)
+            ]
+        return sorted(found, key=lambda row: (row.created, row.run), reverse=True)[: max(limit, 0)]
+
+    def going(self) -> list[RunRow]:
+        """Rows of runs that have begun and not ended."""
+        return self.runs(states=[RunStatus.RUNNING.value], limit=len(self._rows))
+
+    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
+        """The task documents of a run."""
+        with self._lock:
+            return [document for _, document in sorted(self._tasks.get(run, {}).items())]
+
+    def last_success(self, pipeline: str, task: str) -> Past | None:
+        """The newest success of a task."""
+        for row in self.runs(pipeline=pipeline, limit=len(self._rows)):
+            with self._lock:
+                for position, document in self._tasks[row.run].items():
+                    if document["task"] == task and document["state"] == "succeeded":
+                        run = document["reused_from"] or row.run
+                        return Past(run=run, outputs=self._outputs[row.run][position])
+        return None
+
+    def _seen(self, run: str) -> RunRow:
+        """A run as it is now: its lease may have run out."""
+        row = self._rows[run]
+        sign = self._heartbeats.get(run, row.created)
+        return replace(row, lapsed=row.owner is not None and self._now() - sign > timedelta(seconds=LEASE_SECONDS))
+
+
+class MemoryStore(MemoryHistory):
+    """Implements `ports.Store` in dictionaries; gone with the process."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__(now)
+        self.removals: Removals = MemoryRemovals(self)
 
     def create(self, events: Sequence[Stamped], projection: Projection) -> None:
         """Begin a run."""
@@ -89,59 +154,6 @@ class MemoryStore:
             self.append(*batch, fence)
         return batch[0]
 
-    def pools(self, run: str = "") -> list[PoolUse]:
-        """What other runs hold and want."""
-        with self._lock:
-            found = [
-                replace(use, owner=self._rows[use.run].owner, lapsed=self._seen(use.run).lapsed)
-                for _, use in sorted(self._pools.items())
-                if use.run != run
-            ]
-        return found
-
-    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
-        """The events of a run."""
-        with self._lock:
-            return iter(self._events.get(run, [])[max(after, 0) :])
-
-    def run(self, run: str) -> RunRow | None:
-        """The row of a run."""
-        with self._lock:
-            return self._seen(run) if run in self._rows else None
-
-    def runs(
-        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
-    ) -> list[RunRow]:
-        """Rows of runs, newest first."""
-        with self._lock:
-            found = [
-                self._seen(row.run)
-                for row in self._rows.values()
-                if pipeline in (None, row.pipeline)
-                and row.run.startswith(prefix)
-                and (not states or row.state in states)
-            ]
-        return sorted(found, key=lambda row: (row.created, row.run), reverse=True)[: max(limit, 0)]
-
-    def going(self) -> list[RunRow]:
-        """Rows of runs that have begun and not ended."""
-        return self.runs(states=[RunStatus.RUNNING.value], limit=len(self._rows))
-
-    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
-        """The task documents of a run."""
-        with self._lock:
-            return [document for _, document in sorted(self._tasks.get(run, {}).items())]
-
-    def last_success(self, pipeline: str, task: str) -> Past | None:
-        """The newest success of a task."""
-        for row in self.runs(pipeline=pipeline, limit=len(self._rows)):
-            with self._lock:
-                for position, document in self._tasks[row.run].items():
-                    if document["task"] == task and document["state"] == "succeeded":
-                        run = document["reused_from"] or row.run
-                        return Past(run=run, outputs=self._outputs[row.run][position])
-        return None
-
     def post(self, run: str, request: Cancel) -> None:
         """Leave a request."""
         with self._lock:
@@ -165,12 +177,6 @@ class MemoryStore:
         for kept in (self._rows, self._events, self._tasks, self._outputs, self._inbox, self._heartbeats):
             kept.pop(run, None)
         self._pools = {key: use for key, use in self._pools.items() if use.run != run}
-
-    def _seen(self, run: str) -> RunRow:
-        """A run as it is now: its lease may have run out."""
-        row = self._rows[run]
-        sign = self._heartbeats.get(run, row.created)
-        return replace(row, lapsed=row.owner is not None and self._now() - sign > timedelta(seconds=LEASE_SECONDS))
 
     def _keep(self, events: Sequence[Stamped], projection: Projection, *, owner: str | None, fence: int) -> None:
         run = projection.row.run

@@ -53,7 +53,8 @@ def held(run: str, owner: str, *, sure: bool = True) -> ConflictError:
     """A run that somebody else carries out, as far as one can tell."""
     hint = f"it is still going on: nbflow logs -f {run}"
     if not sure:
-        hint = f"whether it lives only its own host can tell; {LEASE_SECONDS:g} s after its last sign of life it is free"
+        free = f"{LEASE_SECONDS:g} s after its last sign of life it is free"
+        hint = f"whether it lives only its own host can tell; {free}"
     return ConflictError(f"run {run} is owned by {describe(owner)}", hint=hint)
 
 

@@ -28,77 +28,12 @@ PAGE = 1000
 """Events that are read at a time."""
 
 
-class SqliteStore:
-    """Implements `ports.Store` on a file, for any number of threads and processes.
+class SqliteHistory:
+    """Implements `ports.History` on a file. `now` is the clock of leases."""
 
-    A file that is missing is made, with its folder: at once, or, without `create`, by the first run; until then the
-    store is empty. `now` is the clock of leases.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        create: bool = True,
-        busy_seconds: float = BUSY_SECONDS,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
         self._now = now
-        self._database = Database(path, busy_seconds)
-        self._database.open(create=create)
-        self.removals: Removals = SqliteRemovals(self._database, now)
-
-    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
-        """Begin a run."""
-        refusals.check_batch(events, projection)
-        self._database.open(create=True)
-        with self._database.transaction():
-            try:
-                self._database.run("create_run", sql.run_values(projection.row))
-            except sqlite3.IntegrityError:
-                raise refusals.exists(projection.row.run) from None
-            self._keep(events, projection)
-
-    def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
-        """Own a run. `alive` is asked outside of any transaction; a claim that came in between is seen by the fence."""
-        while True:
-            row = self.run(run)
-            if row is None:
-                raise refusals.unknown(run)
-            refusals.check_free(row, owner, alive)
-            with self._database.transaction():
-                values = {"run": run, "owner": owner, "fence": row.fence, "now": sql.to_instant(self._now())}
-                if self._database.run("claim_run", values).rowcount == 1:
-                    return row.fence + 1
-
-    def renew(self, run: str, fence: int) -> None:
-        """Begin the lease anew."""
-        with self._database.transaction():
-            values = {"run": run, "fence": fence, "now": sql.to_instant(self._now())}
-            if self._database.run("renew_run", values).rowcount != 1:
-                refusals.check_owner(run, self.run(run), fence)
-
-    def release(self, run: str, fence: int) -> None:
-        """Give a run back."""
-        with self._database.transaction():
-            if self._database.run("release_run", {"run": run, "fence": fence}).rowcount == 1:
-                self._database.run("drop_pools", {"run": run})
-
-    def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
-        """Keep events."""
-        with self._database.transaction():
-            self._append(events, projection, fence)
-
-    def append_pooled(
-        self, run: str, decide: Callable[[Sequence[PoolUse]], Batch | None], fence: int
-    ) -> Sequence[Stamped]:
-        """Keep what is decided. Others wait meanwhile, as for any transaction."""
-        with self._database.transaction():
-            batch = decide(self.pools(run))
-            if batch is None:
-                return ()
-            self._append(*batch, fence)
-        return batch[0]
 
     def pools(self, run: str = "") -> list[PoolUse]:
         """What other runs hold and want."""
@@ -156,6 +91,93 @@ class SqliteStore:
         with self._decoding():
             return sql.past_of(rows[0]) if rows else None
 
+    @property
+    def _expired(self) -> str:
+        return sql.expiry(self._now())
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UnreachableError(
+                f"{self._database.path}: the store holds something that this nbflow cannot read: {error!r}",
+                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
+            ) from error
+
+
+class SqliteStore(SqliteHistory):
+    """Implements `ports.Store` on a file, for any number of threads and processes.
+
+    A file that is missing is made, with its folder: at once, or, without `create`, by the first run; until then the
+    store is empty.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = True,
+        busy_seconds: float = BUSY_SECONDS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(Database(path, busy_seconds), now)
+        self._database.open(create=create)
+        self.removals: Removals = SqliteRemovals(self._database, now)
+
+    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
+        """Begin a run."""
+        refusals.check_batch(events, projection)
+        self._database.open(create=True)
+        with self._database.transaction():
+            try:
+                self._database.run("create_run", sql.run_values(projection.row))
+            except sqlite3.IntegrityError:
+                raise refusals.exists(projection.row.run) from None
+            self._keep(events, projection)
+
+    def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
+        """Own a run. `alive` is asked outside of any transaction; a claim that came in between is seen by the fence."""
+        while True:
+            row = self.run(run)
+            if row is None:
+                raise refusals.unknown(run)
+            refusals.check_free(row, owner, alive)
+            with self._database.transaction():
+                values = {"run": run, "owner": owner, "fence": row.fence, "now": sql.to_instant(self._now())}
+                if self._database.run("claim_run", values).rowcount == 1:
+                    return row.fence + 1
+
+    def renew(self, run: str, fence: int) -> None:
+        """Begin the lease anew."""
+        with self._database.transaction():
+            values = {"run": run, "fence": fence, "now": sql.to_instant(self._now())}
+            if self._database.run("renew_run", values).rowcount != 1:
+                refusals.check_owner(run, self.run(run), fence)
+
+    def release(self, run: str, fence: int) -> None:
+        """Give a run back."""
+        with self._database.transaction():
+            if self._database.run("release_run", {"run": run, "fence": fence}).rowcount == 1:
+                self._database.run("drop_pools", {"run": run})
+
+    def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
+        """Keep events."""
+        with self._database.transaction():
+            self._append(events, projection, fence)
+
+    def append_pooled(
+        self, run: str, decide: Callable[[Sequence[PoolUse]], Batch | None], fence: int
+    ) -> Sequence[Stamped]:
+        """Keep what is decided. Others wait meanwhile, as for any transaction."""
+        with self._database.transaction():
+            batch = decide(self.pools(run))
+            if batch is None:
+                return ()
+            self._append(*batch, fence)
+        return batch[0]
+
     def post(self, run: str, request: Cancel) -> None:
         """Leave a request."""
         with self._database.transaction():
@@ -180,10 +202,6 @@ class SqliteStore:
         """Close the file."""
         self._database.close()
 
-    @property
-    def _expired(self) -> str:
-        return sql.expiry(self._now())
-
     def _append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
         before = refusals.check_batch(events, projection)
         now = sql.to_instant(self._now())
@@ -198,14 +216,3 @@ class SqliteStore:
         self._database.run_many("put_task", sql.task_values(projection))
         for use in projection.pools:
             self._database.run("put_pool" if use.held or use.wanted else "drop_pool", sql.pool_values(use))
-
-    @contextmanager
-    def _decoding(self) -> Iterator[None]:
-        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
-        try:
-            yield
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UnreachableError(
-                f"{self._database.path}: the store holds something that this nbflow cannot read: {error!r}",
-                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
-            ) from error

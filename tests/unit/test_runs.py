@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from nbflow.core.decide import react
 from nbflow.core.events import Stamped
-from nbflow.core.messages import Start
-from nbflow.core.pools import turns_of
-from nbflow.core.rows import Past, PoolUse
+from nbflow.core.rows import Past
 from nbflow.core.state import fold
 from nbflow.core.views import project
 from nbflow.errors import NotFoundError, UsageError
@@ -19,7 +16,6 @@ from nbflow.runs import Runs, copies_named
 from nbflow.store.memory import MemoryStore
 from support.build import Story, after, planned
 from support.engines import FakeClock
-from support.stored import Kept, cells
 
 
 def stored(store: MemoryStore, run: str, *messages: str, at: float = 0, owner: str | None = None) -> None:
@@ -156,15 +152,6 @@ def test_nothing_of_a_run_whose_process_is_gone_is_shown_as_running(runs: Runs) 
     assert document.task("b")["error"]["kind"] == "lost"
     assert [task["state"] for task in runs.document(runs.find("dddd"))["tasks"]] == ["running", "pending"]
     assert [row.run for row in runs.dead()] == ["sales-2-cccc"]
-
-
-def test_what_tasks_wait_for() -> None:
-    store = MemoryStore()
-    other, mine = (Kept(store, planned("a", pool="db"), run=run, pools={"db": 1}) for run in ("other", "mine"))
-    events, projection = cells(other.state, 1)
-    store.append(events, replace(projection, pools=(PoolUse(run="other", pool="db", held=1),)), other.fence)
-    react(mine.state, [Start(owner="me")], after(0), turns_of(mine.state.created, store.pools()))
-    assert Runs(store, lambda _: True).waits(mine.state) == {"a": "waits for pool db (1 of 1 taken, by run other)"}
 
 
 def test_copies_by_name() -> None:

@@ -35,7 +35,86 @@ PAGE = 1000
 """Events that are read at a time."""
 
 
-class PostgresStore:
+class PostgresHistory:
+    """Implements `ports.History` on a database. `now` is the clock of leases where it is not the server's."""
+
+    def __init__(self, link: Link, now: Callable[[], datetime] | None) -> None:
+        self._link = link
+        self._now = now
+
+    def pools(self, run: str = "") -> list[PoolUse]:
+        """What other runs hold and want."""
+        rows = self._link.rows("read_pools", {"run": run, **self._clock})
+        with self._decoding():
+            return [sql.pool_of(row) for row in rows]
+
+    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
+        """The events of a run, read as they are asked for."""
+        while True:
+            rows = self._link.rows("read_events", {"run": run, "after": after, "limit": PAGE})
+            with self._decoding():
+                page = [sql.event_of(row) for row in rows]
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].seq
+
+    def going(self) -> list[RunRow]:
+        """Rows of runs that are going on."""
+        rows = self._link.rows("read_going", self._clock)
+        with self._decoding():
+            return [sql.run_of(row) for row in rows]
+
+    def run(self, run: str) -> RunRow | None:
+        """The row of a run."""
+        rows = self._link.rows("read_run", {"run": run, **self._clock})
+        with self._decoding():
+            return sql.run_of(rows[0]) if rows else None
+
+    def runs(
+        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
+    ) -> list[RunRow]:
+        """Rows of runs, newest first."""
+        values = {
+            "pipeline": pipeline,
+            "prefix": prefix,
+            "states": list(states) or None,
+            "limit": max(0, min(limit, sys.maxsize)),
+            **self._clock,
+        }
+        rows = self._link.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
+        with self._decoding():
+            return [sql.run_of(row) for row in rows]
+
+    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
+        """The task documents of a run."""
+        rows = self._link.rows("read_tasks", {"run": run})
+        with self._decoding():
+            return [sql.task_of(row) for row in rows]
+
+    def last_success(self, pipeline: str, task: str) -> Past | None:
+        """The newest success of a task."""
+        rows = self._link.rows("read_last_success", {"pipeline": pipeline, "task": task})
+        with self._decoding():
+            return sql.past_of(rows[0]) if rows else None
+
+    @property
+    def _clock(self) -> dict[str, Any]:
+        return {"now": None if self._now is None else self._now(), "lease": LEASE_SECONDS}
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UnreachableError(
+                f"{self._link.place}: the store holds something that this nbflow cannot read: {error!r}",
+                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
+            ) from error
+
+
+class PostgresStore(PostgresHistory):
     """Implements `ports.Store` on the database at `url`, for any number of threads, processes and hosts.
 
     A schema that is missing is made: at once, or, without `create`, by the first run; until then the store is empty.
@@ -50,8 +129,7 @@ class PostgresStore:
         patience: float = PATIENCE_SECONDS,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        self._now = now
-        self._link = Link(url, patience)
+        super().__init__(Link(url, patience), now)
         self.removals: Removals = PostgresRemovals(self._link)
         if create:
             self._link.open(create=True)
@@ -136,62 +214,6 @@ class PostgresStore:
 
         return self._link.transaction(act)
 
-    def pools(self, run: str = "") -> list[PoolUse]:
-        """What other runs hold and want."""
-        rows = self._link.rows("read_pools", {"run": run, **self._clock})
-        with self._decoding():
-            return [sql.pool_of(row) for row in rows]
-
-    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
-        """The events of a run, read as they are asked for."""
-        while True:
-            rows = self._link.rows("read_events", {"run": run, "after": after, "limit": PAGE})
-            with self._decoding():
-                page = [sql.event_of(row) for row in rows]
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1].seq
-
-    def going(self) -> list[RunRow]:
-        """Rows of runs that are going on."""
-        rows = self._link.rows("read_going", self._clock)
-        with self._decoding():
-            return [sql.run_of(row) for row in rows]
-
-    def run(self, run: str) -> RunRow | None:
-        """The row of a run."""
-        rows = self._link.rows("read_run", {"run": run, **self._clock})
-        with self._decoding():
-            return sql.run_of(rows[0]) if rows else None
-
-    def runs(
-        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
-    ) -> list[RunRow]:
-        """Rows of runs, newest first."""
-        values = {
-            "pipeline": pipeline,
-            "prefix": prefix,
-            "states": list(states) or None,
-            "limit": max(0, min(limit, sys.maxsize)),
-            **self._clock,
-        }
-        rows = self._link.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
-        with self._decoding():
-            return [sql.run_of(row) for row in rows]
-
-    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
-        """The task documents of a run."""
-        rows = self._link.rows("read_tasks", {"run": run})
-        with self._decoding():
-            return [sql.task_of(row) for row in rows]
-
-    def last_success(self, pipeline: str, task: str) -> Past | None:
-        """The newest success of a task."""
-        rows = self._link.rows("read_last_success", {"pipeline": pipeline, "task": task})
-        with self._decoding():
-            return sql.past_of(rows[0]) if rows else None
-
     def post(self, run: str, request: Cancel) -> None:
         """Leave a request. Its key keeps it from being left twice."""
         if self.run(run) is None:
@@ -214,25 +236,10 @@ class PostgresStore:
         """Close the connection."""
         self._link.close()
 
-    @property
-    def _clock(self) -> dict[str, Any]:
-        return {"now": None if self._now is None else self._now(), "lease": LEASE_SECONDS}
-
     def _is_ours(self, values: Mapping[str, Any], fence: int) -> bool:
         """Whether the last of some events stands there as we have sent it, under our fence."""
         found = self._link.rows("find_event", {"run": values["run"], "seq": values["seq"], "fence": fence})
         return found == [_last(values)]
-
-    @contextmanager
-    def _decoding(self) -> Iterator[None]:
-        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
-        try:
-            yield
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UnreachableError(
-                f"{self._link.place}: the store holds something that this nbflow cannot read: {error!r}",
-                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
-            ) from error
 
 
 def _kept(events: Sequence[Stamped], projection: Projection) -> dict[str, Any]:
