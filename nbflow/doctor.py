@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from nbflow.core.addresses import is_url
 from nbflow.core.database_url import is_database
+from nbflow.core.sizes import size
 from nbflow.errors import NbflowError, UnreachableError, UsageError
 from nbflow.version import __version__
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nbflow.config.notebooks import NotebookFile
     from nbflow.core.spec import ProjectSpec
     from nbflow.kernels.specs import KernelSpec
+    from nbflow.store.health import Health
 
 PYTHON = (3, 11)
 SQLITE = (3, 35, 0)
@@ -62,6 +64,9 @@ WHERE_INSTALLED = {
 
 LITTLE_SPACE, NO_SPACE = 1_000_000_000, 50_000_000
 """Bytes free at the archive that are worth a warning, and too few to run."""
+
+MUCH_FREE, LARGE_LOG = 50_000_000, 100_000_000
+"""Bytes of a store's file that nothing is in, and of its write-ahead log, that are worth a warning."""
 
 
 class Finding(StrEnum):
@@ -298,12 +303,14 @@ def _storage(spec: ProjectSpec) -> Iterator[Check]:
     waiting = Ledgers(ledgers_folder(spec)).waiting()
     if waiting:
         message = f"{count(len(waiting), 'run')} not in {spec.outputs} as a whole: {', '.join(waiting[:3])}"
-        yield _check("uploads", Finding.WARN, message, f"upload them, where they have ended: nbflow report {waiting[0]}")
+        yield _check(
+            "uploads", Finding.WARN, message, f"upload them, where they have ended: nbflow report {waiting[0]}"
+        )
 
 
 def _store(spec: ProjectSpec) -> Iterator[Check]:
+    from nbflow.store.health import look
     from nbflow.store.places import warnings
-    from nbflow.store.sqlite import SqliteStore
 
     if is_database(spec.state):
         yield _database(spec.state)
@@ -315,17 +322,41 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
         yield _check("store", Finding.OK, f"{path} will be made by the first run")
         return
     try:
-        store = SqliteStore(path)
-    except NbflowError as error:
+        health = look(path)
+    except UnreachableError as error:
         yield _failed("store", error)
+    else:
+        yield from _judge(path, health)
+
+
+def _judge(path: Path, health: Health) -> Iterator[Check]:
+    """What a deep look at a store's file comes to."""
+    from nbflow.archive.words import count
+    from nbflow.store.access import RESTORE
+
+    if health.faults:
+        saved = f"; there is {health.backups[-1].name}" if health.backups else ""
+        message = f"{path} is damaged: {'; '.join(health.faults[:3])}"
+        hint = f"{RESTORE}{saved}. What can still be read: sqlite3 {path.name} .recover"
+        yield _check("store", Finding.FAIL, message, hint, code=UnreachableError.exit_code)
         return
-    try:
-        store.runs(limit=1)
-        yield _check("store", Finding.OK, str(path))
-    except NbflowError as error:
-        yield _failed("store", error)
-    finally:
-        store.close()
+    used = f", open in {', '.join(health.users[:5])}" if health.users else ""
+    written = ", being written to now" if health.is_written else ""
+    shown = f"{path}: whole; {count(health.runs, 'run')}, {size(health.size)}, schema {health.version}"
+    yield _check("store", Finding.OK, f"{shown}, journal {health.journal}{used}{written}")
+    if health.version < health.newest:
+        message = f"the next command brings the store from schema {health.version} to {health.newest}, after a backup"
+        yield _check("store", Finding.OK, message)
+    if health.free > max(MUCH_FREE, health.size // 4):
+        hint = "nbflow prune gives it back"
+        yield _check("store", Finding.WARN, f"{size(health.free)} of the store's file are not used", hint)
+    if health.log > LARGE_LOG:
+        hint = "somebody reads for very long, or was stopped: end what has it open"
+        yield _check("store", Finding.WARN, f"the store's log has grown to {size(health.log)}", hint)
+    free = shutil.disk_usage(path.parent).free
+    if free < NO_SPACE:
+        shown = f"{size(free)} are free at {path.parent}"
+        yield _check("store", Finding.FAIL, shown, "make room", code=UnreachableError.exit_code)
 
 
 def _database(url: str) -> Check:

@@ -47,7 +47,7 @@ def create_file(path: Path) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     try:
-        with closing(_connect(Path(name), SLICE_SECONDS, "mode=rw")) as connection:
+        with closing(connect(Path(name), SLICE_SECONDS, "mode=rw")) as connection:
             connection.execute(statements()["reuse_space"])
             migrate(connection, str(path), SLICE_SECONDS)
             if places.network_type(path) is None and places.synced_folder(path) is None:
@@ -73,10 +73,10 @@ def open_file(path: Path, seconds: float, *, write: bool = True) -> sqlite3.Conn
     if not write:
         return _read_only(path, seconds)
     access.check_writable(path)
-    connection = _connect(path, seconds, "mode=rw")
+    connection = connect(path, seconds, "mode=rw")
     try:
         _settle_journal(connection, path, seconds)
-        _check_application(connection, path)
+        check_application(connection, path)
         migrate(connection, str(path), seconds, before=lambda version: back_up(path, version))
         connection.execute(statements()["sync_each_commit"])
         connection.execute(statements()["check_references"])
@@ -86,7 +86,7 @@ def open_file(path: Path, seconds: float, *, write: bool = True) -> sqlite3.Conn
     return connection
 
 
-def _connect(path: Path, seconds: float, how: str) -> sqlite3.Connection:
+def connect(path: Path, seconds: float, how: str) -> sqlite3.Connection:
     """Open what is there: neither of SQLite's modes `rw` and `ro` makes a file."""
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
@@ -118,7 +118,7 @@ def read_file(path: Path, seconds: float) -> sqlite3.Connection:
 
 
 def _read(path: Path, seconds: float, how: str) -> sqlite3.Connection:
-    connection = _connect(path, seconds, how)
+    connection = connect(path, seconds, how)
     try:
         connection.execute(statements()["read_version"]).fetchone()
     except BaseException:
@@ -131,7 +131,7 @@ def _read_only(path: Path, seconds: float) -> sqlite3.Connection:
     """A connection to a store that can only be read; it must have the schema that we know."""
     connection = read_file(path, seconds)
     try:
-        _check_application(connection, path)
+        check_application(connection, path)
         version, newest = version_of(connection, str(path), migrations()), migrations()[-1].number
         if version < newest:
             raise UnreachableError(
@@ -144,7 +144,8 @@ def _read_only(path: Path, seconds: float) -> sqlite3.Connection:
     return connection
 
 
-def _check_application(connection: sqlite3.Connection, path: Path) -> None:
+def check_application(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise UnreachableError for a database of another program."""
     if connection.execute(statements()["read_application"]).fetchone()[0] != APPLICATION:
         raise UnreachableError(f"{path}: the file is a database, but no store of nbflow", hint=access.OTHER)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,11 @@ from nbflow import doctor
 from nbflow.doctor import Check, Finding, examine
 from nbflow.errors import NotFoundError, UnreachableError
 from nbflow.kernels.runtime import RuntimeFolder
+from nbflow.store.sqlite import SqliteStore
+from support.build import planned
+from support.earlier import make_earlier
 from support.folders import Folder
+from support.stored import Kept, cells
 
 
 class Usage(NamedTuple):
@@ -179,13 +184,36 @@ def test_a_store_that_is_none(folder: Folder) -> None:
 
 
 def test_a_store_that_others_can_read_is_a_warning(folder: Folder) -> None:
-    from nbflow.store.sqlite import SqliteStore
-
     path = folder.root / "outputs" / ".nbflow" / "state.db"
     SqliteStore(path).close()
     assert one(folder, "store").finding is Finding.OK
     path.chmod(0o644)
     assert [check.finding for check in found(folder, "store")] == [Finding.WARN, Finding.OK]
+
+
+def test_a_deep_look_at_the_store(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder.root / "outputs" / ".nbflow" / "state.db"
+    path.parent.mkdir(parents=True)
+    make_earlier(path)
+    path.chmod(0o600)
+    whole, upgrade = found(folder, "store")
+    assert whole.message.startswith(f"{path}: whole; 1 run, ")
+    assert "from schema 1 to" in upgrade.message
+    with closing(SqliteStore(path)) as store:
+        run = Kept(store, planned("a"), run="large")
+        store.append(*cells(run.state, 300, "x" * 100), run.fence)
+        store.removals.remove("large", run.fence)
+        monkeypatch.setattr(doctor, "MUCH_FREE", 1000)
+        monkeypatch.setattr(doctor, "LARGE_LOG", 1000)
+        assert [check.finding for check in found(folder, "store")] == [Finding.OK, Finding.WARN, Finding.WARN]
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * 4096 * 3)
+    check = one(folder, "store")
+    assert (check.finding, check.exit_code) == (Finding.FAIL, 6)
+    assert "is damaged" in check.message
+    assert "state.db.v1-" in str(check.hint)
+    assert "sqlite3 state.db .recover" in str(check.hint)
 
 
 class TestStarts:

@@ -1,0 +1,127 @@
+"""A deep look at a store's file, page by page: whether it is whole, who uses it, what it could give back.
+
+Changes nothing: an older schema stays as it is. Must not judge.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbflow.errors import UnreachableError
+from nbflow.store import access, places
+from nbflow.store.backup import backups
+from nbflow.store.file import check_application, connect, read_file
+from nbflow.store.migrate import migrations, version_of
+from nbflow.store.sql import statements
+
+DEEP_BYTES = 500_000_000
+"""Larger files are looked at without comparing indexes with their tables, which takes minutes."""
+
+WAIT_SECONDS = 5.0
+"""For others to let us read: only on networks they may keep us from it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What was found. Sizes are in bytes; `log` is that of the write-ahead log, `free` what the file does not use.
+
+    `journal` is SQLite's name of the mode. `faults` are SQLite's words for what is damaged. `is_written`: somebody is
+    writing this moment. `users` are processes that have it open, `backups` those made before upgrades.
+    """
+
+    version: int
+    newest: int
+    journal: str
+    runs: int
+    size: int
+    log: int
+    free: int
+    faults: tuple[str, ...]
+    is_written: bool
+    users: tuple[str, ...]
+    backups: tuple[Path, ...]
+
+
+def look(path: Path) -> Health:
+    """Look at a store that is there. Raises UnreachableError for what is none, is newer or cannot be read."""
+    access.check_folder(path)
+    access.check_file(path)
+    users = _users(path)  # before we have it open ourselves
+    try:
+        with closing(_open(path)) as connection:
+            check_application(connection, path)
+            version = version_of(connection, str(path), migrations())
+            faults = _faults(connection, path)
+            return Health(
+                version=version,
+                newest=migrations()[-1].number,
+                journal=_first(connection, "read_journal"),
+                runs=0 if faults else _first(connection, "count_runs"),
+                size=path.stat().st_size,
+                log=_size(path.with_name(f"{path.name}-wal")),
+                free=_first(connection, "count_free") * _first(connection, "read_page_size"),
+                faults=faults,
+                is_written=_is_written(connection),
+                users=users,
+                backups=tuple(backups(path)),
+            )
+    except sqlite3.DatabaseError as error:
+        raise UnreachableError(f"{path}: the store cannot be read: {error}", hint=access.RESTORE) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not access.is_writable(path):
+        return read_file(path, WAIT_SECONDS)
+    connection = connect(path, WAIT_SECONDS, "mode=rw")
+    if places.network_type(path) is not None:
+        connection.execute(statements()["use_alone"])  # a log is then read without shared memory
+    return connection
+
+
+def _faults(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
+    """What is damaged, ten at most."""
+    check = "check_deeply" if path.stat().st_size <= DEEP_BYTES else "check_pages"
+    try:
+        found = [str(row[0]) for row in connection.execute(statements()[check])]
+        orphaned = len(connection.execute(statements()["find_broken_references"]).fetchall())
+    except sqlite3.DatabaseError as error:
+        return (str(error),)
+    faults = [one for text in found if text != "ok" for one in text.splitlines()]
+    return (*faults, *([f"{orphaned} rows refer to rows that are not there"] if orphaned else []))
+
+
+def _is_written(connection: sqlite3.Connection) -> bool:
+    """Whether somebody has the lock for writing; read only, that cannot be told."""
+    connection.execute(statements()["ask_once"])
+    try:
+        connection.execute(statements()["begin"])
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    connection.execute(statements()["rollback"])
+    return False
+
+
+def _users(path: Path) -> tuple[str, ...]:
+    """The processes that have a file open, as far as we may see."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and any(one.path == str(path.resolve()) for one in process.open_files()):
+                words = " ".join(process.cmdline()[:6])
+                found.append(f"process {process.pid} ({words[:80]})")
+    return tuple(found)
+
+
+def _first(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(statements()[name]).fetchone()[0]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
