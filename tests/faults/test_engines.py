@@ -6,12 +6,15 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from nbflow.store.sqlite import SqliteStore
 from support.invariants import processes_of
 from support.projects import Project, project
+from support.stored import dead
 from support.waiting import until
 
 QUICK = 8
@@ -39,7 +42,9 @@ def note(word):
 note('begin')
 """
 QUICK_CELL = f"{NOTE}\nimport time; time.sleep(0.05)\nnote('end')"
-SLOW_CELL = f"{NOTE}\nimport time\nwhile os.path.exists('hold'): time.sleep(0.05)\nnote('end')"
+SLOW_CELL = (
+    f"{NOTE}\nimport time\nwhile os.path.exists('hold'): print('.', end='', flush=True); time.sleep(0.1)\nnote('end')"
+)
 
 
 @pytest.fixture
@@ -128,3 +133,22 @@ def test_one_that_is_killed_with_all_its_processes_is_ended_by_a_look_at_the_run
     events = shared.call("logs", run["run"], "--json").out
     shared.runs()
     assert shared.call("logs", run["run"], "--json").out == events, "it is ended once"
+
+
+def test_an_engine_that_has_lost_its_run_stops_all_that_is_its_own(shared: Project) -> None:
+    (shared.root / "hold").touch()
+    with shared.start("run", "slow") as engine:
+        until(lambda: len(ledger(shared)) == 2, 60)
+        run = ledger(shared)[0][0]
+        with closing(SqliteStore(shared.root / "outputs/.nbflow/state.db")) as store:
+            store.claim(run, "elsewhere:77:1@1769860800", dead)
+            seq = store.runs()[0].seq
+            _, said = engine.communicate(timeout=60)
+            assert engine.returncode == 4, said
+            assert "taken over by process 77 on elsewhere, since 2026-01-31 12:00:00 UTC" in said
+            assert store.runs()[0].seq == seq, "it has written after it has lost the run"
+    shared.until_nobody_lives()
+    assert [one["state"] for one in shared.runs()] == ["running"], "its owner is far away, and may live"
+    refused = shared.call("resume", run)
+    assert refused.code == 4
+    assert "process 77 on elsewhere" in refused.err

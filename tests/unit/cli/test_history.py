@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+from nbflow.engine.owner import this_process
+from nbflow.store.sqlite import SqliteStore
+from support.build import planned
 from support.commands import Shell
+from support.stored import Kept
 
 
 def test_no_runs_make_no_file(shell: Shell) -> None:
@@ -71,6 +77,16 @@ def test_explain_tells_the_story_of_each_task(shell: Shell) -> None:
     text = shell("explain", run).out
     assert text.startswith(f"run {run}  ✗ failed\n")
     assert text.endswith("resume would run 3 tasks: clean, train[ridge], train[gbm]\n")
+
+
+def test_explain_says_what_holds_the_slots_that_a_task_waits_for(shell: Shell) -> None:
+    shell.run()
+    tasks = [planned("a", pool="db"), planned("b", pool="db"), planned("c")]
+    with closing(SqliteStore(shell.folder.root / "outputs/.nbflow/state.db")) as store:
+        Kept(store, *tasks, run="mine-1", owner=this_process(), pools={"db": 1}, jobs=2).send("start")
+        said = {task["task"]: task["waits"] for task in shell("explain", "mine-1", "--json").json["tasks"]}
+        assert said == {"a": None, "b": "waits for pool db (1 of 1 taken)", "c": None}
+        assert "    waits for pool db (1 of 1 taken)\n" in shell("explain", "mine-1").out
 
 
 def test_explain_one_task_or_all_its_copies(shell: Shell) -> None:
