@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
+from nbflow.kernels.children import has_ended
 from nbflow.kernels.exits import describe_exit, last_words
 
 _STDERR_KEPT = 16_384
@@ -159,10 +160,9 @@ class _Child:
         return self._process.pid
 
     def wait(self, timeout: float | None) -> int:
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError from error
+        if timeout is not None and not has_ended(self._process, timeout):
+            raise TimeoutError
+        return self._process.wait()
 
     def kill(self) -> None:
         self._process.kill()

@@ -19,6 +19,7 @@ from typing import IO, Any
 from nbflow.core.spec import Preload, PreloadMode
 from nbflow.executors import ahead
 from nbflow.executors.process import Pipes, WorkerProcess
+from nbflow.kernels.children import has_ended
 from nbflow.worker.protocol import LONGEST_REQUEST
 
 _LONGEST = 4_096
@@ -133,9 +134,7 @@ class WorkerServer:
         self._channel.close()
         if not self._is_used or self._hangs:
             self._process.kill()  # it hears nothing; or is loading, and has started nothing that it would have to end
-        try:
-            self._process.wait(_LEAVING)
-        except subprocess.TimeoutExpired:
+        if not has_ended(self._process, _LEAVING):
             self._process.kill()
             self._process.wait()
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nbflow.errors import NbflowError
+from nbflow.kernels.children import has_ended
 from nbflow.kernels.environ import zygote_environment
 from nbflow.kernels.exits import describe_exit
 from nbflow.kernels.runtime import RuntimeFolder
@@ -115,9 +116,7 @@ class Zygote:
         if self.is_alive() and not self.is_loaded:
             self.process.kill()  # it has no kernel yet, and would hear of its end when it has loaded everything only
         self._control.close()
-        try:
-            self.process.wait(_ENDING)
-        except subprocess.TimeoutExpired:
+        if not has_ended(self.process, _ENDING):
             self.process.kill()
             self.process.wait()
         self._folder.remove()
