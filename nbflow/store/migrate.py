@@ -8,33 +8,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib import resources
-from typing import NamedTuple
 
 from nbflow.errors import UnreachableError
 from nbflow.store import sql
+from nbflow.store.scripts import Migration, read_migrations
 from nbflow.store.transaction import transaction
 
 
-class Migration(NamedTuple):
-    """One step from a schema to the next; `number` is the version that it leads to, `script` its SQL."""
-
-    number: int
-    name: str
-    script: str
-
-
-@cache
 def migrations() -> tuple[Migration, ...]:
     """All migrations, in order."""
-    folder = resources.files("nbflow.store").joinpath("migrations")
-    found = [
-        Migration(int(entry.name[:4]), entry.name, entry.read_text("utf-8"))
-        for entry in folder.iterdir()
-        if entry.name.endswith(".sql")
-    ]
-    return tuple(sorted(found))
+    return read_migrations("nbflow.store")
 
 
 def migrate(

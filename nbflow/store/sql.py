@@ -6,14 +6,14 @@ What events are is imported where one is read or kept: listing runs does without
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, RunRow
+from nbflow.errors import UnreachableError
+from nbflow.store.scripts import read_statements
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from nbflow.core.rows import Projection
 
 
-@cache
 def statements() -> dict[str, str]:
     """name -> statement of `queries.sql`."""
-    text = resources.files("nbflow.store").joinpath("queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    return read_statements("nbflow.store")
 
 
 def event_values(stamped: Stamped) -> dict[str, Any]:
@@ -138,6 +135,18 @@ def request_of(row: Sequence[Any]) -> Cancel:
     from nbflow.core.messages import Cancel
 
     return codec.load(Cancel, json.loads(row[0]))
+
+
+@contextmanager
+def decoding(place: object) -> Iterator[None]:
+    """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UnreachableError(
+            f"{place}: the store holds something that this nbflow cannot read: {error!r}",
+            hint="upgrade nbflow; if it is the newest, restore the store from a backup",
+        ) from error
 
 
 def to_instant(at: datetime) -> str:

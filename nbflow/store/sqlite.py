@@ -5,12 +5,10 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow.errors import UnreachableError
 from nbflow.store import refusals, sql
 from nbflow.store.database import Database
 from nbflow.store.removals import SqliteRemovals
@@ -38,14 +36,14 @@ class SqliteHistory:
     def pools(self, run: str = "") -> list[PoolUse]:
         """What other runs hold and want."""
         rows = self._database.rows("read_pools", {"run": run, "expired": self._expired})
-        with self._decoding():
+        with sql.decoding(self._database.path):
             return [sql.pool_of(row) for row in rows]
 
     def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
         """The events of a run, read as they are asked for."""
         while True:
             rows = self._database.rows("read_events", {"run": run, "after": after, "limit": PAGE})
-            with self._decoding():
+            with sql.decoding(self._database.path):
                 page = [sql.event_of(row) for row in rows]
             yield from page
             if len(page) < PAGE:
@@ -55,7 +53,7 @@ class SqliteHistory:
     def run(self, run: str) -> RunRow | None:
         """The row of a run."""
         rows = self._database.rows("read_run", {"run": run, "expired": self._expired})
-        with self._decoding():
+        with sql.decoding(self._database.path):
             return sql.run_of(rows[0]) if rows else None
 
     def runs(
@@ -70,41 +68,30 @@ class SqliteHistory:
             "expired": self._expired,
         }
         rows = self._database.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
-        with self._decoding():
+        with sql.decoding(self._database.path):
             return [sql.run_of(row) for row in rows]
 
     def going(self) -> list[RunRow]:
         """Rows of runs that have begun and not ended."""
         rows = self._database.rows("read_going", {"expired": self._expired})
-        with self._decoding():
+        with sql.decoding(self._database.path):
             return [sql.run_of(row) for row in rows]
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:
         """The task documents of a run."""
         rows = self._database.rows("read_tasks", {"run": run})
-        with self._decoding():
+        with sql.decoding(self._database.path):
             return [sql.task_of(row) for row in rows]
 
     def last_success(self, pipeline: str, task: str) -> Past | None:
         """The newest success of a task."""
         rows = self._database.rows("read_last_success", {"pipeline": pipeline, "task": task})
-        with self._decoding():
+        with sql.decoding(self._database.path):
             return sql.past_of(rows[0]) if rows else None
 
     @property
     def _expired(self) -> str:
         return sql.expiry(self._now())
-
-    @contextmanager
-    def _decoding(self) -> Iterator[None]:
-        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
-        try:
-            yield
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UnreachableError(
-                f"{self._database.path}: the store holds something that this nbflow cannot read: {error!r}",
-                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
-            ) from error
 
 
 class SqliteStore(SqliteHistory):
@@ -192,7 +179,7 @@ class SqliteStore(SqliteHistory):
             return []
         with self._database.transaction():
             rows = self._database.rows("read_requests", {"run": run})
-            with self._decoding():
+            with sql.decoding(self._database.path):
                 requests = [sql.request_of(row) for row in rows]
             if rows:
                 self._database.run("drop_requests", {"run": run})

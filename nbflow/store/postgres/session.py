@@ -5,6 +5,7 @@ Must not know what is kept. What it raises are the library's errors, but for a s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator
 from typing import Any, TypeVar
@@ -35,6 +36,9 @@ DEFAULTS: dict[str, str | int] = {
 """What the URL may say otherwise."""
 
 OLDEST = 13
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+"""What the library warns of, such as a rollback on a lost connection, comes as an error too: screens are not for it."""
 
 
 class Session(psycopg.Connection[tuple[Any, ...]]):

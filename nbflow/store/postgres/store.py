@@ -9,12 +9,10 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.rows import LEASE_SECONDS
-from nbflow.errors import UnreachableError
 from nbflow.store import refusals, sql
 from nbflow.store.postgres import slots
 from nbflow.store.postgres.link import Execute, Link
@@ -45,14 +43,14 @@ class PostgresHistory:
     def pools(self, run: str = "") -> list[PoolUse]:
         """What other runs hold and want."""
         rows = self._link.rows("read_pools", {"run": run, **self._clock})
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return [sql.pool_of(row) for row in rows]
 
     def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
         """The events of a run, read as they are asked for."""
         while True:
             rows = self._link.rows("read_events", {"run": run, "after": after, "limit": PAGE})
-            with self._decoding():
+            with sql.decoding(self._link.place):
                 page = [sql.event_of(row) for row in rows]
             yield from page
             if len(page) < PAGE:
@@ -62,13 +60,13 @@ class PostgresHistory:
     def going(self) -> list[RunRow]:
         """Rows of runs that are going on."""
         rows = self._link.rows("read_going", self._clock)
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return [sql.run_of(row) for row in rows]
 
     def run(self, run: str) -> RunRow | None:
         """The row of a run."""
         rows = self._link.rows("read_run", {"run": run, **self._clock})
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return sql.run_of(rows[0]) if rows else None
 
     def runs(
@@ -83,35 +81,24 @@ class PostgresHistory:
             **self._clock,
         }
         rows = self._link.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return [sql.run_of(row) for row in rows]
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:
         """The task documents of a run."""
         rows = self._link.rows("read_tasks", {"run": run})
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return [sql.task_of(row) for row in rows]
 
     def last_success(self, pipeline: str, task: str) -> Past | None:
         """The newest success of a task."""
         rows = self._link.rows("read_last_success", {"pipeline": pipeline, "task": task})
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return sql.past_of(rows[0]) if rows else None
 
     @property
     def _clock(self) -> dict[str, Any]:
         return {"now": None if self._now is None else self._now(), "lease": LEASE_SECONDS}
-
-    @contextmanager
-    def _decoding(self) -> Iterator[None]:
-        """Name the store where what it holds makes no sense: a newer nbflow wrote it, or it is damaged."""
-        try:
-            yield
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UnreachableError(
-                f"{self._link.place}: the store holds something that this nbflow cannot read: {error!r}",
-                hint="upgrade nbflow; if it is the newest, restore the store from a backup",
-            ) from error
 
 
 class PostgresStore(PostgresHistory):
@@ -193,7 +180,7 @@ class PostgresStore(PostgresHistory):
 
         def act(execute: Execute, unsure: bool) -> Sequence[Stamped]:
             execute("lock_pools", {})
-            with self._decoding():
+            with sql.decoding(self._link.place):
                 uses = [sql.pool_of(row) for row in execute("read_pools", {"run": "", **self._clock})]
             if not decided:
                 decided.append((decide([use for use in uses if use.run != run]), uses))
@@ -207,7 +194,7 @@ class PostgresStore(PostgresHistory):
             if slots.may_be_taken(batch[1].pools, seen, uses):
                 raise self._link.unusable("it was lost while slots were given out, and others have them now", RESUME)
             if not execute("append", values):
-                with self._decoding():
+                with sql.decoding(self._link.place):
                     row = next((sql.run_of(row) for row in execute("read_run", values)), None)
                 raise refusals.behind(refusals.check_owner(run, row, fence), before)
             return batch[0]
@@ -229,7 +216,7 @@ class PostgresStore(PostgresHistory):
         if not self._link.rows("read_requests", {"run": run}):
             return []
         rows, _ = self._link.change("take_requests", {"run": run, "taker": uuid.uuid4()})
-        with self._decoding():
+        with sql.decoding(self._link.place):
             return [sql.request_of(row) for row in rows]
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -96,6 +97,11 @@ def test_a_server_that_is_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         wire.break_at("SELECT 42", Break.SILENT)
         with pytest.raises(psycopg.OperationalError, match="does not answer"):
             session.execute(b"SELECT 42")
+
+
+def test_the_library_says_nothing_by_itself() -> None:
+    """Where nobody has set up logging, what it warns of would go to the terminal."""
+    assert any(isinstance(one, logging.NullHandler) for one in logging.getLogger("psycopg").handlers)
 
 
 def test_one_that_takes_its_time_is_none(made: Session, monkeypatch: pytest.MonkeyPatch) -> None:
