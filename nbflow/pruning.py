@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nbflow import leftovers
 from nbflow.archive import layout
 from nbflow.archive.removal import remove_tree, size_of
-from nbflow.core.addresses import is_url
+from nbflow.core.database_url import is_database
 from nbflow.core.retention import Retention, ended_at, meant, needed
 from nbflow.core.rows import Removed
 from nbflow.core.status import RunStatus
@@ -295,7 +295,7 @@ def prune(
         shelves=ArchiveShelves(project.archiving, runs, Path(spec.local)),
         local=Path(spec.local),
         archive=Path(spec.archive),
-        state=None if is_url(spec.state) else Path(spec.state),
+        state=None if is_database(spec.state) else Path(spec.state),
         tasks={name: tuple(pipeline.tasks) for name, pipeline in spec.pipelines.items()},
         owner=this_process(),
     )

@@ -73,6 +73,7 @@ def run_command(
 
     request = request_of(asked, asked, parallel=parallel, fail_fast=fail_fast, executor=executor)
     with session.project() as project:
+        _warn_of_place(session, project)
         plugins.factory(plugins.EXECUTORS, executor)
         if dry_run:
             print_plan(session, project.plan(pipeline, request))
@@ -110,6 +111,7 @@ def resume_command(session: Session, run: str, executor: str, verbose: bool) -> 
     from nbflow.core.status import RunStatus
 
     with session.project() as project:
+        _warn_of_place(session, project)
         row = project.runs.find(run)
         warn_changed(session, project, row.run)
         begun = row.state != RunStatus.QUEUED
@@ -191,6 +193,16 @@ def _wait(project: Project, run: str) -> None:
         if not project.runs.is_held(row):
             return
         time.sleep(CANCEL_POLL)
+
+
+def _warn_of_place(session: Session, project: Project) -> None:
+    """Say what is doubtful about the place of the store, before a run relies on it."""
+    from nbflow.core.database_url import is_database
+    from nbflow.store.places import warnings
+
+    if not is_database(project.spec.state):
+        for text in warnings(Path(project.spec.state)):
+            session.err.line(f"warning: {one_line(text)}")
 
 
 def _finish(session: Session, project: Project, result: RunResult) -> int:

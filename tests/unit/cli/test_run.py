@@ -324,3 +324,14 @@ def test_the_executor_is_looked_for_before_anything(shell: Shell, how: list[str]
     assert said.code == 2
     assert "'hpc'" in said.err
     assert shell("runs", "--json").json["runs"] == []
+
+
+def test_a_store_in_a_doubtful_place_is_told_of_before_a_run(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "warning" not in shell("run", "sales").err
+    monkeypatch.setattr("nbflow.store.places._mounts", lambda: [("/", "nfs4")])
+    for command in (("run", "sales", "--json"), ("resume", "@last")):
+        said = shell(*command)
+        assert said.code == 0
+        assert "warning: " in said.err
+        assert "on a network file system (nfs4)" in said.err
+    assert shell("runs").err == ""
