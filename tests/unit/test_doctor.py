@@ -16,10 +16,12 @@ from nbflow import doctor
 from nbflow.doctor import Check, Finding, examine
 from nbflow.errors import NotFoundError, UnreachableError
 from nbflow.kernels.runtime import RuntimeFolder
+from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
 from support.earlier import make_earlier
 from support.folders import Folder
+from support.postgres import schema, server
 from support.stored import Kept, cells
 
 
@@ -214,6 +216,32 @@ def test_a_deep_look_at_the_store(folder: Folder, monkeypatch: pytest.MonkeyPatc
     assert "is damaged" in check.message
     assert "state.db.v1-" in str(check.hint)
     assert "sqlite3 state.db .recover" in str(check.hint)
+
+
+class TestADatabase:
+    """A store on a server."""
+
+    def write(self, folder: Folder, url: str) -> None:
+        folder.write(
+            "pipelines.toml", f'[nbflow]\nstate = "{url}"\n[pipelines.p.tasks]\na = {{ notebook = "a.ipynb" }}\n'
+        )
+
+    def test_what_it_is(self, folder: Folder) -> None:
+        name = schema()
+        self.write(folder, server().url(name))
+        check = one(folder, "store")
+        assert check.finding is Finding.OK
+        assert ": PostgreSQL 18." in check.message
+        assert check.message.endswith(f"schema {name}, which the first run will make")
+        PostgresStore(server().url(name)).close()
+        assert one(folder, "store").message.endswith(f"schema {name}")
+
+    def test_one_that_cannot_be_reached_is_named_without_its_password(self, folder: Folder) -> None:
+        self.write(folder, f"postgresql://me:hunter2@/nowhere?host={server().folder}")
+        check = one(folder, "store")
+        assert (check.finding, check.exit_code) == (Finding.FAIL, 6)
+        assert check.message.startswith(f"postgresql:///nowhere?host={server().folder}: the store cannot be used: ")
+        assert "hunter2" not in "".join(f"{one.message}{one.hint}" for one in examine(folder.file))
 
 
 class TestStarts:
