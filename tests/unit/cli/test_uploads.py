@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +78,30 @@ def test_the_api_waits_for_uploads_too(shell: Shell, url: str) -> None:
         result = project.run("sales")
     assert result["archived"] == "done"
     assert len(held_files(url)) == 3
+
+
+def test_a_run_is_resumed_whose_copies_are_gone(shell: Shell, url: str) -> None:
+    """What the run itself had put there makes way, as its events tell, whatever this machine has forgotten."""
+    shell.script["clean/1"] = ["failed clean/1 exception"]
+    run = shell.run()
+    notebook, manifest = f"sales/{run}/clean.ipynb", f"sales/{run}/run.json"
+    before = held_files(url)
+    for folder in ("spool", "uploads"):
+        shutil.rmtree(shell.folder.root / "outputs/.nbflow" / folder)
+    shell.notebooks["clean"] = executed(("print(2)", "ok", []))
+    assert shell("resume", run).code == 0
+    after = held_files(url)
+    assert set(after) == set(before)
+    assert all(after[path] != before[path] for path in (notebook, manifest))
+    assert json.loads(after[manifest])["state"] == "succeeded"
+    assert shell("show", run, "--json").json["archived"] == "done"
+
+
+def test_looking_loads_nothing_of_the_storage(shell: Shell) -> None:
+    look = "import sys; from nbflow.cli.main import call; call(['list'])"
+    code = f"{look}; print(sum('fsspec' in one for one in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
 
 
 def test_a_page_that_is_made_anew_is_uploaded(shell: Shell, url: str) -> None:
