@@ -17,9 +17,9 @@ from support.consistent import assert_consistent
 MEMORY = Limits(memory=300_000_000)
 GRADUAL = """
 import time
-kept = []
+kept = [bytearray(120_000_000)]
 while True:
-    kept.append(bytearray(4_000_000))
+    kept.append(bytearray(500_000))
     time.sleep(0.01)
 """
 AT_ONCE = """
