@@ -47,6 +47,8 @@ def make_world(rng: Random) -> World:
     tasks: dict[str, Task] = {}
     for name, needs in _graph(rng).items():
         tasks[name] = _task(rng, name, needs, tasks, pools)
+    if len(tasks) > 2 and rng.random() < 0.15:
+        tasks |= _changing_list(rng)
     selected = _selected(rng, tasks)
     past = {copy: Past(run="old", outputs=outputs(rng)) for name in tasks for copy in _copies(tasks[name])}
     past |= {name: Past(run="old", outputs=_listed(rng)) for name, task in tasks.items() if task.for_each is not None}
@@ -124,9 +126,25 @@ def _for_each(rng: Random, needs: tuple[str, ...]) -> str | tuple[Any, ...]:
     return f"{{{{ tasks.{rng.choice(needs)}.outputs.{rng.choice(['files', 'files', 'files', 'n'])} }}}}"
 
 
+def _changing_list(rng: Random) -> dict[str, Task]:
+    """A list of what copies give, whatever becomes of them, so that a resume finds another one."""
+    return {
+        "t0": Task(name="t0", notebook="t0.ipynb", matrix=Matrix(axes={"x": (1, 2, 3)})),
+        "t1": Task(
+            name="t1",
+            notebook="t1.ipynb",
+            needs=("t0",),
+            for_each="{{ tasks.t0.outputs.n }}",
+            params={"y": "{{ item }}"},
+            run_if=RunIf.ALL_DONE,
+        ),
+        "t2": Task(name="t2", notebook="t2.ipynb", needs=("t1",), run_if=rng.choice(RULES)),
+    }
+
+
 def outputs(rng: Random) -> dict[str, Any]:
     """What a task gives."""
-    files = [rng.choice([1, 2, 3, "x/y.csv", "x"]) for _ in range(rng.choice([0, 1, 2, 2, 3, 4]))]
+    files = [rng.choice([1, 2, 3, "x/y.csv", "x", "1"]) for _ in range(rng.choice([0, 1, 2, 2, 3, 4]))]
     return {"n": rng.randint(0, 9), "files": files}
 
 

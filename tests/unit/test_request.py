@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from nbflow.core.events import RunCreated
-from nbflow.core.plan import Action, Source
+from nbflow.core.plan import Action, Plan, Source
 from nbflow.core.rows import Past
 from nbflow.core.spec import Matrix, Param, ParamType, Pipeline, ProjectSpec, Task
 from nbflow.core.values import decode
 from nbflow.errors import UsageError
 from nbflow.request import History, Request, likeness, make_basis, make_run, only, plan_run, to_instant
 from nbflow.runs import Likeness
+from support.build import planned
 
 NOW = datetime(2026, 1, 31, 5, 0, tzinfo=UTC)
 NO_HISTORY = History(past=lambda _: None, previous=lambda: None)
@@ -141,6 +142,8 @@ def test_outputs_of_what_is_not_selected_come_from_history() -> None:
 def test_one_copy_of_a_task() -> None:
     plan = only(made(a_pipeline(), Request()).plan, "train[gbm]")
     assert [one.name for one in plan.tasks] == ["clean", "train[gbm]"]
+    listed = Plan(pipeline="p", tasks=(planned("score", for_each=["a"]), planned("report", "score")))
+    assert [one.only for one in only(listed, "score[a]").tasks] == ["score[a]", None]
 
 
 def test_the_archive_may_lie_outside_of_the_project(tmp_path: Path) -> None:
