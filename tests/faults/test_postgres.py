@@ -235,11 +235,9 @@ def test_real_runs_outlive_a_crash_of_the_server_and_their_own(shared: Project, 
         assert other.wait(120) == 0, other.communicate()
         shared.until_nobody_lives()
         assert {run["run"]: run["state"] for run in shared.runs()}[killed] == "interrupted"
-        before = [task["task"] for task in store.task_rows(killed) if task["state"] == "succeeded"]
         assert shared.call("resume", killed).code == 0
         outputs = shared.root / "outputs"
         states = [check_run(store, row.run, outputs) for row in store.runs()]
         check_leftovers(states, outputs, shared.temporary)
         assert [state.status.value for state in states] == ["succeeded", "succeeded"]
-        assert before == []
     shared.until_nobody_lives()
