@@ -275,6 +275,26 @@ class TestFullDisk:
         assert then == "made"
 
 
+def test_a_read_only_mount_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "disk" / "state.db"
+    with closing(SqliteStore(path)) as store:
+        run = Kept(store, planned("a"))
+        run.send("start")
+    mount = f'mount --bind "{path.parent}" "{path.parent}" && mount -o remount,ro,bind "{path.parent}" && exec "$@"'
+    wrap = ("unshare", "-m", "sh", "-c", mount, "sh")
+    if shutil.which("unshare") is None or subprocess.run([*wrap, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    before = path.read_bytes()
+    with process("see", path, wrap=wrap) as made:
+        out, error = made.communicate(timeout=60)
+    assert made.returncode == 6, error
+    seen, refused = out.splitlines()
+    assert seen == f"run {RUN} {len(run.history)}"
+    assert "the store cannot be written" in refused
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 class TestMany:
     def test_ten_make_one_store(self, path: Path) -> None:
         path = path.parent / "outputs" / ".nbflow" / "state.db"

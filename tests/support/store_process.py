@@ -146,6 +146,14 @@ def open_old(path: str) -> None:
     say("opened")
 
 
+def see(path: str) -> None:
+    """List the runs, and try to write."""
+    with closing(SqliteStore(Path(path), create=False)) as store:
+        for row in store.runs():
+            say("run", row.run, len(list(store.events(row.run))))
+        store.claim(RUN, "me", lambda _: False)
+
+
 def fill(folder: str) -> None:
     """Append until the disk is full; then make room and go on with the same store."""
     path, ballast = Path(folder, "state.db"), Path(folder, "ballast")
@@ -193,7 +201,7 @@ def fill_first(folder: str) -> None:
 
 WHAT: dict[str, Callable[..., None]] = {
     one.__name__: one
-    for one in (append, make, many, claim, take, hold, post, read, grow, upgrade, open_old, fill, fill_first)
+    for one in (append, make, many, claim, take, hold, post, read, grow, upgrade, open_old, see, fill, fill_first)
 }
 
 if __name__ == "__main__":

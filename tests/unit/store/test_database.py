@@ -13,6 +13,9 @@ import pytest
 
 from nbflow.errors import UnreachableError
 from nbflow.store.database import Database
+from nbflow.store.sqlite import SqliteStore
+from support.build import planned
+from support.stored import Kept, projected, rebuilt
 
 RUN = {"run": "r", "pipeline": "p", "state": "queued", "created": "2026", "seq": 1, "document": "{}"}
 
@@ -152,6 +155,17 @@ class TestOthers:
                 )
             add(database)
 
+    def test_what_could_not_be_kept_for_a_lock_is_kept_later(self, path: Path) -> None:
+        """No change of state is lost: the engine has it still, and nothing of it is in the file."""
+        with closing(SqliteStore(path, busy_seconds=0.2)) as store:
+            run = Kept(store, planned("a"))
+            batch = run.batch("start")
+            with writer(path), pytest.raises(UnreachableError, match="database is locked"):
+                store.append(*batch, run.fence)
+            assert [one.seq for one in store.events(run.run)] == [1]
+            store.append(*batch, run.fence)
+            assert projected(store, run.run) == rebuilt(store, run.run)
+
     def test_reading_waits_for_no_writer(self, path: Path) -> None:
         with closing(Database(path, 0.0)) as database:
             database.open(create=True)
@@ -198,6 +212,24 @@ class TestErrors:
             with pytest.raises(UnreachableError, match="malformed") as caught:
                 has(damaged, "run-7")
             assert "backup" in str(caught.value.hint)
+
+    def test_pages_that_are_overwritten_while_it_is_used(self, path: Path, database: Database) -> None:
+        for number in range(300):
+            add(database, f"run-{number}")
+        database.close()
+        with closing(Database(path, 1.0)) as damaged:
+            damaged.open(create=False)
+            with path.open("r+b") as file:
+                file.seek(4096)
+                file.write(b"\xa5" * (path.stat().st_size - 4096))
+            before = path.read_bytes()
+            with pytest.raises(UnreachableError, match="malformed") as caught:
+                add(damaged, "late")
+            assert "nbflow doctor" in str(caught.value.hint)
+            for use in (add, has):
+                with pytest.raises(UnreachableError, match=r"it was closed after an error: .*malformed"):
+                    use(damaged)
+        assert path.read_bytes() == before
 
     def test_a_table_that_is_missing(self, path: Path, database: Database) -> None:
         with closing(sqlite3.connect(path)) as other:

@@ -144,3 +144,20 @@ class TestPatiently:
 
     def test_it_gives_what_the_call_gives(self) -> None:
         assert patiently(lambda: 7, 0.0) == 7
+
+
+def test_those_who_wait_do_not_ask_in_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbflow.store import transaction as module
+
+    naps: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", naps.append)
+
+    def locked() -> None:
+        if len(naps) < 50:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+    patiently(locked, 60.0)
+    assert len(set(naps)) > 10
+    assert all(0 < nap <= module.PAUSE_SECONDS for nap in naps)
