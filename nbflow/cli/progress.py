@@ -135,6 +135,9 @@ class Progress:
         self.watched = [task.name for task in found.values() if not task.is_left_out]
         self.by_state[TaskState.PENDING].pop(event.task, None)
         self.by_state[TaskState.PENDING].update((one.name, None) for one in new)
+        for task in (found[copy.name] for copy in event.copies):
+            if task.state is TaskState.SKIPPED:  # it was in the list no more, and is again
+                self._move(task, TaskState.PENDING)
 
     def _take(self, task: TaskProgress, stamped: ev.Stamped, event: ev.Event) -> None:
         match event:

@@ -221,13 +221,17 @@ def retry_delay(policy: RetryPolicy, tries: int, attempt: str) -> float:
 
 
 def _resume(state: RunState, message: msg.Resume) -> list[ev.Event]:
-    """Everything that did not succeed and is not left out by the plan is pending again. Nothing may be live."""
+    """Everything that did not succeed and is not left out, by the plan or by a list, is pending again. Nothing may be
+    live.
+    """
     if state.live:
         return []
     tasks = tuple(
         name
         for name, task in state.tasks.items()
-        if task.state is not TaskState.SUCCEEDED and task.planned.action is not Action.SKIP
+        if task.state is not TaskState.SUCCEEDED
+        and task.planned.action is not Action.SKIP
+        and not (task.state is TaskState.SKIPPED and name in state.dropped)
     )
     return [ev.RunResumed(tasks=tasks, reason=message.reason)] if tasks else []
 

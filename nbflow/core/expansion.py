@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from nbflow.core import events as ev
 from nbflow.core.runstate import RunState, look_up
+from nbflow.core.status import TaskState
 from nbflow.core.taskrun import TaskRun
 
 
@@ -27,6 +28,11 @@ def expand(state: RunState, event: ev.TaskExpanded) -> None:
         state.tasks[copy.name], state.index[copy.name] = TaskRun(planned=planned), number
         state.downstream[copy.name], state.open[copy.name] = list(below), None
         state.touched.add(copy.name)
+    for copy in event.copies:
+        if state.tasks[copy.name].state is TaskState.SKIPPED:  # it was in the list no more, and is again
+            state.tasks[copy.name].state, state.tasks[copy.name].ended = TaskState.PENDING, None
+            state.open[copy.name] = None
+            state.touched.add(copy.name)
     made += [copy.name for copy in new]
     state.tasks = dict(sorted(state.tasks.items(), key=lambda one: state.index[one[0]]))
     _connect(state, pattern.waits_for, mark, [copy.name for copy in new], below)
@@ -57,11 +63,11 @@ def _connect(state: RunState, above: Iterable[str], mark: str, new: Sequence[str
 
 
 def lists_anew(state: RunState, reset: frozenset[str]) -> set[str]:
-    """The tasks of which copies run again, and something upstream of them too, so that there may be another list."""
+    """The tasks of whose list copies run again, and something upstream of them too, so that it may be another list."""
     return {
         base
         for base, made in state.made.items()
-        if not reset.isdisjoint(made) and not reset.isdisjoint(_upstream(state, made[0]))
+        if not reset.isdisjoint(state.copies[base]) and not reset.isdisjoint(_upstream(state, made[0]))
     }
 
 

@@ -270,7 +270,7 @@ class Oracle:
         wanted = [name for name in self.order if self._resumable(name)]
         self._must(list(event.tasks) == wanted, f"resumed {event.tasks}, not {wanted}")
         for base, made in self.made.items():
-            if set(made) & set(wanted) and self._above(made[0]) & set(wanted):
+            if set(self.lists[base]) & set(wanted) and self._above(made[0]) & set(wanted):
                 self.stale.add(base)
         for name in wanted:
             task = self.tasks[name]
@@ -344,6 +344,9 @@ class Oracle:
             self.order.remove(base)
             del self.tasks[base]
         self.lists[base] = [copy.name for copy in copies]
+        for name in self.lists[base]:
+            if self.tasks[name].state == "skipped":
+                self.tasks[name].state = "pending"
 
     def _task_skipped(self, event: ev.TaskSkipped) -> None:
         task = self.tasks[event.task]
@@ -510,7 +513,8 @@ class Oracle:
 
     def _resumable(self, name: str) -> bool:
         task = self.tasks[name]
-        return task.state != "succeeded" and task.plan.action != "skip"
+        is_dropped = name in self.made.get(task.plan.base, []) and name not in self.lists[task.plan.base]
+        return task.state != "succeeded" and task.plan.action != "skip" and not (is_dropped and task.state == "skipped")
 
     def _has_room(self, name: str) -> bool:
         settings, plan = self.created.settings, self.tasks[name].plan
@@ -564,7 +568,7 @@ class Oracle:
     def _expander(self, base: str) -> str:
         """A copy that asks for its list to be made anew."""
         self._must(base in self.stale, f"{base} has its copies already")
-        waiting = [name for name in self.made[base] if self.tasks[name].state == "pending"]
+        waiting = [name for name in self.lists[base] if self.tasks[name].state == "pending"]
         self._must(bool(waiting), f"{base} has no copy that waits")
         return waiting[0]
 

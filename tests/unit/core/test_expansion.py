@@ -120,6 +120,34 @@ class TestAnew:
         assert list(found.state.tasks) == ["up[1]", "up[2]", "score[10]", "score[None]", "score[20]", "report"]
         assert fold(found.history).tasks == found.state.tasks
 
+    def test_what_was_dropped_is_left_alone_until_it_is_listed_again(self) -> None:
+        ups = [planned(f"up[{n}]", matrix={"n": n}) for n in (1, 2)]
+        last = "tasks.up.outputs.x[1]"
+        source = f"{{{{ ['a', 'b'] if {last} == 1 else ['b', 'c'] if {last} == None else ['b'] }}}}"
+        found = Story(*ups, each("up[1]", "up[2]", for_each=source, run_if="all_done"), planned("end", "score"), jobs=9)
+        found.send("start")
+        found.send("succeeded up[1]/1 x=0", "failed up[2]/1")
+        found.send("failed score[b]/1", "failed score[c]/1")
+        found.send("resume", "start")
+        found.send("succeeded up[2]/2 x=2")
+        assert found.states()["score[c]"] == "skipped"
+        found.send("failed score[b]/2")
+        assert found.send("resume", "start")[0] == "run_resumed score[b] end"
+        assert found.state.stale == set()
+        copies = name_items("score", ["b", "c"], name_items("score", ["b", "c"]))
+        found.state.stale.add("score")
+        listed = ev.TaskExpanded(task="score", reason="again", copies=copies)
+        evolve(found.state, ev.Stamped(run=RUN, seq=found.state.seq + 1, at=NOON, event=listed))
+        assert (found.states()["score[c]"], found.state.dropped) == ("pending", set())
+        assert found.state.tasks["score[c]"].attempt == 1
+
+    def test_what_waits_for_a_list_waits_for_the_new_one(self) -> None:
+        found = self.failed()
+        found.send("succeeded score[10]/1", "failed score[None]/1")
+        found.send("resume", "start")
+        found.send("succeeded up[2]/2 x=20")
+        assert found.states()["report"] == "pending"
+
     def test_copies_that_are_listed_again_go_on_counting_attempts(self) -> None:
         found = self.failed()
         found.send("succeeded score[10]/1", "failed score[None]/1")
