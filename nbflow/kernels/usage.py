@@ -17,6 +17,8 @@ _MOST = 32
 _RESET_PEAK = b"5"
 """What is written to /proc/PID/clear_refs for the peak of resident memory to be counted anew (man 5 proc)."""
 _LONGEST = 65_536
+_FRESH = 0.005
+"""Seconds for which what was read at the end of one cell serves for the beginning of the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +41,16 @@ class Meter:
         self._began: float | None = None
         self._old: dict[int, int] = {}
         self._whole = Usage()
+        self._seen: dict[int, int] = {}
+        self._seen_at = -_FRESH
 
     def begin(self) -> None:
         """Something begins."""
-        pids = _tree(self._pid)
-        peaks = _peaks(pids)
-        self._note(Usage(cpu=_cpu(self._pid, pids), memory=max(peaks.values(), default=None)))
+        peaks = self._seen
+        if time.monotonic() - self._seen_at >= _FRESH:
+            pids = _tree(self._pid)
+            peaks = _peaks(pids)
+            self._note(Usage(cpu=_cpu(self._pid, pids), memory=max(peaks.values(), default=None)))
         self._began = self._whole.cpu
         self._old = {pid: peak for pid, peak in peaks.items() if not _reset_peak(pid)}
 
@@ -63,7 +69,8 @@ class Meter:
 
     def _read(self) -> Usage:
         pids = _tree(self._pid)
-        peaks = [peak for pid, peak in _peaks(pids).items() if peak != self._old.get(pid)]
+        self._seen, self._seen_at = _peaks(pids), time.monotonic()
+        peaks = [peak for pid, peak in self._seen.items() if peak != self._old.get(pid)]
         return Usage(cpu=_cpu(self._pid, pids), memory=max(peaks, default=None))
 
     def _note(self, now: Usage) -> None:

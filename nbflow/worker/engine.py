@@ -29,7 +29,7 @@ class NbflowEngine:
 
     @classmethod
     def execute_notebook(cls, nb: Any, kernel_name: str, *, execution: Execution | None = None, **options: Any) -> Any:
-        """Run the cells of the execution's session; `nb` is papermill's own copy of its notebook, and is returned.
+        """Run the cells of the execution's session; `nb`, papermill's own copy of its notebook, is returned empty.
 
         papermill's `options` concern its way of saving and logging, and are not used. Outputs are in the journal.
         """
@@ -39,6 +39,7 @@ class NbflowEngine:
         if execution is None:
             raise ValueError("the papermill engine `nbflow` works inside a worker of nbflow only; use `nbflow run`")
         execution.ending = asyncio.run(run(execution.session, nb))
+        nb.cells = []  # papermill makes the text of what it gets once more, even where it is not to write it
         return nb
 
     @classmethod
