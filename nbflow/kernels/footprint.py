@@ -80,6 +80,12 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def started(pid: int) -> bytes:
+    """When a process began, as the system counts it: with it a number names one process only. Empty: it is gone."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return fields[19] if len(fields) > 19 else b""
+
+
 def resident(pid: int) -> int:
     """The bytes that a process holds in memory; 0 of one that has ended."""
     fields = _read(f"/proc/{pid}/statm").split()

@@ -71,7 +71,7 @@ class Group:
 
         What cannot be bounded is left out, as long as something is left: see `bounds`.
         """
-        _clear_away(root)
+        clear_away(root)
         folders: dict[str, Path] = {}
         reasons: list[str] = []
         name = f"{_PREFIX}{os.getpid()}-{next(_NUMBERS)}"
@@ -132,6 +132,16 @@ def kill_count(file: Path) -> int | None:
         if name == "oom_kill" and number.strip().isdigit():
             return int(number)
     return None
+
+
+def clear_away(root: Path = Path("/")) -> None:
+    """Remove groups of processes that were killed before they could do so."""
+    for controller in ("memory", "cpu"):
+        for place in places(controller, os.getpid(), root):
+            for folder in {one for above in place.line() for one in above.glob(f"{_PREFIX}*")}:
+                owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+                if owner.isdigit() and not (root / "proc" / owner).exists():
+                    _remove([folder])
 
 
 def text(path: Path) -> str:
@@ -213,16 +223,6 @@ def _has_limits(folder: Path) -> bool:
 def _is_writable(folder: Path) -> bool:
     """Whether groups can be made in it and processes moved to them; also root may be refused, by a mount."""
     return os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
-
-
-def _clear_away(root: Path) -> None:
-    """Remove groups of processes that were killed before they could do so."""
-    for controller in ("memory", "cpu"):
-        for place in places(controller, os.getpid(), root):
-            for folder in {one for above in place.line() for one in above.glob(f"{_PREFIX}*")}:
-                owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-                if owner.isdigit() and not (root / "proc" / owner).exists():
-                    _remove([folder])
 
 
 def _remove(folders: Iterable[Path]) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from nbflow.core.sizes import size
-from nbflow.kernels.footprint import Footprint, Reading, descendants, resident
+from nbflow.kernels.footprint import Footprint, Reading, descendants, resident, started
 from nbflow.kernels.groups import Group, NoGroupError
 
 _EVERY, _RARELY = 0.1, 1.0
@@ -64,6 +64,7 @@ class Enforcer:
         self._cpu = cpu if cpu is not None and cpu < _cores() else None
         self._stacks = stacks
         self._top = pid
+        self._since = b""
         self._group: Group | None = None
         self._kills = 0
         self._lock = threading.Lock()
@@ -77,6 +78,7 @@ class Enforcer:
         if sys.platform != "linux":
             return NO_LIMITS
         self._top = _parent(self._pid)
+        self._since = started(self._top)
         self._enter_group()
         if self._cpu is not None and (self._group is None or "cpu" not in self._group.bounds):
             _bind(descendants(self._top), math.ceil(self._cpu))
@@ -118,6 +120,8 @@ class Enforcer:
         pause = _EVERY
         while not self._over.wait(pause):
             began = time.thread_time()
+            if started(self._top) != self._since:
+                return  # all of it has ended, and its number may be that of another process by now
             reading = footprint.read()
             if not reading.exact:  # those care for their share of the time themselves
                 pause = min(_RARELY, max(_EVERY, _SHARE * (time.thread_time() - began)))
@@ -144,7 +148,9 @@ class Enforcer:
         if self._stacks:
             _abort(self._pid, _DUMPED)
         deadline = time.monotonic() + _GONE
-        while (left := list(filter(resident, descendants(self._top)))) and time.monotonic() < deadline:
+        while started(self._top) == self._since and time.monotonic() < deadline:
+            if not (left := list(filter(resident, descendants(self._top)))):
+                return
             _kill(left)
             self._over.wait(0.01)  # a killed process may take a moment, and what it was about to start is next
 

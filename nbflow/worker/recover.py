@@ -16,6 +16,7 @@ from typing import Any
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.masking import Masker
 from nbflow.kernels.autopsy import lack_of_memory
+from nbflow.kernels.groups import clear_away
 from nbflow.kernels.memory import Mark, kills_since
 from nbflow.kernels.runtime import remove_left_over
 from nbflow.kernels.sweep import end_marked
@@ -71,6 +72,7 @@ def _prepared(order: WorkOrder, values: Values) -> Prepared:
 def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str) -> None:
     """Complete the journal, and end what the attempt has left behind."""
     left = end_marked(order.journal)
+    clear_away()
     if next(jr.records(journal.path), None) is None:
         write_header(journal, order, _prepared(order, values))
     folded = fold(jr.records(journal.path))

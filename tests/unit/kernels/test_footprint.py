@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from nbflow.kernels import footprint
-from nbflow.kernels.footprint import Footprint, Reading, descendants, resident
+from nbflow.kernels.footprint import Footprint, Reading, descendants, resident, started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
 MB = 1_000_000
@@ -36,8 +36,9 @@ def test_what_forks_share_counts_once() -> None:
     plain = sum(map(resident, held))
     assert plain > 400 * MB
     assert Footprint(os.getpid(), 2 * plain).read().exact is False
+    assert started(process.pid) == started(process.pid) != started(os.getpid())
     process.communicate()
-    assert resident(process.pid) == 0
+    assert (resident(process.pid), started(process.pid)) == (0, b"")
 
 
 def test_a_walk_over_the_pages_has_the_hundredth_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,13 +104,11 @@ def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "proc/77").mkdir()
     for name in ("nbflow-77-1", "nbflow-78-1", "nbflow-mine"):
         (top / name).mkdir()
-    Group.make(memory=1, root=tmp_path)
-    left = {place.name for place in top.glob("nbflow-*")}
-    assert left == {"nbflow-77-1", "nbflow-mine", f"nbflow-{os.getpid()}-{max(n for n in numbers(left))}"}
-
-
-def numbers(names: set[str]) -> list[int]:
-    return [int(name.rpartition("-")[2]) for name in names if name.startswith(f"nbflow-{os.getpid()}-")]
+    groups.clear_away(tmp_path)
+    assert {place.name for place in top.glob("nbflow-*")} == {"nbflow-77-1", "nbflow-mine"}
+    (top / "nbflow-78-2").mkdir()
+    assert Group.make(memory=1, root=tmp_path).bounds == {"memory"}
+    assert not (top / "nbflow-78-2").exists()
 
 
 def test_on_this_machine() -> None:
