@@ -31,8 +31,8 @@ from nbflow.store.sqlite import SqliteStore
 from simulation.oracle import Oracle
 from support.stored import projected, rebuilt
 
-GONE_SECONDS = 10.0
-"""How long a process of ours may live once its engine has ended (I6)."""
+GONE_SECONDS = 60.0
+"""How long is waited for the processes of an engine that has ended: I6 gives them 10 s, on a machine that is idle."""
 SETTLED = (ev.TaskSucceeded, ev.TaskFailed, ev.TaskSkipped, ev.TaskBlocked, ev.TaskCancelled, ev.TaskReused)
 STORE = "state.db"
 
