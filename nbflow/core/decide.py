@@ -208,7 +208,13 @@ def _went_down_with(state: RunState, outcome: Outcome) -> bool:
 
 
 def _is_retried(policy: RetryPolicy, error: TaskError) -> bool:
-    return not policy.on or error.kind.value in policy.on or f"{error.kind.value}:{error.ename}" in policy.on
+    return not policy.on or any(_names(one, error) for one in policy.on)
+
+
+def _names(wanted: str, error: TaskError) -> bool:
+    """Whether a name of `retry_on` is that of an error. Kernels tell a class without its module."""
+    kind, _, ename = wanted.partition(":")
+    return kind == error.kind.value and (not ename or error.ename in (ename, ename.rpartition(".")[2]))
 
 
 def retry_delay(policy: RetryPolicy, tries: int, attempt: str) -> float:

@@ -167,6 +167,9 @@ class TestRetry:
             (("exception:ValueError",), "exception:ValueError", True),
             (("exception:ValueError",), "exception:KeyError", False),
             (("exception:ValueError",), "exception", False),
+            (("exception:requests.exceptions.Timeout",), "exception:Timeout", True),
+            (("exception:requests.exceptions.Timeout",), "exception:exceptions", False),
+            (("timeout:x",), "exception:x", False),
             (("kernel_died", "lost"), "lost", True),
         ],
     )
