@@ -30,8 +30,8 @@ from nbflow.runs import Likeness
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What earlier runs say: the newest success of a task, the newest run as a whole, and what tasks took, in seconds by
-    copy name.
+    """What earlier runs say: the newest success of a task, the newest run as a whole, and what tasks took, in seconds
+    by name.
     """
 
     past: Callable[[PlannedTask], Past | None]
