@@ -167,8 +167,8 @@ def test_a_server_that_restarts_all_the_time_loses_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_nor_for_long(seed: int) -> None:
-    restarted, given_up = shake(runs=4, tasks=400, seed=seed, shortest=0.2, longest=3.0)
-    assert restarted >= 10
+    restarted, given_up = shake(runs=4, tasks=150, seed=seed, shortest=0.2, longest=3.0)
+    assert restarted >= 5
     assert given_up <= restarted
 
 
