@@ -31,6 +31,8 @@ from support.stored import begun, dead, projected, rebuilt
 from support.waiting import until
 
 SLOTS = 2
+MOST = 10
+"""How often an engine may give up before something else is wrong."""
 
 
 class World:
@@ -82,7 +84,7 @@ class TimedExecutor(FakeExecutor):
 def drive(url: str, run: str, world: World, seed: int) -> int:
     """Carry a run out, and on again where its engine had to give up; how often that was."""
     given_up = 0
-    while True:
+    while given_up < MOST:
         with closing(PostgresStore(url)) as store:
             fence = store.claim(run, run, dead)
             state = fold(store.events(run))
@@ -97,6 +99,7 @@ def drive(url: str, run: str, world: World, seed: int) -> int:
             else:
                 store.release(run, fence)
                 return given_up
+    raise AssertionError(f"{run}: the server does not come back")
 
 
 @contextmanager
