@@ -154,3 +154,13 @@ def test_what_no_package_can_reach(url: str, message: str) -> None:
     with pytest.raises(StorageError, match=message) as caught:
         Objects(url).check()
     assert caught.value.lasting
+
+
+def test_a_folder_is_removed_with_all_that_is_in_it_and_no_other(objects: Objects, source: Path) -> None:
+    paths = ["sales/sales-1/attempts/a.1.ipynb", PATH, "sales/sales-10/a.ipynb"]
+    for path in paths:
+        objects.create(path, source)
+    for _ in range(2):
+        objects.remove("sales/sales-1")
+    assert [objects.find(path) is None for path in paths] == [True, True, False]
+    objects.remove("sales/never")
