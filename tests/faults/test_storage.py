@@ -192,6 +192,17 @@ def test_an_answer_that_is_lost_is_no_conflict(machine: Machine) -> None:
     assert machine.uploads.waiting(FOLDER) == []
 
 
+def test_a_folder_is_removed_with_all_that_is_in_it(machine: Machine) -> None:
+    for name in ("a.ipynb", "attempts/a.1.ipynb", "run.json", "index.html"):
+        machine.publish(name)
+    machine.uploader.add_run(FOLDER)
+    assert machine.uploader.settle(ENOUGH)
+    machine.storage.put(f"bucket/{machine.prefix}/{FOLDER}0/a.ipynb")
+    machine.uploads.objects.remove(FOLDER)
+    machine.uploads.objects.remove(FOLDER)
+    assert machine.seen() == [f"{machine.prefix}/{FOLDER}0/a.ipynb"]
+
+
 def test_two_who_write_one_key_at_once(machine: Machine) -> None:
     """409 says that the other one has not finished yet: asked again, it is 412, or the place is free."""
     machine.uploads.objects.check()

@@ -205,8 +205,8 @@ class Proxy:
         if harm is not None and harm.cut is not None:
             return False
         answer = _head(server)
-        if harm is not None and harm.late:
-            return False
+        if not answer or (harm is not None and harm.late):
+            return False  # a server that ends the connection ends it for the client, too
         client.sendall(answer)
         if not line.startswith("HEAD"):
             _copy(server, client, int((re.search(rb"(?i)content-length: *(\d+)", answer) or [b"", b"0"])[1]))
