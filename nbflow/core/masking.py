@@ -150,15 +150,21 @@ class _Matcher:
         return self._patterns[key] if there else None
 
     def _last_beginning(self, text: str, done: int) -> int:
-        """Where an anchor begins that the end of the text cuts through, else the end of the text."""
+        """Where an anchor begins that the end of the text cuts through, else the end of the text.
+
+        Never within an escape sequence, whole or not: without its beginning, its end would be taken for plain text.
+        """
         last = range(max(done, len(text) - _ANCHOR + 1), len(text))
-        places = [at for at in last if text[at:] in self._beginnings]
-        if "\x1b" in text:
-            pieces = _PIECE.finditer(text, max(done, len(text) - _LONGEST_RUN))
-            chars = [(piece.start(), piece[0]) for piece in pieces if piece["char"]][1 - _ANCHOR :]
-            rests = ((at, "".join(char for _, char in chars[index:])) for index, (at, _) in enumerate(chars))
-            places += [at for at, rest in rests if rest in self._beginnings]
-        return min(places, default=len(text))
+        cut = min((at for at in last if text[at:] in self._beginnings), default=len(text))
+        if "\x1b" not in text:
+            return cut
+        pieces = list(_PIECE.finditer(text, max(done, len(text) - _LONGEST_RUN)))
+        chars = [(piece.start(), piece[0]) for piece in pieces if piece["char"]][1 - _ANCHOR :]
+        rests = ((at, "".join(char for _, char in chars[index:])) for index, (at, _) in enumerate(chars))
+        cut = min([cut, *(at for at, rest in rests if rest in self._beginnings)])
+        around = (piece.start() for piece in pieces if not piece["char"] and piece.start() < cut < piece.end())
+        half = _HALF_ESCAPE.fullmatch(pieces[-1][0]) if pieces else None
+        return min([cut, *around, *([pieces[-1].start()] if half else [])])
 
     def _match(self, found: re.Match[str], *, is_whole: bool) -> tuple[int, str]:
         text, start = found.string, found.start()

@@ -117,6 +117,7 @@ def test_no_value_survives_being_cut_into_pieces(value: str, before: str, after:
 )
 @given(value=values, at=st.integers(1, 11), size=st.integers(1, 9))
 @example(value=URL, at=2, size=1)
+@example(value="\\00000000000", at=1, size=1)
 def test_a_value_with_escape_sequences_in_it(sequence: str, value: str, at: int, size: int) -> None:
     masker = Masker({"X": value})
     shown = f"a{sequence}{value[:at]}{sequence}{sequence}{value[at:]}\x1b[0m b"
