@@ -54,7 +54,6 @@ defaults = { timeout = "2h" }
 ALL_AT_ONCE = """
 2:12 nbflow.timezone: the text "Europe/Pragu" is no name of a time zone (did you mean "Europe/Prague"?)
 3:13 nbflow.notebooks: there is no such folder
-4:9 nbflow.state: not supported yet: state = postgresql://..., line 4 (give a path on this machine)
 6:1 defaults.retires: unknown key (did you mean "retries"?)
 7:11 defaults.timeout: expected a duration, not the text "soon" (durations are written like "30s", "1h30m" or "7d", \
 or as a number of seconds)

@@ -33,10 +33,10 @@ WHO = b"import os, sys; print(os.getppid(), flush=True)\n"
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that is a server with `--serve`, else one worker. Servers leave a mark where they are started."""
+    """A program that is a server with `--serve`, else one worker. Servers leave a mark beside it."""
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "worker"
-    *_, server = program("Path('started').open('a').write('.')")
+    *_, server = program("Path(__file__).with_name('started').open('a').write('.')")
     code = f"if sys.argv[-1] != '--serve':\n    {SINGLE}\nelse:\n" + "".join(
         f"    {one}\n" for one in server.splitlines()
     )
@@ -149,7 +149,7 @@ def test_servers_that_keep_dying_are_given_up(script: Path) -> None:
     for _ in range(4):
         assert parent(workers.take()) == os.getpid()
     workers.close()
-    assert Path("started").read_text() == ".."
+    assert script.with_name("started").read_text() == ".."
 
 
 def test_servers_that_die_unasked_are_counted(workers: Workers) -> None:
