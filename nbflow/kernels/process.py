@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ class Kernel:
     """A kernel that is started once. Belongs to the event loop in which it is made.
 
     `zygote` is the socket of a zygote, `reason` why there is none; once it is started, `is_forked` and `reason` say
-    how it came to be. `mask` is applied to its last words.
+    how it came to be. `ahead` is a connection on which the zygote has been asked already. `mask` is applied to its last
+    words.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Kernel:
         env: Mapping[str, str],
         zygote: str | None = None,
         reason: str | None = None,
+        ahead: socket.socket | None = None,
     ) -> None:
         self.spec = spec
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -55,6 +58,7 @@ class Kernel:
         self._cwd = cwd
         self._env = dict(env)
         self._zygote = zygote
+        self._ahead = ahead
         self._process: Ordinary | Forked | None = None
         self._context: Any = None
         self._words = b""
@@ -93,9 +97,10 @@ class Kernel:
     async def _forked(self, patience: float) -> Forked | None:
         if self._zygote is None:
             return None
+        ahead, self._ahead = self._ahead, None
         try:
             environment = {**self._env, **self.spec.env}
-            return await ask(self._zygote, environment=environment, cwd=self._cwd, patience=patience)
+            return await ask(self._zygote, environment=environment, cwd=self._cwd, patience=patience, ahead=ahead)
         except NotForkedError as error:
             self.reason = str(error)
             return None

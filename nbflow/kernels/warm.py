@@ -20,6 +20,8 @@ from nbflow.kernels.runtime import RuntimeFolder
 
 LOADING = 15.0
 """Seconds to wait for a zygote that is still loading: then an ordinary start is the faster one."""
+_SENT_AT_ONCE = 65_536
+"""Bytes that a socket takes without anybody having read."""
 _LAST_WAIT = 10.0
 """Seconds for what a kernel has left behind to be ended, once it has ended itself."""
 
@@ -99,29 +101,56 @@ class Forked:
             self.left.set_result([str(one) for one in said["left"]])
 
 
-async def ask(address: str, *, environment: Mapping[str, str], cwd: str, patience: float = LOADING) -> Forked:
-    """Ask the zygote at `address` for a kernel with that environment. Raises NotForkedError.
+def ask_ahead(address: str, *, environment: Mapping[str, str], cwd: str) -> socket.socket | None:
+    """A connection on which a kernel has been asked for, to be given to `ask` later, or closed: then it ends.
 
-    One that is still loading is waited for so many seconds. What the kernel gets reaches no other process.
+    None where that cannot be done without waiting.
     """
-    return Forked(*await request(address, environment=environment, cwd=cwd, patience=patience))
-
-
-async def request(
-    address: str, *, environment: Mapping[str, str], cwd: str, patience: float = LOADING
-) -> tuple[socket.socket, Mapping[str, Any], int]:
-    """The connection to a kernel that a zygote has given, what is to know of it, and its own output to read.
-
-    Raises NotForkedError.
-    """
-    loop = asyncio.get_running_loop()
+    wish = _wish(environment, cwd)
     connection = socket.socket(socket.AF_UNIX)
     connection.setblocking(False)
     try:
-        await loop.sock_connect(connection, address)
-        wish = json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused unread: the reason is there to read
-            await loop.sock_sendall(connection, wish)
+        connection.connect(address)
+        if len(wish) <= _SENT_AT_ONCE and connection.send(wish) == len(wish):
+            return connection
+    except OSError:
+        pass  # whoever asks later finds out, and says, what is wrong
+    connection.close()
+    return None
+
+
+async def ask(
+    address: str,
+    *,
+    environment: Mapping[str, str],
+    cwd: str,
+    patience: float = LOADING,
+    ahead: socket.socket | None = None,
+) -> Forked:
+    """Ask the zygote at `address` for a kernel with that environment. Raises NotForkedError.
+
+    One that is still loading is waited for so many seconds. What the kernel gets reaches no other process. `ahead` is
+    the connection on which it has been asked for already.
+    """
+    return Forked(*await request(address, environment=environment, cwd=cwd, patience=patience, ahead=ahead))
+
+
+async def request(
+    address: str,
+    *,
+    environment: Mapping[str, str],
+    cwd: str,
+    patience: float = LOADING,
+    ahead: socket.socket | None = None,
+) -> tuple[socket.socket, Mapping[str, Any], int]:
+    """The connection to a kernel that a zygote has given, what is to know of it, and its own output to read.
+
+    Raises NotForkedError. For `ahead` see `ask`.
+    """
+    connection = ahead or socket.socket(socket.AF_UNIX)
+    try:
+        if ahead is None:
+            await _say(connection, address, _wish(environment, cwd))
         await _answer(connection, address, patience)
         reply, words = await _reply(connection)
     except BaseException as error:
@@ -130,6 +159,18 @@ async def request(
             raise NotForkedError(f"the zygote did not give one: {error}") from error
         raise
     return connection, reply, words
+
+
+def _wish(environment: Mapping[str, str], cwd: str) -> bytes:
+    return json.dumps({"environment": dict(environment), "cwd": cwd}).encode("ascii") + b"\n"
+
+
+async def _say(connection: socket.socket, address: str, wish: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    connection.setblocking(False)
+    await loop.sock_connect(connection, address)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused unread: the reason is there to read
+        await loop.sock_sendall(connection, wish)
 
 
 async def _answer(connection: socket.socket, address: str, patience: float) -> None:

@@ -81,9 +81,9 @@ def execute(
     try:
         prepared = prepare(order)
         prepared = _with_secrets(prepared, order, control)
-        write_header(journal, order, prepared)
         source = _kernel_source(prepared, zygotes, reasons)
-        ending = _run(order, prepared, journal, control, report, source=source, grace=grace, began=began)
+        session = _session(order, prepared, journal, control, report, source=source, grace=grace, began=began)
+        ending = _run(order, prepared, journal, session)
         note_changes(journal, prepared)
         write_ending(journal, masked_ending(ending, prepared.masker), time.monotonic() - began)
         return settle(order, journal, prepared.masker)
@@ -218,7 +218,21 @@ def settle(order: WorkOrder, journal: jr.Journal, masker: Masker | None = None) 
     return outcome
 
 
-def _run(
+def _run(order: WorkOrder, prepared: Prepared, journal: jr.Journal, session: Session | None) -> Ending:
+    """Write down how the attempt begins, and run its cells. Without a session there is nothing to run."""
+    if session is None:
+        write_header(journal, order, prepared)
+        error = TaskError(kind=ErrorKind.START_FAILED, message=prepared.refused or "no kernel")
+        return Ending(verdict=Verdict.FAILED, error=error)
+    from nbflow.worker.engine import through_papermill
+    from nbflow.worker.start import asked_ahead
+
+    with asked_ahead(session) as started:
+        write_header(journal, order, prepared)
+        return through_papermill(started)
+
+
+def _session(
     order: WorkOrder,
     prepared: Prepared,
     journal: jr.Journal,
@@ -228,31 +242,27 @@ def _run(
     source: KernelSource,
     grace: float,
     began: float,
-) -> Ending:
+) -> Session | None:
+    """What is to be run; None where it cannot be."""
     if prepared.refused is not None or prepared.kernel is None:
-        error = TaskError(kind=ErrorKind.START_FAILED, message=prepared.refused or "no kernel")
-        return Ending(verdict=Verdict.FAILED, error=error)
-    from nbflow.worker.engine import through_papermill
-
-    return through_papermill(
-        Session(
-            task=order.task,
-            attempt=order.attempt,
-            document=prepared.document,
-            kernel=prepared.kernel,
-            source=source,
-            root=order.root,
-            limits=order.limits,
-            grace=grace,
-            began=began,
-            variables={**variables(order), **prepared.secrets.secrets},
-            withheld=order.withheld,
-            masker=prepared.masker,
-            journal=journal,
-            spools=_spools(order, prepared),
-            control=control,
-            report=(lambda one: report(masked_report(one, prepared.masker))) if prepared.masker else report,
-        )
+        return None
+    return Session(
+        task=order.task,
+        attempt=order.attempt,
+        document=prepared.document,
+        kernel=prepared.kernel,
+        source=source,
+        root=order.root,
+        limits=order.limits,
+        grace=grace,
+        began=began,
+        variables={**variables(order), **prepared.secrets.secrets},
+        withheld=order.withheld,
+        masker=prepared.masker,
+        journal=journal,
+        spools=_spools(order, prepared),
+        control=control,
+        report=(lambda one: report(masked_report(one, prepared.masker))) if prepared.masker else report,
     )
 
 

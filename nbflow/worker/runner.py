@@ -20,8 +20,6 @@ from nbflow.core.messages import CellDone, CellStart, Started
 from nbflow.errors import UnreachableError
 from nbflow.faultpoints import Point, reach
 from nbflow.kernels.autopsy import last_lines
-from nbflow.kernels.environ import kernel_environment
-from nbflow.kernels.limits import thread_variables
 from nbflow.kernels.process import Kernel
 from nbflow.worker import judge, snapshot
 from nbflow.worker.client import JournalClient, Pending
@@ -30,7 +28,8 @@ from nbflow.worker.journal import JournalError
 from nbflow.worker.live import Live
 from nbflow.worker.masking import MaskingRecorder
 from nbflow.worker.recorder import Recorder
-from nbflow.worker.session import Ending, KernelSource, Limit, Session
+from nbflow.worker.session import Ending, Limit, Session
+from nbflow.worker.start import kernel_start
 from nbflow.worker.vitals import Vitals
 
 _TERMINATED = 2.0
@@ -43,7 +42,6 @@ _LIMIT_GRACE = 5.0
 """Seconds that a cell gets at most to end after it was interrupted at a limit of time."""
 _ORPHAN_GRACE = 2.0
 """The same where the owner of the worker has died."""
-_OWN_THREADS = "resources.cpu sets how many threads libraries start, which they read when they are loaded"
 
 
 class _Cause(Enum):
@@ -91,11 +89,10 @@ async def run(session: Session, notebook: Any) -> Ending:
     masker = session.masker
     if masker:
         recorder = MaskingRecorder(recorder, masker)
-    env = kernel_environment(os.environ, variables=session.variables, withheld=session.withheld)
-    threads = thread_variables(session.limits.cpu, {**env, **session.kernel.env})
-    source = KernelSource(reason=_OWN_THREADS) if threads else session.source
-    env.update(threads)
-    kernel = Kernel(session.kernel, cwd=session.root, env=env, zygote=source.zygote, reason=source.reason)
+    env, source = kernel_start(session)
+    kernel = Kernel(
+        session.kernel, cwd=session.root, env=env, zygote=source.zygote, reason=source.reason, ahead=source.ahead
+    )
     kernel.mask = masker.end_of
     client = JournalClient(notebook, kernel, recorder)
     begun = _Run(session, kernel, client, stops, live)

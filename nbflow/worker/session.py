@@ -5,6 +5,7 @@ Plain data between the parts of a worker. Must not know how cells are run.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,10 +31,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSource:
-    """Where a kernel comes from: the socket of a zygote that forks it, else an ordinary start, with the reason."""
+    """Where a kernel comes from: the socket of a zygote that forks it, else an ordinary start, with the reason.
+
+    `ahead` is a connection on which the zygote has been asked for it already.
+    """
 
     zygote: str | None = None
     reason: str | None = None
+    ahead: socket.socket | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

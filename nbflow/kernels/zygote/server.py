@@ -96,8 +96,7 @@ def _load(settings: dict[str, Any], owner: socket.socket, environment: dict[str,
     loaded = frozenset(name for name in {*sys.modules} - before if "." not in name)
     has_left = dict(os.environ)
     begun = shell.Begun(application, os.path.join(settings["folder"], "ipython"))
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # also what nobody needs any more: to look for that takes longer than it is worth
     return kernel.Loaded(begun, environment, has_left, loaded, deferred)
 
 

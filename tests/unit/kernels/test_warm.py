@@ -50,6 +50,45 @@ def test_one_that_is_killed(shared: Zygote) -> None:
     asyncio.run(talk())
 
 
+def test_one_that_was_asked_for_ahead(shared: Zygote) -> None:
+    async def talk() -> None:
+        ahead = warm.ask_ahead(shared.address, environment={**ENVIRONMENT, "WHO": "early"}, cwd="/tmp")
+        assert ahead is not None
+        one = await ask("/not/asked/again", environment=ENVIRONMENT, cwd="/", ahead=ahead)
+        assert b"WHO=early" not in Path(f"/proc/{one.pid}/environ").read_bytes()  # that is the zygote's
+        assert Path(f"/proc/{one.pid}/cwd").readlink() == Path("/tmp")
+        os.kill(one.pid, signal.SIGKILL)
+        await asyncio.wait_for(one.exited, SOON)
+        os.close(one.words)
+        await one.close()
+
+    asyncio.run(talk())
+
+
+def test_one_that_was_asked_for_ahead_and_is_not_wanted(shared: Zygote) -> None:
+    """It ends, and who asks next gets another."""
+    kept = warm.ask_ahead(shared.address, environment=ENVIRONMENT, cwd="/")
+    assert kept is not None
+    data, descriptors, _, _ = socket.recv_fds(_blocking(kept), 65_536, 1)
+    pid = json.loads(data)["pid"]
+    os.close(descriptors[0])
+    kept.close()
+    until(lambda: is_gone(pid))
+
+
+def _blocking(connection: socket.socket) -> socket.socket:
+    connection.settimeout(SOON)
+    return connection
+
+
+def test_what_cannot_be_asked_for_ahead(tmp_path: Path) -> None:
+    assert warm.ask_ahead(str(tmp_path / "nobody"), environment={}, cwd="/") is None
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "z"))
+        listening.listen()
+        assert warm.ask_ahead(str(tmp_path / "z"), environment={"LONG": "x" * 100_000}, cwd="/") is None
+
+
 def test_one_whose_watcher_is_killed(shared: Zygote) -> None:
     """It ends with its watcher, and is cleared away all the same."""
 

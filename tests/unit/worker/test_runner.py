@@ -16,7 +16,7 @@ from nbflow.core.spec import Limits
 from nbflow.errors import UnreachableError
 from nbflow.kernels.leaving import Left
 from nbflow.kernels.specs import KernelSpec
-from nbflow.worker import runner
+from nbflow.worker import runner, start
 from nbflow.worker.client import Pending
 from nbflow.worker.control import Control, Stop, StopCause
 from nbflow.worker.session import Ending, Session
@@ -43,7 +43,7 @@ class Kernel:
     usage = None
 
     def __init__(
-        self, spec: KernelSpec, *, cwd: str, env: dict[str, str], zygote: str | None, reason: str | None
+        self, spec: KernelSpec, *, cwd: str, env: dict[str, str], zygote: None, reason: None, ahead: None
     ) -> None:
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.pid = 0
@@ -226,10 +226,10 @@ def test_a_cell_that_ends_well_over_its_limit_has_not(
 
 
 def test_threads_as_many_as_cores(play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "thread_variables", lambda cpu, environment: {"OMP_NUM_THREADS": str(cpu)})
+    monkeypatch.setattr(start, "thread_variables", lambda cpu, environment: {"OMP_NUM_THREADS": str(cpu)})
     played = play(ok, limits=Limits(cpu=3))
     assert played.kernel.env["OMP_NUM_THREADS"] == "3"
-    assert played.kernel.reason == runner._OWN_THREADS
+    assert played.kernel.reason == start.OWN_THREADS
 
 
 def test_all_goes_well(play: Callable[..., Played]) -> None:
