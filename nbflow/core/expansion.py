@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nbflow.core import events as ev
-from nbflow.core.runstate import RunState, look_up
+from nbflow.core.runstate import RunState, look_up, shared
 from nbflow.core.status import TaskState
 from nbflow.core.taskrun import TaskRun
 
@@ -26,7 +26,7 @@ def expand(state: RunState, event: ev.TaskExpanded) -> None:
     for number, copy in enumerate(new, place + len(made)):
         planned = replace(pattern, name=copy.name, slug=copy.slug, item=copy.values)
         state.tasks[copy.name], state.index[copy.name] = TaskRun(planned=planned), number
-        state.downstream[copy.name], state.open[copy.name] = list(below), None
+        state.downstream[copy.name], state.open[copy.name] = below, None
         state.touched.add(copy.name)
     for copy in event.copies:
         if state.tasks[copy.name].state is TaskState.SKIPPED:  # it was in the list no more, and is again
@@ -39,8 +39,7 @@ def expand(state: RunState, event: ev.TaskExpanded) -> None:
     state.copies[base] = [copy.name for copy in event.copies]
     state.dropped = state.dropped.difference(made) | set(made).difference(state.copies[base])
     state.stale.discard(base)
-    for name in (*made, *below):
-        look_up(state, name)
+    look_up(state, (*made, *below))
 
 
 def _connect(state: RunState, above: Iterable[str], mark: str, new: Sequence[str], below: Iterable[str]) -> None:
@@ -52,12 +51,13 @@ def _connect(state: RunState, above: Iterable[str], mark: str, new: Sequence[str
         at = names.index(mark)
         return (*names[:at], *([mark] if mark in state.tasks else []), *new, *names[at + 1 :])
 
+    longer, behind = shared(grown), shared(lambda names: list(grown(names)))
     for name in above:
-        state.downstream[name] = list(grown(state.downstream[name]))
+        state.downstream[name] = behind(state.downstream[name])
     for name in below:
         planned = state.tasks[name].planned
         state.tasks[name].planned = replace(
-            planned, upstream=grown(planned.upstream), waits_for=grown(planned.waits_for)
+            planned, upstream=longer(planned.upstream), waits_for=longer(planned.waits_for)
         )
         state.touched.add(name)
 
@@ -74,9 +74,11 @@ def lists_anew(state: RunState, reset: frozenset[str]) -> set[str]:
 def _upstream(state: RunState, name: str) -> set[str]:
     """Everything that a task waits for, however far."""
     seen: set[str] = set()
-    border = list(state.tasks[name].planned.waits_for)
+    passed: set[int] = set()
+    border = [state.tasks[name].planned.waits_for]
     while border:
-        if (one := border.pop()) not in seen:
-            seen.add(one)
-            border += state.tasks[one].planned.waits_for
+        if id(names := border.pop()) not in passed:
+            passed.add(id(names))  # copies share theirs
+            border += [state.tasks[one].planned.waits_for for one in names if one not in seen]
+            seen.update(names)
     return seen

@@ -7,10 +7,10 @@ wait for a slot. All of it follows from the events, and only `evolve` (`state.py
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from nbflow.core import events as ev
 from nbflow.core.messages import StopMode
@@ -19,6 +19,8 @@ from nbflow.core.status import RunStatus, TaskState
 from nbflow.core.taskrun import TaskRun
 from nbflow.core.trigger import EARLY, Tally, judge
 from nbflow.core.values import decode, plain
+
+T = TypeVar("T")
 
 Lane = tuple[str | None, str | None, int]
 """Tasks that wait for the same limits: (pool, base where its copies have their own `max_parallel`, slots)."""
@@ -41,7 +43,8 @@ class RunState:
     ones whose plan or upstreams have decided, with the verdict, `lanes` the queued ones, most urgent first, and
     `retrying` those that wait for their time. (A run that stops leaves cancelled tasks in the last two: nobody looks
     at them again before a resume makes them anew.) `used` counts what is taken: ("pool", name) in slots,
-    ("base", name) and ("run", "") in task runs. `limit_from` is when the run's time limit began.
+    ("base", name) and ("run", "") in task runs. `limit_from` is when the run's time limit began. The lists in
+    `downstream` are replaced, never changed: copies share them.
 
     `index` is the place of a task in the order of the plan, which it keeps; `copies` are the tasks that a declared one
     has become. Of those with `for_each`, `made` holds all copies that there ever were, `dropped` those whose items are
@@ -128,18 +131,37 @@ def reopen(state: RunState) -> None:
     state.open = {name: None for name, task in state.tasks.items() if not task.state.ended}
     state.live, state.judged, state.lanes, state.retrying = {}, {}, {}, []
     state.used = Counter()
-    for name in state.open:
-        look_up(state, name)
+    look_up(state, state.open)
 
 
-def look_up(state: RunState, name: str) -> None:
-    """Count how the upstreams of a task have ended, and judge it."""
-    task = state.tasks[name]
-    upstream = [state.tasks[up].state for up in task.planned.waits_for if up not in state.dropped]
-    task.tally = Counter(one for one in upstream if one.ended)
-    task.waiting = len(upstream) - task.tally.total()
-    state.judged.pop(name, None)
-    _judge(state, name)
+def look_up(state: RunState, names: Iterable[str]) -> None:
+    """Count how the upstreams of tasks have ended, and judge them."""
+
+    def count(waits_for: Iterable[str]) -> Counter[TaskState]:
+        return Counter(state.tasks[up].state for up in waits_for if up not in state.dropped)
+
+    counted = shared(count)
+    for name in names:
+        task = state.tasks[name]
+        upstream = counted(task.planned.waits_for)
+        task.tally = Counter({one: number for one, number in upstream.items() if one.ended})
+        task.waiting = upstream.total() - task.tally.total()
+        state.judged.pop(name, None)
+        _judge(state, name)
+
+
+def shared(make: Callable[[Sequence[str]], T]) -> Callable[[Sequence[str]], T]:
+    """The same function, called once for each object: copies share what is above and below them, so that lists of
+    thousands of tasks that follow one another do not cost millions of steps.
+    """
+    made: dict[int, tuple[Sequence[str], T]] = {}
+
+    def get(names: Sequence[str]) -> T:
+        if id(names) not in made:
+            made[id(names)] = names, make(names)  # held, so that no other object gets its id
+        return made[id(names)][1]
+
+    return get
 
 
 def _judge(state: RunState, name: str) -> None:

@@ -182,3 +182,21 @@ class TestAnew:
         assert found.state.stale == set()
         assert not [one for one in said if one.startswith("task_expanded")]
         assert "attempt_submitted score[a]/2" in said
+
+
+def test_lists_that_follow_one_another_share_what_they_wait_for_also_when_one_grows() -> None:
+    second = planned("rank", "score", for_each=FILES)
+    found = Story(planned("clean"), each("clean"), second, planned("report", "rank"), jobs=9)
+    found.send("start")
+    found.send('succeeded clean/1 files=["a","b","c"]')
+    found.send("succeeded score[a]/1", "succeeded score[b]/1", "failed score[c]/1")
+    found.send("resume")
+    found.send("succeeded score[c]/2")
+    state = found.state
+    ranks = state.copies["rank"]
+    assert len(ranks) == 3
+    assert len({id(state.tasks[name].planned.waits_for) for name in ranks}) == 1
+    assert len({id(state.downstream[name]) for name in state.copies["score"]}) == 1
+    assert state.downstream["score[a]"] == ranks
+    assert all(state.tasks[name].waiting == 0 for name in ranks)
+    assert len({id(state.tasks[name].tally) for name in ranks}) == 3
