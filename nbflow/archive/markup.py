@@ -15,7 +15,7 @@ RAW = frozenset({"iframe", "noembed", "noframes", "plaintext", "script", "style"
 """Elements whose inside is no markup; they go with it."""
 
 _OPEN = re.compile(r"<([a-zA-Z][^\s/>]*+)")
-_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)?))?+""")
+_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)?))?""")
 _CLOSE = re.compile(r"[\s/]*+>")
 _UNCLOSED = re.compile(r"""[\s/]*+[^\s/>][^\s/>=]*+\s*+=\s*+["']""")
 _SVG = re.compile(r"<(/?)svg\b", re.IGNORECASE)

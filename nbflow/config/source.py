@@ -27,16 +27,16 @@ MAX_SHOWN = 200
 """Characters of a source line that are shown for the caret: the first, or those around it."""
 
 _TOKEN = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)'
-    r"|'''(?:[^']|'(?!''))*+(?:'''|\Z)"
-    r"|\"(?:[^\"\\\n]|\\.)*+\"?|'[^'\n]*+'?|#[^\n]*+|[\[\]{}.,\n]",
+    r'"""(?:[^"\\]++|\\.|"(?!""))*(?:"""|\Z)'
+    r"|'''(?:[^']++|'(?!''))*(?:'''|\Z)"
+    r"|\"(?:[^\"\\\n]++|\\.)*\"?|'[^'\n]*+'?|#[^\n]*+|[\[\]{}.,\n]",
     re.DOTALL,
 )
 _LONG_NUMBER = re.compile(rf"[0-9](?:_?[0-9]){{{MAX_DIGITS},}}")
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _USER = r"(://[^\s/:@\"']*:)([^\s\"']+)(?=@)"
-_PASSWORD = r"([?&]\w*password=)([^\s\"'&]+)"
+_QUERY = r"([?&]\w*password=)([^\s\"'&]+)"
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 _ADVICE = (
     ("Cannot overwrite a value", "the same key is given twice, or as a value and as a table"),
@@ -127,7 +127,7 @@ def problem(
 
 def _masked(line: str) -> str:
     """A line without what URLs in it tell of passwords, in its length: terminals are logged."""
-    for pattern in (_USER, _PASSWORD):
+    for pattern in (_USER, _QUERY):
         line = re.sub(pattern, lambda found: found[1] + "*" * len(found[2]), line)
     return line
 

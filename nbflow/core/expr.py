@@ -97,7 +97,7 @@ def _parse_expression(text: str, shift: int) -> Expression:
     return Expression(text, root)
 
 
-_BODY = re.compile(r"""(?:[^"'}\\]|\\.|}(?!})|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*+""", re.DOTALL)
+_BODY = re.compile(r"""(?:[^"'}\\]++|\\.|}(?!})|"(?:[^"\\]++|\\.)*"|'(?:[^'\\]++|\\.)*')*""", re.DOTALL)
 """What stands between `{{` and `}}`: a `}}` inside quotes does not end it."""
 
 
