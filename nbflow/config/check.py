@@ -66,13 +66,20 @@ def _listed_kernels() -> dict[str, str]:
     from jupyter_core.paths import jupyter_path
 
     found: dict[str, str] = {}
-    for place in (file for folder in jupyter_path("kernels") for file in sorted(Path(folder).glob("*/kernel.json"))):
+    for place in (file for folder in jupyter_path("kernels") for file in _kernels_in(Path(folder))):
         try:
             language = json.loads(place.read_bytes())["language"]
         except (OSError, ValueError, LookupError, TypeError):
             continue  # what is wrong with it is said by the one who starts it
         found.setdefault(place.parent.name.lower(), str(language))
     return found
+
+
+def _kernels_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*/kernel.json"))
+    except OSError:  # the home of somebody else, say; Jupyter passes over it, too
+        return []
 
 
 def check(path: Path, *, profile: str | None = None, kernels: Callable[[], Mapping[str, str]] | None = None) -> Checked:

@@ -231,6 +231,13 @@ def test_kernels_are_known_without_asking_jupyter(tmp_path: Path, monkeypatch: p
     assert known_kernels(["mine", "far"]) == {"far": "julia"}
 
 
+def test_a_folder_of_kernels_that_cannot_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / ("far" * 100)))  # an error of the system, also for root
+    assert "python3" in known_kernels(["python3"])
+
+
 def test_installed_kernels_of_this_machine() -> None:
     assert installed_kernels()["python3"] == "python"
 
