@@ -85,11 +85,11 @@ SELECT body FROM inbox WHERE run = :run ORDER BY id;
 DELETE FROM inbox WHERE run = :run;
 
 -- name: read_references
-SELECT DISTINCT run, json_extract(document, '$.reused_from') FROM tasks
-WHERE json_extract(document, '$.reused_from') IS NOT NULL ORDER BY 1, 2;
+SELECT DISTINCT run, CASE WHEN json_valid(document) THEN json_extract(document, '$.reused_from') END FROM tasks
+WHERE CASE WHEN json_valid(document) THEN json_extract(document, '$.reused_from') END IS NOT NULL ORDER BY 1, 2;
 
 -- name: read_taker
-SELECT run FROM tasks WHERE json_extract(document, '$.reused_from') = :run AND run <> :run LIMIT 1;
+SELECT run FROM tasks WHERE CASE WHEN json_valid(document) THEN json_extract(document, '$.reused_from') END = :run AND run <> :run LIMIT 1;
 
 -- name: read_newest_success
 SELECT runs.run FROM runs JOIN tasks ON tasks.run = runs.run

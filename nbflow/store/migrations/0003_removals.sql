@@ -7,8 +7,8 @@ CREATE TABLE removed (
     at       TEXT NOT NULL
 );
 
--- Which runs have taken over results of others; few tasks do.
-CREATE INDEX tasks_by_origin ON tasks (json_extract(document, '$.reused_from'), run)
-WHERE json_extract(document, '$.reused_from') IS NOT NULL;
+-- Which runs have taken over results of others; few tasks do. A document that a disk has damaged names none.
+CREATE INDEX tasks_by_origin ON tasks (CASE WHEN json_valid(document) THEN json_extract(document, '$.reused_from') END, run)
+WHERE CASE WHEN json_valid(document) THEN json_extract(document, '$.reused_from') END IS NOT NULL;
 
 PRAGMA user_version = 3;

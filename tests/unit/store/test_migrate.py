@@ -250,3 +250,15 @@ class TestNewer:
         seen.clear()
         migrate(two, "here", 1.0, STEPS)
         assert not [text for text in seen if "CREATE" in text]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_one_damaged_task_does_not_take_the_history_away(path: Path, version: int) -> None:
+    make_earlier(path, version)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE tasks SET document = '{\"a'")
+    with closing(SqliteStore(path)) as store:
+        assert [row.run for row in store.runs()] == [RUN]
+        assert store.removals.references() == []
+        with pytest.raises(UnreachableError, match="cannot read"):
+            store.task_rows(RUN)
