@@ -6,8 +6,6 @@ nothing of object storage. Must not know how runs are carried out.
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,29 +15,16 @@ from typing import TYPE_CHECKING, Any
 from nbflow.archive import layout
 from nbflow.core.addresses import is_url
 from nbflow.core.spec import ProjectSpec
-from nbflow.core.status import RunStatus, TaskState
-from nbflow.errors import NbflowError, NotFoundError, UnreachableError
 from nbflow.results import RunResult
 
 if TYPE_CHECKING:
     from nbflow.archive.files import FileArchive
     from nbflow.archive.refusals import StorageError
     from nbflow.archive.uploads import Uploads
-    from nbflow.core.ports import Listener
-    from nbflow.core.rows import RunRow
-    from nbflow.core.state import RunState
-    from nbflow.runs import Runs
-    from nbflow.uploading import Uploader
+    from nbflow.fetching import Fetcher
+    from nbflow.sending import Sender
 
-PATIENCE = 30.0
-"""Seconds without any progress after which a run does not wait for object storage any more, and leaves the rest."""
-PATIENCE_VARIABLE = "NBFLOW_ARCHIVE_WAIT"
-MOST_COPIES = 1_000_000_000
-"""Bytes of copies of uploaded files that are kept on this machine."""
-MOST_PAGES = 500
-"""Pages of tasks that are fetched with the page of their run."""
 PENDING, DONE = "pending", "done"
-GOING = (RunStatus.QUEUED, RunStatus.RUNNING)
 
 
 class Archiving:
@@ -50,7 +35,6 @@ class Archiving:
         self.url = spec.outputs if is_url(spec.outputs) else None
         self._root = Path(spec.root)
         self._ledgers = ledgers_folder(spec)
-        self._fed: set[str] = set()
         self._asking: threading.Thread | None = None
         self._refusal: StorageError | None = None
 
@@ -82,55 +66,10 @@ class Archiving:
         except StorageError as error:
             self._refusal = error
 
-    def feeds(self, state: RunState) -> Sequence[Listener]:
-        """The listeners that have a run uploaded while it goes on; called before anything of it is published."""
-        if self.uploads is None or state.created.settings.spool is None:
-            return ()
-        from nbflow.uploading import Feed
-
-        self.uploads.ledgers.begin(state.run)
-        self._fed.add(state.run)
-        return (Feed(self.uploader, state),)
-
-    def restore(self, state: RunState) -> None:
-        """Have the notebooks here that new attempts will move aside. Raises UnreachableError where that cannot be."""
-        if self.uploads is not None:
-            self.uploads.fetch(
-                file.path
-                for task in state.tasks.values()
-                if task.attempts and task.state is not TaskState.SUCCEEDED
-                for attempt in task.attempts[-1:]
-                for file in (attempt.outcome.files if attempt.outcome is not None else ())
-            )
-
-    def catch_up(self, runs: Runs) -> None:
-        """Begin to upload what runs that have ended have left on this machine; `settle` waits for it."""
-        if self.uploads is None:
-            return
-        from nbflow.uploading import published
-
-        for run in self.uploads.ledgers.waiting():
-            row = runs.store.run(run) if run not in self._fed else None
-            if row is not None and row.state not in GOING:
-                state = runs.state(row)
-                self.uploader.add_run(state.created.settings.folder, published(state))
-
-    def settle(self, seconds: float | None = None) -> bool:
-        """Wait until nothing is left to upload, and say whether that is so.
-
-        Not for ever: until nothing has been uploaded for some seconds, by default those that a run waits at its end.
-        """
-        if self.uploads is None or not self._is_begun:
-            return True
-        settled = self.uploader.settle(patience() if seconds is None else seconds)
-        if settled:
-            self.uploads.make_room(MOST_COPIES, self._fed)
-        return settled
-
     def finish(self, result: RunResult, *, wait: bool) -> RunResult:
-        """The document of a run that has ended here, marked as it is archived by now; with `wait`, after `settle`."""
+        """The document of a run that has ended here, marked as it is archived by now; with `wait`, once settled."""
         if wait:
-            self.settle()
+            self.sender.settle()
         return RunResult(self.mark(result))
 
     def for_sealing(self, run: str) -> FileArchive:
@@ -139,23 +78,9 @@ class Archiving:
             self.uploads.ledgers.begin(run)
         return self.files
 
-    def close(self) -> None:
-        """Begin nothing more."""
-        if self._is_begun:
-            self.uploader.close()
-
-    def trouble(self, run: str) -> NbflowError | None:
-        """Why something of a run waits, where that is known; None where nothing of it waits."""
-        if self.uploads is None or not self.uploads.ledgers.is_waiting(run):
-            return None
-        refused = dict(self.uploader.refused) if self._is_begun else {}
-        for path, error in refused.items():
-            if path.split("/")[1:2] == [run]:
-                return error
-        problem = self.uploader.problem if self._is_begun else None
-        return problem or UnreachableError(
-            f"run {run} is not yet in {self.url} as a whole", hint=f"nbflow report {run}"
-        )
+    def page(self, pipeline: str, run: str) -> Path:
+        """Where the page of a run lies on this machine, or will lie."""
+        return self.files.resolve(layout.index_path(layout.run_folder(pipeline, run)))
 
     def waiting(self, folder: str) -> Sequence[str]:
         """The files of a run's folder that are not on object storage."""
@@ -176,44 +101,6 @@ class Archiving:
             marked["tasks"] = [_marked(task, waiting) for task in document["tasks"]]
         return marked
 
-    def place(self, shown: str) -> Path:
-        """A file on this machine, by its path or URL as documents show it; it is fetched where it is not here.
-
-        Raises NotFoundError where it is nowhere, UnreachableError where it cannot be had.
-        """
-        if not is_url(shown):
-            return self._root / shown
-        if self.uploads is None or not shown.startswith(f"{self.url}/"):
-            raise UnreachableError(
-                f"{shown} lies in another archive than that of this project",
-                hint="set `outputs` in [nbflow] to that one, or get it with the tools of its storage",
-            )
-        return self.uploads.local(shown.removeprefix(f"{self.url}/"))
-
-    def notebook(self, shown: str) -> Path:
-        """The same of a notebook, with what lies beside it."""
-        from nbflow.archive.spools import spool_path, spooled
-
-        place = self.place(shown)
-        if self.uploads is not None and is_url(shown):
-            try:
-                document = json.loads(place.read_bytes())
-            except (OSError, ValueError, RecursionError):
-                return place  # whoever reads it says what is wrong
-            path = shown.removeprefix(f"{self.url}/")
-            beside = spooled(document) if isinstance(document, dict) else []
-            self.uploads.fetch(spool_path(path, one.file) for one in beside)
-        return place
-
-    def fetch_page(self, row: RunRow, runs: Runs) -> None:
-        """Have the page of a run here, and those of its tasks that it leads to, if they are not and can be had."""
-        folder = layout.run_folder(row.pipeline, row.run)
-        own = [layout.manifest_path(folder), layout.index_path(folder)]
-        if self.uploads is None or row.state in GOING or all(self.files.exists(path) for path in own):
-            return
-        pages = [file.path for file in _files(runs.state(row)) if file.path.endswith(".html")]
-        self.uploads.fetch([*own, *pages[:MOST_PAGES]])
-
     @cached_property
     def files(self) -> FileArchive:
         """The archive in a folder of this machine: all of it, or its spool."""
@@ -233,26 +120,23 @@ class Archiving:
         return Uploads(self.files, Ledgers(self._ledgers), Objects(self.url))
 
     @cached_property
-    def uploader(self) -> Uploader:
-        """Uploads in the background."""
-        from nbflow.uploading import Uploader
+    def fetcher(self) -> Fetcher:
+        """What is read of it."""
+        from nbflow.fetching import Fetcher
 
-        if self.uploads is None:
-            raise NotFoundError("an archive in a folder uploads nothing")
-        return Uploader(self.uploads)
+        return Fetcher(self._root, self.files, self.uploads)
 
-    @property
-    def _is_begun(self) -> bool:
-        return "uploader" in self.__dict__
+    @cached_property
+    def sender(self) -> Sender:
+        """What is given to object storage in the background."""
+        from nbflow.sending import Sender
 
+        return Sender(self.uploads)
 
-def _files(state: RunState) -> Sequence[Any]:
-    return [
-        file
-        for task in state.tasks.values()
-        if task.attempts and task.attempts[-1].outcome is not None
-        for file in task.attempts[-1].outcome.files
-    ]
+    def close(self) -> None:
+        """Begin nothing more."""
+        if "sender" in self.__dict__:
+            self.sender.close()
 
 
 def _marked(task: Mapping[str, Any], waiting: set[str]) -> dict[str, Any]:
@@ -263,12 +147,3 @@ def _marked(task: Mapping[str, Any], waiting: set[str]) -> dict[str, Any]:
 def ledgers_folder(spec: ProjectSpec) -> Path:
     """Where this machine keeps what it knows of uploads."""
     return Path(spec.local, layout.STATE_FOLDER, "uploads")
-
-
-def patience() -> float:
-    """Seconds that a run waits at its end, from the environment where it says so."""
-    text = os.environ.get(PATIENCE_VARIABLE, "")
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return PATIENCE

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from nbflow.core.events import RunCreated, Stamped
 from nbflow.core.messages import Message
+from nbflow.core.plan import Action
 from nbflow.core.ports import Store
 from nbflow.core.state import RunState
+from nbflow.core.status import TaskState
 from nbflow.core.views import project, run_document
 from nbflow.engine.clock import SystemClock
 from nbflow.engine.effects import spent_journals
@@ -66,7 +68,19 @@ def drop_journals(state: RunState) -> None:
         Path(state.created.settings.journals).rmdir()
 
 
-def file_hash(root: str, name: str) -> str | None:
+def changed(state: RunState, root: str) -> list[str]:
+    """Notebooks of a project that are not what they were when a run was planned, and that it may still run, in its
+    order.
+    """
+    planned = {
+        task.planned.notebook: task.planned.sha256
+        for task in state.tasks.values()
+        if task.state is not TaskState.SUCCEEDED and task.planned.action is Action.RUN
+    }
+    return [name for name, sha256 in planned.items() if sha256 not in (None, _hash(root, name))]
+
+
+def _hash(root: str, name: str) -> str | None:
     """The SHA-256 of a file of the project; None where it cannot be read."""
     try:
         return sha256(Path(root, name).read_bytes()).hexdigest()

@@ -6,7 +6,7 @@ Heavy imports are inside methods, so that looking at a project costs little.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from nbflow.core.messages import Message
     from nbflow.core.plan import Plan
     from nbflow.core.ports import Executor, Listener, Store
+    from nbflow.core.retention import Retention
     from nbflow.core.rows import RunRow
     from nbflow.core.state import RunState
     from nbflow.engine.loop import Ports, Seal
     from nbflow.execution import Attach
+    from nbflow.pruning import Pruning
     from nbflow.results import RunResult
     from nbflow.runs import Runs
 
@@ -44,11 +46,13 @@ TESTS_FOLDER = ".nbflow/tests"
 class Project:
     """A folder with `pipelines.toml`: its pipelines, its runs, its archive.
 
-    `spec` is what the file says. Use it as a context manager, or call `close`.
+    `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
+    interrupted. Use it as a context manager, or call `close`.
     """
 
     def __init__(self, spec: ProjectSpec, path: Path) -> None:
         self.spec = spec
+        self.rescued: list[str] = []
         self._path = path
         self._opened: Store | None = None
 
@@ -152,6 +156,8 @@ class Project:
 
         self.archiving.check()
         row = self.runs.find(run)
+        if row.run in self.rescued:
+            self.rescued.remove(row.run)  # it goes on
         if row.owner is not None and self.runs.is_held(row):
             raise ConflictError(
                 f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
@@ -207,11 +213,14 @@ class Project:
     def cancel(self, run: str, *, by: str, force: bool = False) -> str:
         """Ask the engine that has a run to stop it, and return the run's id.
 
-        A run that nobody carries out is ended here. Raises ConflictError for one that has ended.
+        A run that nobody carries out is ended here. Raises ConflictError for one that has ended, unless it is one of
+        `rescued`.
         """
         from nbflow.core.messages import Cancel, StopMode
 
         row = self.runs.find(run)
+        if row.run in self.rescued:
+            return row.run
         if row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} is not going on: it is {row.state}")
         request = Cancel(mode=StopMode.CANCEL, by=by, force=force)
@@ -231,43 +240,36 @@ class Project:
         from nbflow.archive.seal import is_sealed
         from nbflow.rescue import end
 
-        row, page = self.runs.find(run), self.page(run)
-        self.archiving.fetch_page(row, self.runs)
-        if self.runs.state_of(row) == RunStatus.INTERRUPTED and row.state == RunStatus.RUNNING:
-            end(row, self.runs, self._ports_alone())
+        row = self.runs.find(run)
+        self.archiving.fetcher.page(row, self.runs)
+        if any(one.run == row.run for one in self.runs.dead()):
+            if end(row, self.runs, self._ports_alone()):
+                self.rescued.append(row.run)
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
         if not is_sealed(layout.run_folder(row.pipeline, row.run), row.document["ended"], self.archiving.files):
             self._seal(self.runs.state(row))
-        return page
+        return self.archiving.page(row.pipeline, row.run)
 
-    def changed(self, run: str) -> list[str]:
-        """Notebooks that are not what they were when a run was planned, and that it may still run, in its order."""
-        from nbflow.core.plan import Action
-        from nbflow.execution import file_hash
+    def prune(
+        self, rule: Retention, *, agree: Callable[[Pruning], bool] = lambda _: True, orphans: bool = False
+    ) -> Pruning | None:
+        """Take the runs out that a rule means, but for those that are going on or needed, and return what has gone.
 
-        state = self.runs.state(self.runs.find(run))
-        planned = {
-            task.planned.notebook: task.planned.sha256
-            for task in state.tasks.values()
-            if task.state is not TaskState.SUCCEEDED and task.planned.action is Action.RUN
-        }
-        now = {name: file_hash(self.spec.root, name) for name in planned}
-        return [name for name in planned if planned[name] not in (None, now[name])]
+        `agree` is asked first, with what would go, whether it may; None where it may not. With `orphans`, the folders
+        of runs that the store does not know go too. Raises NotFoundError and UsageError for `rule.runs` as
+        `Runs.find`, UnreachableError where the store cannot be written.
+        """
+        from nbflow.pruning import prune
 
-    def page(self, run: str) -> Path:
-        """Where the page of a run lies, or will lie. Raises as `Runs.find`."""
-        from nbflow.archive import layout
-
-        row = self.runs.find(run)
-        return self.archiving.files.resolve(layout.index_path(layout.run_folder(row.pipeline, row.run)))
+        return prune(self, rule, agree=agree, orphans=orphans)
 
     def _rescue(self, rows: Sequence[RunRow]) -> None:
         """End runs whose process has died, as far as that can be done now; what cannot be written is only shown."""
         from nbflow.rescue import end_dead
 
-        end_dead(rows, self.runs, self._ports_alone, self.archiving.files.check)
+        self.rescued += end_dead(rows, self.runs, self._ports_alone, self.archiving.files.check)
 
     def _go_on(self, row: RunRow, messages: Sequence[Message], ports: Ports, attach: Attach | None) -> RunResult:
         """Own a run, settle what an earlier owner left behind, and carry it out from some messages to its end."""
@@ -282,9 +284,9 @@ class Project:
             state = self.runs.state(row)
             if any(isinstance(message, Resume) for message in messages):
                 store.take(row.run)  # what was asked of the run before is not meant for its new life
-            ports = replace(ports, listeners=(*ports.listeners, *self.archiving.feeds(state)))
-            self.archiving.catch_up(self.runs)
-            self.archiving.restore(state)
+            ports = replace(ports, listeners=(*ports.listeners, *self.archiving.sender.feeds(state)))
+            self.archiving.sender.catch_up(self.runs)
+            self.archiving.fetcher.restore(state)
             first = [*recover(state, ports.executor), *messages, Start(owner=owner)]
             return carry_out(state, fence, first, ports, attach)
 

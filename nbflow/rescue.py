@@ -1,4 +1,5 @@
-"""Runs whose process has died: brought to their end as interrupted, with the notebooks as far as they came.
+"""Runs whose process has died: brought to their end as interrupted, with the notebooks as far as they came. Those that
+had ended get what is missing of their archive.
 
 Done by whoever comes next, so that nothing of them keeps running, no slot stays taken and no task is shown as running;
 `nbflow resume` goes on with them. Must not know projects.
@@ -28,6 +29,8 @@ def end_dead(
 ) -> list[str]:
     """End dead runs in passing, and tell which; `ports` gives what an engine needs for one of them.
 
+    Of those that had ended, only the archive is completed; they are not told.
+
     Left as they are, and only shown: those whose workers are still saving their notebooks, those at which somebody else
     is already, those that are long, and all where nothing can be written.
     """
@@ -36,15 +39,15 @@ def end_dead(
         try:
             if row.seq <= MOST_EVENTS and not _is_being_saved(runs.state(row)):
                 check_archive()
-                end(row, runs, ports())
-                ended.append(row.run)
+                if end(row, runs, ports()):
+                    ended.append(row.run)
         except NbflowError:
             continue
     return ended
 
 
-def end(row: RunRow, runs: Runs, ports: Ports) -> None:
-    """End a dead run. Workers that still live get time to save their notebooks first.
+def end(row: RunRow, runs: Runs, ports: Ports) -> bool:
+    """End a dead run, and say whether it had not ended. Workers that still live get time to save their notebooks first.
 
     Raises ConflictError where somebody has it after all, UnreachableError where it cannot be written.
     """
@@ -52,7 +55,11 @@ def end(row: RunRow, runs: Runs, ports: Ports) -> None:
         fence = runs.store.claim(row.run, this_process(), runs.alive)
         with released(runs.store, row.run, fence):
             state = runs.state(row)
+            if state.ended_at is not None:  # what its process did not come to after the last event
+                ports.seal(state)
+                return False
             carry_out(state, fence, interruption(recover(state, ports.executor)), ports, None)
+            return True
     finally:
         ports.executor.close()
 

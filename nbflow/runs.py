@@ -120,8 +120,11 @@ class Runs:
         return row.state
 
     def dead(self) -> list[RunRow]:
-        """The runs that have begun and that nobody carries out any more; they are few, and found at once."""
-        return [row for row in self.store.going() if not self.is_held(row)]
+        """The runs whose process has died: before their end, or before it gave them back with their archive complete.
+
+        They are few, and found at once.
+        """
+        return [row for row in self.store.going() if row.state != RunStatus.QUEUED and not self.is_held(row)]
 
     def is_held(self, row: RunRow) -> bool:
         """Whether somebody carries a run out. Another host is believed to do so as long as its lease lasts."""

@@ -84,14 +84,15 @@ def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> 
         return None
     if attempt is None or attempt == max(numbers, default=0):
         found = project.runs.document(row).task(task)["notebook"]
-        return project.archiving.notebook(found) if found is not None else None
+        return project.archiving.fetcher.notebook(found) if found is not None else None
     if attempt not in numbers:
         known = ", ".join(map(str, numbers)) or "none"
         raise NotFoundError(f"{state.run}/{task} has no attempt {attempt}", hint=f"its attempts: {known}")
     from nbflow.archive import layout
 
     settings, slug = state.created.settings, state.tasks[task].planned.slug
-    return project.archiving.notebook(f"{settings.outputs}/{layout.attempt_path(settings.folder, slug, attempt)}")
+    path = layout.attempt_path(settings.folder, slug, attempt)
+    return project.archiving.fetcher.notebook(f"{settings.outputs}/{path}")
 
 
 def _write_events(session: Session, runs: Runs, row: RunRow, task: str | None, *, follow: bool, verbose: bool) -> None:

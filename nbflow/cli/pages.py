@@ -67,7 +67,7 @@ def report_command(session: Session, run: str, output: Path | None) -> None:
         else:
             session.out.line(str(page))
         settle(session, project)
-        if (trouble := project.archiving.trouble(found)) is not None:
+        if (trouble := project.archiving.sender.trouble(found)) is not None:
             raise trouble
 
 
@@ -79,7 +79,7 @@ def _task_page(project: Project, run: str, name: str) -> Path:
         raise NotFoundError(
             f"{row.run}/{task} has no page: it is {document['state']}", hint=f"why: nbflow explain {row.run}/{task}"
         )
-    return project.archiving.place(document["html"])
+    return project.archiving.fetcher.place(document["html"])
 
 
 def _has_display() -> bool:

@@ -59,8 +59,6 @@ def prune_command(  # noqa: PLR0917 - one for each option
     nbflow prune --state failed --older-than 7d -n
     nbflow prune sales-20260131T060000-k3fa
     """
-    from nbflow.pruning import prune
-
     rule = _rule(runs, older_than, keep, states, pipeline)
     if not (dry_run or yes or _can_ask(session)):
         raise UsageError(
@@ -68,8 +66,7 @@ def prune_command(  # noqa: PLR0917 - one for each option
         )
     with session.records() as project:
         zone = project.spec.timezone
-        done = prune(
-            project,
+        done = project.prune(
             rule,
             agree=lambda found: _agreed(session, found, zone, orphans=orphans, dry_run=dry_run, yes=yes),
             orphans=orphans,

@@ -212,7 +212,7 @@ def _finish(session: Session, project: Project, result: RunResult) -> int:
         session.out.document(result, indent=None)
         session.out.demand()
     else:
-        show_outcome(session, result, project.page(result.run))
+        show_outcome(session, result, project.archiving.page(result["pipeline"], result.run))
     return result.exit_code
 
 

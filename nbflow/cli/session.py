@@ -52,7 +52,7 @@ class Session:
         from nbflow.project import Project
 
         self.require_file()
-        with Project.open(self.file, profile=self.profile) as project:
+        with Project.open(self.file, profile=self.profile) as project, self._told(project):
             yield project
 
     @contextmanager
@@ -72,8 +72,17 @@ class Session:
             state = opened.spec.state
             where = one_line(shown(state) if is_database(state) else self.shown_path(Path(state)))
             self.err.line(f"warning: {self.file} has mistakes, see `nbflow validate`; the runs are those of {where}")
-        with opened as project:
+        with opened as project, self._told(project):
             yield project
+
+    @contextmanager
+    def _told(self, project: Project) -> Iterator[None]:
+        """In the end, say what was found on the way: runs whose process had died."""
+        try:
+            yield
+        finally:
+            for run in project.rescued:
+                self.err.line(f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}")
 
     def _salvaged(self) -> Project:
         """The project without pipelines: its places as far as the file can be read, else those of the defaults."""

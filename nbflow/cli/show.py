@@ -86,7 +86,7 @@ def _show_run(session: Session, project: Project, what: str) -> None:
 def _print_run(session: Session, project: Project, document: RunResult) -> None:
     out, zone = session.out, project.spec.timezone
     took = between(document["started"], document["ended"])
-    page = project.page(document.run)
+    page = project.archiving.page(document["pipeline"], document.run)
     print_facts(
         out,
         {

@@ -52,7 +52,9 @@ def show_outcome(session: Session, result: RunResult, page: Path) -> None:
 
 def warn_changed(session: Session, project: Project, run: str) -> None:
     """Say on standard error which notebooks have changed since the run was planned."""
-    for name in project.changed(run):
+    from nbflow.execution import changed
+
+    for name in changed(project.runs.state(project.runs.find(run)), project.spec.root):
         session.err.line(f"changed since the run was planned: {one_line(name)}; it runs as it is now")
 
 

@@ -17,14 +17,14 @@ PATIENCE = 2.0
 
 def settle(session: Session, project: Project) -> None:
     """Upload what runs that have ended have left here, and wait for it; after a while that is said."""
-    from nbflow.archiving import patience
+    from nbflow.sending import patience
 
-    archiving = project.archiving
-    archiving.catch_up(project.runs)
+    sender = project.archiving.sender
+    sender.catch_up(project.runs)
     most = patience()
-    if not archiving.settle(min(PATIENCE, most)) and most > PATIENCE:
-        session.err.line(f"uploading to {clean(str(archiving.url))}; Ctrl-C leaves the rest for later")
-        archiving.settle(most - PATIENCE)
+    if not sender.settle(min(PATIENCE, most)) and most > PATIENCE:
+        session.err.line(f"uploading to {clean(str(project.archiving.url))}; Ctrl-C leaves the rest for later")
+        sender.settle(most - PATIENCE)
 
 
 def settled(session: Session, project: Project, result: RunResult) -> RunResult:
@@ -32,7 +32,7 @@ def settled(session: Session, project: Project, result: RunResult) -> RunResult:
     if project.archiving.url is None:
         return result
     settle(session, project)
-    if (trouble := project.archiving.trouble(result.run)) is not None:
+    if (trouble := project.archiving.sender.trouble(result.run)) is not None:
         session.err.line(f"warning: not archived yet: {clean(trouble.message)}")
         session.err.line(f"  it is safe on this machine; try again with: nbflow report {result.run}")
     return RunResult(project.archiving.mark(result))

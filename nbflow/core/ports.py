@@ -113,7 +113,7 @@ class History(Protocol):
         ...
 
     def going(self) -> list[RunRow]:
-        """Rows of the runs that have begun and not ended, newest first, whether anybody carries them out or not."""
+        """Rows of the runs that have begun and not ended, and of all that have an owner, newest first."""
         ...
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:

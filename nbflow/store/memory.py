@@ -64,8 +64,9 @@ class MemoryHistory:
         return sorted(found, key=lambda row: (row.created, row.run), reverse=True)[: max(limit, 0)]
 
     def going(self) -> list[RunRow]:
-        """Rows of runs that have begun and not ended."""
-        return self.runs(states=[RunStatus.RUNNING.value], limit=len(self._rows))
+        """Rows of runs that have begun and not ended, or have an owner."""
+        found = self.runs(limit=len(self._rows))
+        return [row for row in found if row.state == RunStatus.RUNNING or row.owner is not None]
 
     def task_rows(self, run: str) -> list[Mapping[str, Any]]:
         """The task documents of a run."""

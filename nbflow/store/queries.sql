@@ -64,7 +64,7 @@ ORDER BY created DESC, run DESC LIMIT :limit;
 -- name: read_going
 SELECT run, pipeline, state, created, seq, document, owner, fence,
   owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
-FROM runs WHERE state = 'running' ORDER BY created DESC, run DESC;
+FROM runs WHERE state = 'running' OR owner IS NOT NULL ORDER BY created DESC, run DESC;
 
 -- name: read_tasks
 SELECT document FROM tasks WHERE run = :run ORDER BY position;

@@ -72,7 +72,7 @@ class SqliteHistory:
             return [sql.run_of(row) for row in rows]
 
     def going(self) -> list[RunRow]:
-        """Rows of runs that have begun and not ended."""
+        """Rows of runs that have begun and not ended, or have an owner."""
         rows = self._database.rows("read_going", {"expired": self._expired})
         with sql.decoding(self._database.path):
             return [sql.run_of(row) for row in rows]

@@ -672,13 +672,17 @@ class TestRuns:
 
 
 class TestGoing:
-    def test_what_has_begun_and_not_ended(self, store: Store) -> None:
+    def test_what_has_begun_and_not_ended_and_what_has_an_owner(self, store: Store) -> None:
         for number, lines in enumerate([[], ["start"], ["start", "succeeded a/1"], ["start", "failed a/1"]]):
             run = Kept(store, planned("a"), run=f"run-{number}", at=after(number))
             run.play(*lines)
         late = Kept(store, planned("a"), run="late", pipeline="other", at=after(9))
         late.send("start")
         store.release("late", late.fence)
+        assert store.going() == store.runs()
+        assert [row.run for row in store.going() if row.owner is None] == ["late"]
+        for number in range(4):
+            store.release(f"run-{number}", 1)
         assert [row.run for row in store.going()] == ["late", "run-1"]
         assert store.going() == store.runs(states=["running"])
 

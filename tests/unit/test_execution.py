@@ -10,7 +10,7 @@ import pytest
 from nbflow.core.attempt import ArchivedFile, Outcome, Verdict
 from nbflow.core.messages import Finished
 from nbflow.errors import ConflictError, UnreachableError
-from nbflow.execution import drop_journals, file_hash, record, released
+from nbflow.execution import changed, drop_journals, record, released
 from nbflow.store.memory import MemoryStore
 from support.build import Story, created, planned
 
@@ -51,7 +51,12 @@ def test_journals_of_archived_notebooks_are_dropped_and_others_kept(tmp_path: Pa
     assert not (tmp_path / "journals").exists()
 
 
-def test_the_hash_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"1")
-    assert file_hash(str(tmp_path), "a") == sha256(b"1").hexdigest()
-    assert file_hash(str(tmp_path), "b") is None
+def test_notebooks_that_are_not_what_they_were(tmp_path: Path) -> None:
+    known = sha256(b"1").hexdigest()
+    tasks = [planned(name, notebook=f"{name}.ipynb", sha256=known) for name in ("same", "other", "gone", "done")]
+    story = Story(*tasks, planned("unknown", notebook="unknown.ipynb", sha256=None), jobs=9)
+    story.send("start")
+    story.send("succeeded done/1")
+    for name, text in (("same", b"1"), ("other", b"2"), ("done", b"2"), ("unknown", b"2")):
+        (tmp_path / f"{name}.ipynb").write_bytes(text)
+    assert changed(story.state, str(tmp_path)) == ["other.ipynb", "gone.ipynb"]

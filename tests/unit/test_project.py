@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrde
 from nbflow.core.decide import react
 from nbflow.core.events import Stamped, type_of
 from nbflow.core.messages import Cancel, Finished, Report, Start, Started, StopMode
+from nbflow.core.retention import Retention
 from nbflow.core.spec import Preload, PreloadMode
 from nbflow.core.views import project as project_of
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
+from nbflow.execution import changed
 from nbflow.project import Project
 
 TOML = """
@@ -30,6 +33,9 @@ region = { type = "str", default = "eu", options = ["eu", "us"] }
 extract = { notebook = "extract.ipynb" }
 report = { notebook = "report.ipynb", needs = ["extract"], params = { rows = "{{ tasks.extract.outputs.rows }}" } }
 """
+
+GONE = f"{gethostname()}:1:1"
+"""A process of this host that is not there."""
 
 
 class Answering:
@@ -292,6 +298,49 @@ def test_a_run_whose_process_died_gets_its_report_and_can_be_resumed(
     assert project.execute(run, resume=True).state == "succeeded"
 
 
+def test_a_run_whose_process_died_before_its_page_is_completed_by_the_next_command(
+    project: Project, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last event and the end of its process: nobody was told of a run that was interrupted."""
+    with monkeypatch.context() as dying:
+        dying.setattr(Project, "_seal", lambda *_: None)
+        run = project.run("sales").run
+    project._store.claim(run, GONE, lambda _: False)
+    page = project.archiving.page("sales", run)
+    assert not page.exists()
+    with Project.open(file) as later:
+        row = later.runs.find(run)
+        assert (row.state, row.owner) == ("succeeded", None)
+        assert page.exists()
+        assert later.rescued == []
+        assert later._store.going() == []
+
+
+def test_whoever_finds_a_dead_run_knows_of_it(project: Project, file: Path) -> None:
+    run = project.create("sales")
+    state = project.runs.state(project.runs.find(run))
+    fence = project._store.claim(run, GONE, lambda _: False)
+    project._store.append(react(state, [Start(owner=GONE)], state.created_at), project_of(state), fence)
+    with Project.open(file) as later:
+        assert later.cancel(run, by="me") == run, "it has just been ended, as was asked"
+        assert later.rescued == [run]
+        assert later.runs.find(run).state == "interrupted"
+        later.execute(run, resume=True)
+        assert later.rescued == [], "it went on"
+    with Project.open(file) as last, pytest.raises(ConflictError, match="it is succeeded"):
+        last.cancel(run, by="me")
+
+
+def test_a_run_is_taken_out(project: Project) -> None:
+    run = project.run("sales").run
+    rule = Retention(runs=("@last",))
+    assert project.prune(rule, agree=lambda found: not found.runs) is None
+    done = project.prune(rule)
+    assert done is not None
+    assert [one.run for one in done.runs] == [run]
+    assert project.runs.rows() == []
+
+
 def test_a_sealed_archive_is_not_written_again(project: Project) -> None:
     page = project.seal(project.run("sales").run)
     before = page.stat().st_mtime_ns
@@ -304,10 +353,11 @@ def test_notebooks_that_changed_since_a_run_was_planned(
 ) -> None:
     executor.failing = {"report"}
     run = project.run("sales").run
-    assert project.changed(run) == []
+    assert changed(project.runs.state(project.runs.find(run)), str(file.parent)) == []
     for name in ("extract", "report"):
         (file.parent / f"{name}.ipynb").write_text(notebook("region", "rows", "more"))
-    assert project.changed(run) == ["report.ipynb"], "what succeeded will not run again"
+    found = changed(project.runs.state(project.runs.find(run)), str(file.parent))
+    assert found == ["report.ipynb"], "what succeeded will not run again"
 
 
 def test_a_report_of_a_run_that_ended(project: Project, file: Path) -> None:

@@ -81,6 +81,27 @@ def test_a_dead_run_is_ended_as_interrupted_and_its_slots_come_free(bench: Bench
     assert [state.run for state in bench.sealed] == [RUN]
 
 
+def test_one_that_had_ended_is_only_completed(bench: Bench) -> None:
+    """Its process died after the last event, before the page was there and the run was given back."""
+    bench.run.send("succeeded b/1")
+    bench.run.send("started c/1", "succeeded c/1")
+    before = list(bench.store.events(RUN))
+    assert bench.end_dead() == [], "it was not interrupted"
+    assert [state.run for state in bench.sealed] == [RUN]
+    assert list(bench.store.events(RUN)) == before
+    row = bench.store.run(RUN)
+    assert row is not None
+    assert (row.state, row.owner) == ("succeeded", None)
+    assert bench.runs.dead() == bench.store.going() == []
+
+
+def test_what_has_not_begun_is_left_to_be_begun(bench: Bench) -> None:
+    waiting = Kept(bench.store, planned("a"), run="waiting", owner="dead:1:1")
+    assert [row.run for row in bench.runs.dead()] == [RUN]
+    assert "waiting" in [row.run for row in bench.store.going()]
+    assert waiting.state.ended_at is None
+
+
 def test_what_ended_by_itself_after_its_engine_keeps_its_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def succeeded(_: FakeExecutor, order: WorkOrder, message: str) -> Outcome:
         return Outcome(verdict=Verdict.SUCCEEDED)

@@ -89,7 +89,7 @@ FROM runs WHERE run = %(run)s;
 -- name: read_going
 SELECT run, pipeline, state, created, seq, document, owner, fence, owner IS NOT NULL
   AND heartbeat < COALESCE(%(now)s::timestamptz, clock_timestamp()) - make_interval(secs => %(lease)s)
-FROM runs WHERE state = 'running' ORDER BY created DESC, run DESC;
+FROM runs WHERE state = 'running' OR owner IS NOT NULL ORDER BY created DESC, run DESC;
 
 -- name: read_runs
 SELECT run, pipeline, state, created, seq, document, owner, fence, owner IS NOT NULL

@@ -58,7 +58,7 @@ class PostgresHistory:
             after = page[-1].seq
 
     def going(self) -> list[RunRow]:
-        """Rows of runs that are going on."""
+        """Rows of runs that have begun and not ended, or have an owner."""
         rows = self._link.rows("read_going", self._clock)
         with sql.decoding(self._link.place):
             return [sql.run_of(row) for row in rows]

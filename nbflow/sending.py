@@ -1,0 +1,109 @@
+"""What runs give to object storage: while they go on, when they have ended, and what earlier ones have left here.
+
+With an archive in a folder there is nothing to do, and each question has its answer at once. Must not know how runs
+are carried out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nbflow.core.status import RunStatus
+from nbflow.errors import NbflowError, NotFoundError, UnreachableError
+
+if TYPE_CHECKING:
+    from nbflow.archive.uploads import Uploads
+    from nbflow.core.ports import Listener
+    from nbflow.core.state import RunState
+    from nbflow.runs import Runs
+    from nbflow.uploading import Uploader
+
+PATIENCE = 30.0
+"""Seconds without any progress after which a run does not wait for object storage any more, and leaves the rest."""
+PATIENCE_VARIABLE = "NBFLOW_ARCHIVE_WAIT"
+MOST_COPIES = 1_000_000_000
+"""Bytes of copies of uploaded files that are kept on this machine."""
+
+
+class Sender:
+    """Has things uploaded in the background, by `uploads`; None of these where the archive is a folder."""
+
+    def __init__(self, uploads: Uploads | None) -> None:
+        self._uploads = uploads
+        self._fed: set[str] = set()
+
+    def feeds(self, state: RunState) -> Sequence[Listener]:
+        """The listeners that have a run uploaded while it goes on; called before anything of it is published."""
+        if self._uploads is None or state.created.settings.spool is None:
+            return ()
+        from nbflow.uploading import Feed
+
+        self._uploads.ledgers.begin(state.run)
+        self._fed.add(state.run)
+        return (Feed(self._uploader, state),)
+
+    def catch_up(self, runs: Runs) -> None:
+        """Begin to upload what runs that have ended have left on this machine; `settle` waits for it."""
+        if self._uploads is None:
+            return
+        from nbflow.uploading import published
+
+        for run in self._uploads.ledgers.waiting():
+            row = runs.store.run(run) if run not in self._fed else None
+            if row is not None and row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
+                state = runs.state(row)
+                self._uploader.add_run(state.created.settings.folder, published(state))
+
+    def settle(self, seconds: float | None = None) -> bool:
+        """Wait until nothing is left to upload, and say whether that is so.
+
+        Not for ever: until nothing has been uploaded for some seconds, by default those that a run waits at its end.
+        """
+        if self._uploads is None or not self._is_begun:
+            return True
+        settled = self._uploader.settle(patience() if seconds is None else seconds)
+        if settled:
+            self._uploads.make_room(MOST_COPIES, self._fed)
+        return settled
+
+    def trouble(self, run: str) -> NbflowError | None:
+        """Why something of a run waits, where that is known; None where nothing of it waits."""
+        if self._uploads is None or not self._uploads.ledgers.is_waiting(run):
+            return None
+        refused = dict(self._uploader.refused) if self._is_begun else {}
+        for path, error in refused.items():
+            if path.split("/")[1:2] == [run]:
+                return error
+        problem = self._uploader.problem if self._is_begun else None
+        return problem or UnreachableError(
+            f"run {run} is not yet in {self._uploads.objects.url} as a whole", hint=f"nbflow report {run}"
+        )
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        if self._is_begun:
+            self._uploader.close()
+
+    @cached_property
+    def _uploader(self) -> Uploader:
+        from nbflow.uploading import Uploader
+
+        if self._uploads is None:
+            raise NotFoundError("an archive in a folder uploads nothing")
+        return Uploader(self._uploads)
+
+    @property
+    def _is_begun(self) -> bool:
+        return "_uploader" in self.__dict__
+
+
+def patience() -> float:
+    """Seconds that a run waits at its end, from the environment where it says so."""
+    text = os.environ.get(PATIENCE_VARIABLE, "")
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return PATIENCE

@@ -1,0 +1,86 @@
+"""What runs give to object storage, which is in memory here; and that a folder has nothing to send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nbflow.archiving import Archiving
+from nbflow.core.views import run_document
+from nbflow.sending import PATIENCE, Sender, patience
+from support.archives import FOLDER, PAGE, OneRun, carried_out, spec_of
+from support.build import RUN, Story, planned
+from support.held import HeldFileSystem, held_files, held_url
+
+
+@pytest.fixture
+def url() -> str:
+    return held_url()
+
+
+@pytest.fixture
+def archiving(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Archiving:
+    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", "5")
+    made = Archiving(spec_of(tmp_path, url))
+    made.check()
+    return made
+
+
+def test_a_folder_has_nothing_to_send() -> None:
+    sender, state = Sender(None), Story(planned("a")).state
+    assert sender.feeds(state) == ()
+    sender.catch_up(OneRun(state))
+    assert sender.settle()
+    assert sender.trouble(RUN) is None
+    sender.close()
+
+
+def test_a_run_goes_to_object_storage(archiving: Archiving, url: str, tmp_path: Path) -> None:
+    assert archiving.files.root == tmp_path / "outputs/.nbflow/spool"
+    carried_out(archiving, url)
+    assert archiving.sender.settle()
+    names = {path.removeprefix(f"{FOLDER}/") for path in held_files(url)}
+    assert names == {"a.ipynb", "a.html", "run.json", "index.html"}
+    assert archiving.sender.trouble(RUN) is None
+
+
+def test_what_waits_is_told_and_goes_at_the_next_start(
+    archiving: Archiving, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    state = carried_out(archiving, url)
+    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", "0.2")
+    assert not archiving.sender.settle()
+    assert "cannot be reached" in str(archiving.sender.trouble(RUN))
+    archiving.close()
+    later = Archiving(spec_of(tmp_path, url))
+    later.check()  # down is no reason not to begin
+    marked = later.mark(run_document(state))
+    assert marked["archived"] == marked["tasks"][0]["archived"] == "pending"
+    assert len(later.waiting(FOLDER)) == 4
+    assert later.fetcher.place(f"{url}/{PAGE}").read_bytes() == f"{PAGE} succeeded".encode(), "it is read here"
+    assert "is not yet in" in str(later.sender.trouble(RUN))
+    HeldFileSystem.down = None
+    later.sender.catch_up(OneRun(state))
+    assert later.sender.settle(5)
+    assert len(held_files(url)) == 4
+    assert later.mark(run_document(state))["archived"] == "done"
+
+
+def test_a_run_that_goes_on_is_left_to_its_engine(archiving: Archiving, url: str, tmp_path: Path) -> None:
+    story = Story(planned("a"), outputs=url, spool="outputs/.nbflow/spool")
+    archiving.sender.feeds(story.state)
+    story.send("start")
+    other = Archiving(spec_of(tmp_path, url))
+    other.sender.catch_up(OneRun(story.state))
+    other.sender.catch_up(OneRun(Story(planned("b")).state))
+    assert other.sender.settle()
+    assert archiving.mark(run_document(story.state))["tasks"][0]["archived"] is None
+    assert held_files(url) == {}
+
+
+def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, seconds in (("", PATIENCE), ("x", PATIENCE), ("2.5", 2.5), ("-1", 0.0)):
+        monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", text)
+        assert patience() == seconds
