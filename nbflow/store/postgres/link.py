@@ -20,6 +20,7 @@ import psycopg
 
 from nbflow.core import database_url
 from nbflow.errors import UnreachableError
+from nbflow.faultpoints import Point, reach
 from nbflow.store.postgres import failures, schema
 from nbflow.store.postgres.failures import Kind
 from nbflow.store.postgres.session import Session, begin
@@ -95,7 +96,9 @@ class Link:
             nonlocal tries
             tries += 1
             with self._ready().transaction():
-                return act(self._execute, tries > 1)
+                result = act(self._execute, tries > 1)
+            reach(Point.COMMITTED)
+            return result
 
         return self._patiently(attempt)[0]
 
@@ -108,7 +111,9 @@ class Link:
 
     def _changed(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         self._ready()
-        return self._execute(name, values)
+        rows = self._execute(name, values)
+        reach(Point.COMMITTED)
+        return rows
 
     def _execute(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         cursor = self._connected().execute(schema.statements()[name], values)
@@ -150,6 +155,9 @@ class Link:
                     raise ValueError(failures.reason(error)) from None
                 except psycopg.Error as error:
                     unsure = self._judge(error, deadline) or unsure
+                except OSError as error:
+                    self._settle()
+                    raise self.unusable(error.strerror or str(error)) from error
                 except BaseException:
                     self._settle()
                     raise
