@@ -14,12 +14,11 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 
 from nbflow.errors import UnreachableError
-from nbflow.store import access, places
+from nbflow.store import access, drafts, places
 from nbflow.store.backup import back_up, sync_folder
 from nbflow.store.migrate import migrate, migrations, version_of
 from nbflow.store.sql import statements
@@ -44,19 +43,18 @@ def create_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     access.check_folder(path)
     access.check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    drafts.sweep(path)
+    draft = drafts.make(path)
     try:
-        with closing(connect(Path(name), SLICE_SECONDS, "mode=rw")) as connection:
+        with closing(connect(draft, SLICE_SECONDS, "mode=rw")) as connection:
             connection.execute(statements()["reuse_space"])
             migrate(connection, str(path), SLICE_SECONDS)
             if places.network_type(path) is None and places.synced_folder(path) is None:
                 connection.execute(statements()["write_ahead"])
         with suppress(FileExistsError):
-            _put(name, path)
+            _put(draft, path)
     finally:
-        for part in ("", *access.COMPANIONS):
-            Path(name + part).unlink(missing_ok=True)
+        drafts.drop(draft)
     for folder in (path.parent, *(folder.parent for folder in missing)):
         sync_folder(folder)
 
@@ -73,6 +71,7 @@ def open_file(path: Path, seconds: float, *, write: bool = True) -> sqlite3.Conn
     if not write:
         return _read_only(path, seconds)
     access.check_writable(path)
+    drafts.sweep(path)
     connection = connect(path, seconds, "mode=rw")
     try:
         _settle_journal(connection, path, seconds)
@@ -166,17 +165,17 @@ def _settle_journal(connection: sqlite3.Connection, path: Path, seconds: float) 
         connection.execute(named["cut_journal"])
 
 
-def _put(name: str, path: Path) -> None:
+def _put(draft: Path, path: Path) -> None:
     """Give a file its name, unless there is one of that name: FileExistsError."""
     try:
-        os.link(name, path)
+        os.link(draft, path)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _rename(name, path)
+        _rename(draft, path)
 
 
-def _rename(name: str, path: Path) -> None:
+def _rename(draft: Path, path: Path) -> None:
     """The same where there are no links: a rename would replace what another process has just put there."""
     guard = path.with_name(f".{path.name}.lock")
     try:
@@ -188,6 +187,6 @@ def _rename(name: str, path: Path) -> None:
     try:
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        Path(name).rename(path)
+        draft.rename(path)
     finally:
         guard.rmdir()

@@ -170,7 +170,7 @@ def _check_notebook(place: Path, run: str, task: str, number: int, verdict: Verd
 
 def check_leftovers(runs: Iterable[RunState], outputs: Path, temporary: Path | None) -> None:
     """I7: nothing half written, no folder of a kernel that is gone, no journal but of what could not be archived."""
-    half = [str(one) for one in outputs.rglob("*.tmp") if not one.name.startswith(f".{STORE}.")]
+    half = [str(one) for one in outputs.rglob("*.tmp")]
     assert half == [], "I7: temporary files are left"
     kept = {
         journal_path(state, name, attempt.number)
