@@ -23,6 +23,7 @@ from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
 from nbflow.core.spec import Limits
 from support.attempts import Bench, archived, bench, code, notebook, order, states, text
 from support.languages import R_SHOW, need_irkernel, shown_by_r
+from support.waiting import allowed
 
 SPECS: Mapping[str, dict[str, Any]] = {
     "r": {"argv": ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"], "language": "R"},
@@ -181,7 +182,7 @@ class TestBash:
         outcome, document = runs.run(order_of(tmp_path, "bash", "echo 'one", "echo two"))
         assert_failed(outcome, ErrorKind.EXCEPTION, 0, "input was incomplete")
         assert states(document) == ["failed", "not_run"]
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < allowed(30)
 
 
 @dataclass(frozen=True, slots=True)

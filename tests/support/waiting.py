@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,11 @@ def until(condition: Callable[[], object], limit: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
+
+
+def allowed(seconds: float) -> float:
+    """Seconds that may pass here for what takes at most so many on an idle machine."""
+    return seconds * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def command(process: psutil.Process) -> str:

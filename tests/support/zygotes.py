@@ -20,8 +20,8 @@ from nbflow.kernels.environ import zygote_environment
 from nbflow.kernels.specs import find_kernel
 from nbflow.kernels.zygotes import Zygote
 
-SOON = 5.0
-"""Seconds within which everything that dies has to be gone."""
+SOON = 20.0
+"""Seconds within which everything that dies has to be gone, on a busy machine."""
 LONGEST = 60.0
 
 

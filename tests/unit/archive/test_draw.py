@@ -160,9 +160,9 @@ def test_a_cycle_is_refused() -> None:
 def test_a_thousand_tasks_take_less_than_two_seconds() -> None:
     deep = [DrawnTask(name=f"t{n}", upstream=(f"t{n - 1}",) if n else ()) for n in range(1000)]
     for tasks in (random_tasks(1000), deep, random_tasks(draw.MAX_BOXES)):
-        began = time.perf_counter()
+        began = time.process_time()
         graph_svg(tasks, standalone=True)
-        assert time.perf_counter() - began < 2
+        assert time.process_time() - began < 2
 
 
 def test_coordinates_lie_inside_the_picture() -> None:

@@ -257,7 +257,7 @@ def test_a_thousand_tasks_have_a_page_within_seconds() -> None:
     copies = [task(f"score[{n}]", "failed" if n % 50 == 0 else "succeeded", "a") for n in range(998)]
     needs = [copy["task"] for copy in copies]
     found = run(task("a"), *copies, task("z", "upstream_failed", *needs))
-    began = time.perf_counter()
+    began = time.process_time()
     text = page(found)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert len(text) < 2_000_000

@@ -115,6 +115,6 @@ def test_large_graphs_take_seconds_not_minutes() -> None:
     fan = [[], *[[0] for _ in range(1000)], list(range(1, 1001))]
     long_edges = [list(range(max(0, v - 40), v)) for v in range(400)]
     for upstream in (chain, fan, long_edges):
-        began = time.perf_counter()
+        began = time.process_time()
         place([100.0] * len(upstream), upstream, SPACING)
-        assert time.perf_counter() - began < 15
+        assert time.process_time() - began < 15

@@ -67,10 +67,10 @@ HOSTILE += ["<!-- --", "-->"]
 def test_time_is_linear_whatever_the_text(piece: str) -> None:
     """A reader that is quadratic needs minutes for these."""
     text = piece * (400_000 // len(piece))
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in tokens(text):
         pass
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @given(st.text(alphabet="<>/=\"'! -abspvgcrityle&;#x\n", max_size=200))

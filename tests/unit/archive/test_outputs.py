@@ -172,9 +172,9 @@ def test_a_page_reads_only_so_much_of_its_outputs() -> None:
 
 def test_markdown_that_a_reader_would_be_slow_with_is_shown_as_it_is() -> None:
     hostile = "\\[" * outputs.MOST_MARKDOWN
-    began = time.perf_counter()
+    began = time.process_time()
     text = shown(markdown=hostile)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert text.startswith('<pre class="stdout"')
 
 

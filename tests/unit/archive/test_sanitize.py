@@ -212,9 +212,9 @@ def test_items_that_are_not_closed_end_where_a_browser_ends_them() -> None:
 )
 def test_time_is_linear_and_depth_is_bounded(piece: str) -> None:
     text = piece * (300_000 // len(piece))
-    began = time.perf_counter()
+    began = time.process_time()
     markup = sanitize(text).markup
-    assert time.perf_counter() - began < 6
+    assert time.process_time() - began < 6
     depth = deepest = 0
     for closing in re.findall(r"<(/?)(?!img|br)[a-z]", markup):
         depth += -1 if closing else 1

@@ -17,6 +17,7 @@ from nbflow.core.spec import Preload, PreloadMode
 from nbflow.executors.process import WorkerProcess
 from nbflow.executors.server import RefusedError, ServerGoneError, ServerHangsError, WorkerServer
 from support.servers import program
+from support.waiting import allowed
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -218,7 +219,7 @@ class TestServer:
         assert psutil.Process().num_fds() == before
         began = time.monotonic()
         server.close()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < allowed(2)
 
     def test_no_descriptor_is_left_open(self, server: WorkerServer) -> None:
         ended(server.fork())

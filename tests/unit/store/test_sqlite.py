@@ -174,7 +174,7 @@ class TestWhatCannotBeRead:
     def test_a_row(self, path: Path, store: SqliteStore) -> None:
         Kept(store, planned("a")).send("start")
         change(path, "UPDATE runs SET document = ''")
-        change(path, "DROP INDEX tasks_by_origin")  # SQLite would refuse what is no JSON; a disk asks nobody
+        change(path, "DROP INDEX IF EXISTS tasks_by_origin")  # SQLite would refuse what is no JSON; a disk asks nobody
         change(path, "UPDATE tasks SET document = '{'")
         for look in (store.runs, lambda: store.run(RUN), lambda: store.task_rows(RUN)):
             with pytest.raises(UnreachableError, match="holds something that this nbflow cannot read"):
