@@ -16,6 +16,7 @@ from nbflow.executors import ahead
 
 RUNNING = frozenset({"run", "resume", "test"})
 """Commands that need workers."""
+_INTERRUPTED = 130
 _IDLE = frozenset({"-h", "--help", "-n", "--dry-run", "--detach"})
 """Options with which they need none."""
 
@@ -28,6 +29,9 @@ def main() -> None:
         from nbflow.cli.main import call
 
         code = call(sys.argv[1:])
+    except KeyboardInterrupt:  # while all that is still being loaded
+        sys.stderr.write("interrupted\n")
+        code = _INTERRUPTED
     finally:
         ahead.drop()
     leave(code)

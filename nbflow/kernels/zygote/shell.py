@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-_WITHOUT_DATABASE = {"HistoryManager": {"enabled": False}}
-"""In and Out are kept all the same; what is left out is a database of earlier sessions, which a kernel has none of."""
+_SETTINGS = {"HistoryManager": {"enabled": False}, "IPKernelApp": {"connection_file": ""}}
+"""In and Out are kept all the same; what is left out is a database of earlier sessions, which a kernel has none of.
+By a setting of IPKernelApp libraries tell a notebook from a terminal."""
 _DONE_BEFORE = (
     "parse_command_line",
     "init_crash_handler",
@@ -40,7 +41,7 @@ class Begun:
         from traitlets.config import Config
 
         with _ipython_folder(folder):
-            self._app = app = application.instance(config=Config(_WITHOUT_DATABASE))
+            self._app = app = application.instance(config=Config(_SETTINGS))
             app.parse_command_line = _nothing  # said above; to build a parser takes a fifth of the whole
             BaseIPythonApplication.initialize(app, [])  # type: ignore[no-untyped-call]
             app.kernel_class = kind = _without_subshells(app.kernel_class)
@@ -59,7 +60,7 @@ class Begun:
     def finish(self, connection_file: str) -> Any:
         """In the kernel's process: the application, all but started."""
         app = self._app
-        app.connection_file = connection_file
+        app.connection_file = app.config["IPKernelApp"]["connection_file"] = connection_file
         app.log_connection_info = _nothing  # how to connect from a terminal: nobody is to
         self._move()
         init_control, init_kernel, init_code = app.init_control, app.init_kernel, app.init_code
@@ -119,6 +120,8 @@ class Begun:
         profile: Any = ProfileDir
         app.profile_dir = profile.create_profile_dir_by_name(app.ipython_dir, app.profile, app.config)
         shell.ipython_dir, shell.profile_dir = app.ipython_dir, app.profile_dir
+        if (store := vars(shell).get("db")) is not None:  # most versions make it with the shell
+            shell.db = type(store)(os.path.join(app.profile_dir.location, "db"))
         shell.init_environment()
 
     def _adopt(self, kernel: Any) -> None:

@@ -65,6 +65,17 @@ def test_a_wrong_command_leaves_nothing_behind(arguments: list[str], tmp_path: P
     assert [one for one in psutil.process_iter() if _works_in(one, tmp_path)] == []
 
 
+def test_an_interrupt_while_it_loads_shows_no_traceback() -> None:
+    source = (
+        "import sys\nfrom nbflow.cli.entry import main\n"
+        "class Interrupts:\n    def find_spec(self, name, *_):\n"
+        "        if name == 'nbflow.cli.main':\n            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\nsys.argv[1:] = ['run', 'sales']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
         return process.cwd() == str(folder)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from traitlets.config import Config
 
+from nbflow.kernels.zygote.shell import Begun
 from nbflow.kernels.zygotes import Zygote
 from support.zygotes import is_gone, kernel, private_runtime, until, zygote
 
@@ -45,6 +49,31 @@ def test_the_shell_knows_its_kernel(shared: Zygote) -> None:
         assert one.value("__import__('sys').modules['__main__'] is shell.user_module")
         assert one.value("shell.user_ns is globals()")
         assert one.value("[type(shell.config).__name__, shell.config == kernel.config]") == ["Config", True]
+
+
+def test_libraries_see_a_notebook(shared: Zygote) -> None:
+    """They look for this setting, which an ordinary kernel has from its command line."""
+    with kernel(shared) as one:
+        one.run("from ipykernel.kernelapp import IPKernelApp; settings = get_ipython().config['IPKernelApp']")
+        assert one.value("settings['connection_file']") == str(one.folder / "k.json")
+        assert one.value("IPKernelApp.instance().config['IPKernelApp'] == settings")
+
+
+class Store:
+    """What a shell keeps variables in; versions of IPython that make it with the shell have it in `db`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+def test_a_store_that_was_made_with_the_shell_moves_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    begun: Any = object.__new__(Begun)
+    begun._app = SimpleNamespace(profile="default", config=Config())
+    begun._shell = SimpleNamespace(init_environment=lambda: None, db=Store("of the zygote"))
+    begun._move()
+    assert isinstance(begun._shell.db, Store)
+    assert begun._shell.db.path == str(tmp_path / "profile_default" / "db")
 
 
 def test_it_knows_the_modules_that_there_were(shared: Zygote) -> None:
