@@ -20,7 +20,6 @@ from support.attempts import Bench, Watched, archived, bench, order, states, tex
 from support.consistent import assert_consistent
 from support.waiting import allowed, until
 from support.zygotes import is_gone
-from support.zygotes import is_gone
 
 IN_TIME = 5.0
 """Seconds within which the record and the notebook of an attempt are right after a kill."""
