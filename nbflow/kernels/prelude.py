@@ -57,6 +57,7 @@ def prepare() -> None:
     # kernel closes its sockets.
     atexit.register(_flush_streams)
     atexit.register(_drain, watchers)
+    atexit.register(_hush_tasks)
     atexit.register(_end_tasks, os.getpid())
     # The process's own stderr: fd 2 leads into the notebook, by a thread that does not survive a crash.
     own = getattr(sys.stderr, "_original_stdstream_copy", None)
@@ -272,6 +273,16 @@ def _end_tasks(kernel: int) -> None:
         while waiting is not None and not waiting.done() and not loop.is_closed():
             with contextlib.suppress(RuntimeError):  # ipykernel's own request to stop may still be due
                 loop.run_until_complete(waiting)
+
+
+def _hush_tasks() -> None:
+    """ipykernel ends with tasks of its own pending; in older versions asyncio would tell of them in the notebook."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    thread = getattr(IPKernelApp.instance(), "control_thread", None)
+    loop = getattr(getattr(thread, "io_loop", None), "asyncio_loop", None)
+    for task in asyncio.all_tasks(loop) - _tasks_of_notebook(loop) if loop is not None else ():
+        task._log_destroy_pending = False
 
 
 def _tasks_of_notebook(loop: Any) -> Any:

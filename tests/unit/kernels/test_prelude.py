@@ -126,3 +126,23 @@ sys.stdout.flush()
 tell(text(reader.recv_multipart()))
 """
     assert run(code) == ["child ''", "once"]
+
+
+def test_tasks_of_the_kernel_itself_end_without_a_word() -> None:
+    """Those of a notebook are told of, as anywhere."""
+    code = """
+import asyncio, gc, ipykernel
+loop, told = asyncio.new_event_loop(), []
+loop.set_exception_handler(lambda loop, context: told.append(context["task"].get_name()))
+app.control_thread = types.SimpleNamespace(io_loop=types.SimpleNamespace(asyncio_loop=loop))
+source = "async def wait(loop):\\n    await loop.create_future()"
+for name, file in (("kernel", ipykernel.__path__[0] + "/kernelbase.py"), ("notebook", "cell.py")):
+    space = {}
+    exec(compile(source, file, "exec"), space)
+    loop.create_task(space["wait"](loop), name=name)
+loop.run_until_complete(asyncio.sleep(0))
+namespace["_hush_tasks"]()
+gc.collect()
+tell(told)
+"""
+    assert run(code) == ["['notebook']"]
