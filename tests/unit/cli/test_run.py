@@ -9,12 +9,15 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
 
 from nbflow.core.attempt import WorkOrder
-from nbflow.core.messages import Report
+from nbflow.core.decide import react
+from nbflow.core.messages import Report, Start
+from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
 from nbflow.project import Project
 from support.commands import Shell, executed
@@ -214,6 +217,43 @@ def test_cancel_ends_a_run_that_nobody_carries_out(shell: Shell) -> None:
         run = project.create("sales")
     said = shell("cancel", run)
     assert (said.code, said.out) == (0, f"run {run} is cancelled\n")
+
+
+def left_by_the_dead(shell: Shell) -> str:
+    """A run that has begun, and whose process is gone."""
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+        state = project.runs.state(project.runs.find(run))
+        owner = f"{gethostname()}:1:1"
+        fence = project.runs.store.claim(run, owner, lambda _: False)
+        events = react(state, [Start(owner=owner)], state.created_at)
+        project.runs.store.append(events, project_of(state), fence)
+    return run
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_whoever_meets_a_dead_run_is_told_once(shell: Shell, options: list[str]) -> None:
+    run = left_by_the_dead(shell)
+    said = shell("runs", *options)
+    assert said.code == 0
+    assert said.err == f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}\n"
+    assert run in said.out
+    assert shell("runs", *options).err == ""
+
+
+def test_who_goes_on_with_a_dead_run_need_not_be_told_how(shell: Shell) -> None:
+    run = left_by_the_dead(shell)
+    said = shell("resume", run)
+    assert "nbflow resume" not in said.err
+    assert said.code == 0
+
+
+def test_cancel_is_content_that_a_dead_run_has_just_been_ended(shell: Shell) -> None:
+    run = left_by_the_dead(shell)
+    said = shell("cancel", run)
+    assert (said.code, said.out) == (0, f"run {run} is interrupted\n")
+    assert said.err.startswith(f"run {run} was interrupted: its process had died")
+    assert shell("cancel", run).code == 4
 
 
 def test_cancel_of_what_has_ended_is_a_conflict(shell: Shell) -> None:
