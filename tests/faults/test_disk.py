@@ -117,9 +117,9 @@ def test_a_failing_disk(place: Project, calls: str, only: str | None, number: in
     assert re.search(r"error: .*(I/O|Input/output) error", said.err), said.err
     place.until_nobody_lives()
     run = place.runs()[0]
-    assert run["state"] in ("interrupted", "failed", "queued")
+    assert run["state"] in ("interrupted", "failed", "queued", "succeeded")  # the last where only its page was missing
     for task in place.call("show", run["run"], "--json").json["tasks"]:
         assert task["state"] != "running"
         assert task["state"] != "succeeded" or (place.root / task["notebook"]).is_file()
-    assert place.call("resume", run["run"]).code == 0
+    assert place.call("report" if run["state"] == "succeeded" else "resume", run["run"]).code == 0
     place.check_from_within(place.root / "records/state.db")
