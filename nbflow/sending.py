@@ -49,13 +49,17 @@ class Sender:
         """Begin to upload what runs that have ended have left on this machine; `settle` waits for it."""
         if self._uploads is None:
             return
+        from nbflow.archive.seal import is_sealed, seal
         from nbflow.uploading import published
 
         for run in self._uploads.ledgers.waiting():
             row = runs.store.run(run) if run not in self._fed else None
             if row is not None and row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
                 state = runs.state(row)
-                self._uploader.add_run(state.created.settings.folder, published(state))
+                folder = state.created.settings.folder
+                if not runs.is_held(row) and not is_sealed(folder, row.document["ended"], self._uploads.files):
+                    seal(state, self._uploads.files)  # its process has died right behind its end
+                self._uploader.add_run(folder, published(state))
 
     def settle(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to upload, and say whether that is so.

@@ -131,7 +131,7 @@ def test_a_kill_between_spool_and_upload(sales: Project, storage: Storage) -> No
     storage.proxy.hurt(Harm(on="PUT .*(clean|report|run.json|index)", delay=60))
     with sales.start("run", "sales", "--json", NBFLOW_ARCHIVE_WAIT="60") as process:
         run = begun(process)
-        until(lambda: sales.runs()[0]["state"] == "succeeded")
+        until(lambda: sales.runs()[0]["state"] == "succeeded", 90)
         until(lambda: {"extract.ipynb", "extract.html"} <= names(storage, run))
         os.kill(process.pid, signal.SIGKILL)
     storage.proxy.hurt(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from nbflow.core.attempt import ArchivedFile, Outcome, Verdict
 from nbflow.core.messages import Finished
 from nbflow.core.spec import ProjectSpec
 from nbflow.core.state import RunState
-from nbflow.core.views import project
+from nbflow.core.views import project, run_document
 from nbflow.runs import Runs
 from nbflow.store.memory import MemoryStore
 from support.build import RUN, Story, planned
@@ -41,7 +42,8 @@ def carried_out(archiving: Archiving, url: str, verdict: Verdict = Verdict.SUCCE
     story.send("start")
     story.send(finished(archiving, verdict))
     for name in ("run.json", "index.html"):
-        archiving.files.publish(f"{FOLDER}/{name}", b'{"run": "x", "created": "y"}')
+        manifest = {"run": "x", "created": "y", "ended": run_document(story.state)["ended"]}
+        archiving.files.publish(f"{FOLDER}/{name}", json.dumps(manifest).encode())
     for stamped in story.history:
         for feed in feeds:
             feed(stamped)

@@ -68,6 +68,19 @@ def test_what_waits_is_told_and_goes_at_the_next_start(
     assert later.mark(run_document(state))["archived"] == "done"
 
 
+def test_what_was_missing_of_a_run_that_had_ended_is_made(archiving: Archiving, url: str, tmp_path: Path) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    state = carried_out(archiving, url)
+    archiving.close()
+    for name in ("run.json", "index.html"):
+        archiving.files.resolve(f"{FOLDER}/{name}").unlink()
+    HeldFileSystem.down = None
+    later = Archiving(spec_of(tmp_path, url))
+    later.sender.catch_up(OneRun(state))
+    assert later.sender.settle(5)
+    assert {path.removeprefix(f"{FOLDER}/") for path in held_files(url)} >= {"run.json", "index.html"}
+
+
 def test_a_run_that_goes_on_is_left_to_its_engine(archiving: Archiving, url: str, tmp_path: Path) -> None:
     story = Story(planned("a"), outputs=url, spool="outputs/.nbflow/spool")
     archiving.sender.feeds(story.state)
