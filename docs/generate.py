@@ -24,6 +24,7 @@ from nbflow.cli.main import cli
 from nbflow.config.schema import json_schema
 from nbflow.core import events, status
 from nbflow.core.literals import injected_source, unsupported
+from nbflow.core.retention import Retention
 from nbflow.project import Project
 from nbflow.results import RunResult
 from nbflow.runs import Runs
@@ -186,7 +187,7 @@ def python_api() -> str:
     ]
     parts += ['    result = project.run("sales", params={"region": "eu"})', "    print(result.state, result.exit_code)"]
     parts += ["```\n"]
-    for cls in (Project, Request, RunResult, Runs):
+    for cls in (Project, Request, Retention, RunResult, Runs):
         parts += [f"## `{cls.__module__}.{cls.__name__}`\n", inspect.getdoc(cls) or "", ""]
         for name, member in vars(cls).items():
             if name.startswith("_") or not (callable(member) or isinstance(member, classmethod | property)):

@@ -253,7 +253,7 @@ class Project:
         return self.archiving.page(row.pipeline, row.run)
 
     def prune(
-        self, rule: Retention, *, agree: Callable[[Pruning], bool] = lambda _: True, orphans: bool = False
+        self, rule: Retention, *, agree: Callable[[Pruning], bool] | None = None, orphans: bool = False
     ) -> Pruning | None:
         """Take the runs out that a rule means, but for those that are going on or needed, and return what has gone.
 

@@ -276,7 +276,7 @@ class Parts(Protocol):
 
 
 def prune(
-    project: Parts, rule: Retention, *, agree: Callable[[Pruning], bool] = lambda _: True, orphans: bool = False
+    project: Parts, rule: Retention, *, agree: Callable[[Pruning], bool] | None = None, orphans: bool = False
 ) -> Pruning | None:
     """Take the runs out that a rule means, but for those that are going on or needed; what has gone.
 
@@ -301,4 +301,4 @@ def prune(
     )
     rule = replace(rule, runs=tuple(runs.find(text).run for text in rule.runs))
     pruning = pruner.survey(rule, SystemClock().now())
-    return pruner.carry_out(pruning, orphans=orphans) if agree(pruning) else None
+    return pruner.carry_out(pruning, orphans=orphans) if agree is None or agree(pruning) else None
