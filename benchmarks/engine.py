@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import tempfile
 import time
 import uuid
@@ -252,6 +253,7 @@ def main() -> None:
     parser.add_argument("--shapes", choices=list(SHAPES), nargs="+", default=list(SHAPES))
     parser.add_argument("--jobs", type=int, default=8)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store lies in the current folder, and has to go
     kind = shown(asked.store) if is_database(asked.store) else asked.store
     print(f"store {kind}, jobs {asked.jobs}, one fsync here: {fsync_cost():.2f} ms")
     print(f"{'shape':12} {'tasks':>6}  {'make':>7} {'run':>7} {'cpu':>7} {'read':>7} {'resume':>7}  ms a task")
