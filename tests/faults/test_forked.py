@@ -16,6 +16,7 @@ from nbflow.core.messages import Started
 from nbflow.core.spec import Preload
 from support.attempts import Bench, Watched, archived, bench, order, processes, states, text
 from support.waiting import allowed, command, until
+from support.zygotes import is_gone
 
 SOON = 5.0
 ESCAPES = "import subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)"
@@ -85,11 +86,13 @@ def test_the_zygote_is_killed(runs: Bench, tmp_path: Path) -> None:
     (server,) = [child for child in psutil.Process().children() if "--serve" in command(child)]
     (zygote,) = [child for child in server.children() if "zygote" in command(child)]
     zygote.kill()
+    until(lambda: is_gone(zygote.pid))
     (tmp_path / "next").mkdir()
     following = runs.submit(order(tmp_path / "next", "print('next')", task="next"))
     outcome, document = following.outcome(), archived(following.order)
     assert outcome.verdict is Verdict.SUCCEEDED
-    assert document["metadata"]["nbflow"]["environment"]["kernel_start"] == "forked"
+    environment = document["metadata"]["nbflow"]["environment"]
+    assert environment["kernel_start"] == "forked", environment
     assert psutil.Process(kernel).is_running()
     began = time.monotonic()
     os.kill(kernel, signal.SIGKILL)
