@@ -318,7 +318,7 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
     path = Path(spec.state)
     for text in warnings(path):
         yield _check("store", Finding.WARN, text)
-    if not path.exists():
+    if not os.path.lexists(path):
         yield _check("store", Finding.OK, f"{path} will be made by the first run")
         return
     try:

@@ -34,6 +34,20 @@ def check_file(path: Path) -> None:
         _check_owner(path, f"{companion.name} beside it", beside.st_uid)
 
 
+def check_not_lost(path: Path) -> None:
+    """Raise UnreachableError where a file is gone and its log is still beside it, which a new one would end."""
+    for log in (companion for companion in _companions(path) if not companion.name.endswith("-shm")):
+        try:
+            size = log.stat().st_size
+        except FileNotFoundError:  # somebody has just made the store, and closed it
+            continue
+        if size > 0 and not path.exists():  # in this order, for the same reason
+            raise UnreachableError(
+                f"{path}: the store is gone, and {log.name} beside it holds what was written last",
+                hint="put the file back, or move what lies beside it away to begin a new history",
+            )
+
+
 def check_folder(path: Path) -> None:
     """Raise UnreachableError where the folder of a store belongs to somebody else."""
     _check_owner(path, "the store's folder", path.parent.stat().st_uid)

@@ -42,6 +42,7 @@ def create_file(path: Path) -> None:
     missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     access.check_folder(path)
+    access.check_not_lost(path)
     access.check_writable(path)
     drafts.sweep(path)
     draft = drafts.make(path)

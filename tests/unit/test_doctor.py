@@ -185,6 +185,14 @@ def test_a_store_that_is_none(folder: Folder) -> None:
     assert check.hint
 
 
+def test_a_store_that_is_a_link_to_nothing(folder: Folder) -> None:
+    (folder.root / "outputs" / ".nbflow").mkdir(parents=True)
+    (folder.root / "outputs" / ".nbflow" / "state.db").symlink_to(folder.root / "nowhere.db")
+    check = one(folder, "store")
+    assert check.finding is Finding.FAIL
+    assert "is a link" in check.message
+
+
 def test_a_store_that_others_can_read_is_a_warning(folder: Folder) -> None:
     path = folder.root / "outputs" / ".nbflow" / "state.db"
     SqliteStore(path).close()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nbflow.errors import UnreachableError
-from nbflow.store.access import check_file, check_folder, check_writable, is_writable
+from nbflow.store.access import check_file, check_folder, check_not_lost, check_writable, is_writable
+from nbflow.store.file import create_file
 
 
 def test_a_file_of_ours(tmp_path: Path) -> None:
@@ -30,3 +31,18 @@ def test_a_folder_beside_it_with_the_name_of_its_log(tmp_path: Path) -> None:
     path.with_name("state.db-wal").mkdir()
     with pytest.raises(UnreachableError, match=r"state\.db-wal beside it is no ordinary file"):
         check_file(path)
+
+
+@pytest.mark.parametrize("log", ["state.db-wal", "state.db-journal"])
+def test_a_store_that_is_gone_is_not_begun_anew_while_its_log_is_there(tmp_path: Path, log: str) -> None:
+    path = tmp_path / "state.db"
+    (tmp_path / log).write_bytes(b"what was written last")
+    with pytest.raises(UnreachableError, match=rf"the store is gone, and {log} beside it"):
+        create_file(path)
+    assert (tmp_path / log).read_bytes() == b"what was written last"
+    assert not path.exists()
+
+
+def test_an_empty_log_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "state.db-wal").touch()
+    check_not_lost(tmp_path / "state.db")
