@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from nbflow.core.rows import Past
 from nbflow.core.status import RunStatus, TaskState
-from nbflow.errors import NotFoundError, UsageError
+from nbflow.errors import NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
@@ -92,19 +92,16 @@ class Runs:
         return RunResult(self.mark({**run_document(self.seen(row)), "state": self.state_of(row)}))
 
     def state(self, row: RunRow) -> RunState:
-        """The run, folded from its events."""
-        from nbflow.core.state import fold
-
-        return fold(self.store.events(row.run))
+        """The run, folded from its events. Raises UnreachableError where they make no sense."""
+        return _folded(row.run, self.store.events(row.run))
 
     def seen(self, row: RunRow) -> RunState:
         """The run as it is to be shown: where its process is gone without a word, nothing of it is running."""
         from nbflow.core.decide import react
-        from nbflow.core.state import fold
         from nbflow.engine.recovery import interruption, presumed
 
         history = list(self.store.events(row.run))
-        state = fold(history)
+        state = _folded(row.run, history)
         if row.state == RunStatus.RUNNING and not self.is_held(row):
             react(state, interruption(presumed(state)), history[-1].at)
         return state
@@ -235,3 +232,16 @@ def copies_named(state: RunState, text: str) -> list[str]:
     raise NotFoundError(
         f"run {state.run} has no task '{text}'", hint=f"did you mean '{close[0]}'?" if close else f"its tasks: {known}"
     )
+
+
+def _folded(run: str, history: Iterable[Stamped]) -> RunState:
+    """A run from its events. Raises UnreachableError where they make no sense: damaged, or another nbflow's."""
+    from nbflow.core.state import InvalidTransition, fold
+
+    try:
+        return fold(history)
+    except (InvalidTransition, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise UnreachableError(
+            f"run {run}: its history makes no sense to this nbflow: {error!r}",
+            hint="upgrade nbflow; if it is the newest, restore the store from a backup",
+        ) from error

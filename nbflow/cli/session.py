@@ -26,12 +26,22 @@ FILE = "pipelines.toml"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def _shell_folder() -> Path:
+    """The folder where the shell is. Raises UsageError where somebody has removed it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the folder that this shell is in was removed", hint="go to one that exists, with: cd"
+        ) from error
+
+
 @dataclass(slots=True)
 class Session:
     """One call of the command line. `start` is the folder where the shell was, before `-C`."""
 
     outputs: Outputs
-    start: Path = field(default_factory=Path.cwd)
+    start: Path = field(default_factory=_shell_folder)
     file: Path = Path(FILE)
     profile: str | None = None
     broken: ConfigError | None = None

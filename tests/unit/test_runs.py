@@ -11,7 +11,7 @@ from nbflow.core.events import Stamped
 from nbflow.core.rows import Past
 from nbflow.core.state import fold
 from nbflow.core.views import project
-from nbflow.errors import NotFoundError, UsageError
+from nbflow.errors import NotFoundError, UnreachableError, UsageError
 from nbflow.runs import Runs, copies_named
 from nbflow.store.memory import MemoryStore
 from support.build import Story, after, planned
@@ -105,6 +105,16 @@ def test_what_a_new_plan_is_told(runs: Runs) -> None:
     assert set(previous.states) == {"a", "b"}
     assert runs.previous("nothing") is None
     assert runs.past("sales", "nothing") is None
+
+
+def test_a_history_that_makes_no_sense_is_named(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damaged, or written by another nbflow; whoever goes through all runs can pass over it."""
+    row = runs.find("sales-1-aaaa")
+    events = list(runs.store.events(row.run))
+    monkeypatch.setattr(MemoryStore, "events", lambda *_: iter([events[0], *events[2:]]))
+    for look in (runs.state, runs.seen):
+        with pytest.raises(UnreachableError, match="run sales-1-aaaa: its history makes no sense"):
+            look(row)
 
 
 def test_events_after(runs: Runs) -> None:

@@ -26,6 +26,16 @@ def test_a_project_above_is_named_and_not_used(shell: Shell, monkeypatch: pytest
     assert f"there is one above: nbflow -C {shell.folder.root}" in said.err
 
 
+def test_a_folder_that_is_gone_is_named(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = shell("list")
+    assert said.code == 2
+    assert "the folder that this shell is in was removed" in said.err
+
+
 def test_another_file_may_be_named(shell: Shell) -> None:
     shell.folder.file.rename(shell.folder.root / "-odd {name} 100%.toml")
     assert shell("list").code == 2

@@ -33,8 +33,8 @@ def test_a_zombie_does_not() -> None:
 
 def test_a_process_that_got_the_same_pid_is_another() -> None:
     host, pid, start = this_process().rsplit(":", 2)
-    ticks, boot = start.partition("@")[0].split(".")
-    for other in (f"{ticks}1.{boot}@0", f"{ticks}.another1@0", f"{ticks}1"):
+    ticks, boot, space = start.partition("@")[0].split(".")
+    for other in (f"{ticks}1.{boot}.{space}@0", f"{ticks}.another1.{space}@0", f"{ticks}1.{boot}@0", f"{ticks}1"):
         assert is_alive(f"{host}:{pid}:{other}") is False
 
 
@@ -42,6 +42,14 @@ def test_the_clock_on_the_wall_and_the_version_of_nbflow_do_not_matter() -> None
     host, pid, start = this_process().rsplit(":", 2)
     assert is_alive(f"{host}:{pid}:{start.partition('@')[0]}@0")
     assert is_alive(f"{host}:{pid}:{start.partition('.')[0]}")
+    assert is_alive(f"{host}:{pid}:{'.'.join(start.partition('@')[0].split('.')[:2])}@0")
+
+
+def test_of_a_container_with_the_name_of_its_host_nothing_is_known() -> None:
+    host, _, start = this_process().rsplit(":", 2)
+    ticks, boot, space = start.partition("@")[0].split(".")
+    assert is_alive(f"{host}:999999999:{ticks}.{boot}.{int(space) + 1}@0") is None
+    assert is_alive(f"{host}:999999999:{ticks}.{boot}.{space}@0") is False
 
 
 def test_of_another_host_nothing_is_known() -> None:
