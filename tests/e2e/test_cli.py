@@ -252,8 +252,9 @@ def test_ctrl_c_once_on_a_terminal(project: Project) -> None:
     )
     project.wait_for_cell("wait", 2)
     child.send("\x03")
-    child.expect("stopping: the kernels are interrupted", timeout=15)
-    child.expect("interrupted  long-", timeout=30)
+    # All may be over before the table is drawn again.
+    if child.expect(["stopping: the kernels are interrupted", "interrupted  long-"], timeout=15) == 0:
+        child.expect("interrupted  long-", timeout=30)
     child.expect("nbflow resume long-", timeout=10)
     child.expect(pexpect.EOF, timeout=15)
     child.close()

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -28,21 +29,34 @@ def start(folder: Path, *more: object) -> subprocess.Popen[str]:
     return subprocess.Popen([str(one) for one in command], cwd=TESTS, stdout=subprocess.PIPE, text=True)
 
 
-def kill_until_done(folder: Path, shape: str, size: int, seed: int, *, longest: float, kills: int) -> int:
-    """Kill engines at random moments of at most `longest` seconds after they have begun; how many have died."""
+def kill_until_done(folder: Path, shape: str, size: int, seed: int, *, kills: int) -> int:
+    """Kill engines at random moments, each after some attempts more than the one before; how many have died."""
     chance = random.Random(seed)
     for deaths in range(kills + 1):
         with start(folder, shape, size, chance.randrange(10**6)) as engine:
             assert engine.stdout is not None
             engine.stdout.readline()
-            try:
-                engine.wait(chance.random() * longest if deaths < kills else None)
-            except subprocess.TimeoutExpired:
+            if deaths < kills:
+                wait_for_attempts(folder, engine, chance.randrange(size // kills))
+                time.sleep(chance.random() * 0.01)  # somewhere between two of them
                 engine.kill()
             if engine.wait() == 0:
                 return deaths
             assert engine.returncode == -signal.SIGKILL
     raise AssertionError(f"no end after {kills} kills")
+
+
+def wait_for_attempts(folder: Path, engine: subprocess.Popen[str], more: int) -> None:
+    """Wait until so many more attempts have begun, or the engine has ended."""
+    ledger = folder / "ledger"
+    begun = lines(ledger)
+    while lines(ledger) < begun + more and engine.poll() is None:
+        time.sleep(0.001)
+
+
+def lines(ledger: Path) -> int:
+    """How many attempts have begun."""
+    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0
 
 
 def check(folder: Path, *, oracle: bool = True) -> RunState:
@@ -65,7 +79,7 @@ def check(folder: Path, *, oracle: bool = True) -> RunState:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random(tmp_path: Path, seed: int) -> None:
-    assert kill_until_done(tmp_path, "mixed", 150, seed, longest=0.3, kills=6) > 0
+    assert kill_until_done(tmp_path, "mixed", 150, seed, kills=6) > 0
     check(tmp_path)
 
 
@@ -73,7 +87,7 @@ def test_killed_at_random(tmp_path: Path, seed: int) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(200))
 def test_killed_at_random_with_many_seeds(tmp_path: Path, seed: int) -> None:
-    kill_until_done(tmp_path, "mixed", 150, seed, longest=0.3, kills=6)
+    kill_until_done(tmp_path, "mixed", 150, seed, kills=6)
     check(tmp_path)
 
 
@@ -85,11 +99,10 @@ def test_ten_thousand_tasks_with_a_death_in_the_middle(tmp_path: Path, shape: st
     with start(tmp_path, shape, MANY, 1) as engine:
         assert engine.stdout is not None
         assert engine.stdout.readline() == "begun\n"
-        ledger = tmp_path / "ledger"
-        while not ledger.exists() or ledger.read_bytes().count(b"\n") < MANY / 2:
+        while lines(tmp_path / "ledger") < MANY / 2:
             assert engine.poll() is None, "it has ended before it could be killed"
         engine.kill()
-    assert kill_until_done(tmp_path, shape, MANY, 2, longest=0, kills=0) == 0
+    assert kill_until_done(tmp_path, shape, MANY, 2, kills=0) == 0
     state = check(tmp_path, oracle=False)  # which is slow on purpose
     assert len(state.tasks) == MANY + (2 if shape == "fan" else 0)
     assert sum(len(task.attempts) > 1 for task in state.tasks.values()) <= 8
