@@ -8,12 +8,15 @@ Must not know how cells are run.
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from nbflow.worker.session import Ending, Session
 
 NAME = "nbflow"
+_ADDRESS = "nbflow:notebook.ipynb"
+"""By it papermill finds the notebook that it is handed."""
 
 
 @dataclass(slots=True)
@@ -53,16 +56,33 @@ class NbflowEngine:
         return language or str(nb.metadata.kernelspec.language)
 
 
+class _Handed:
+    """Where papermill reads the notebook: it is handed its text, and there is no file."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def read(self, path: str) -> str:
+        """The text of the notebook."""
+        del path
+        return self._text
+
+    def pretty_path(self, path: str) -> str:
+        """The address as papermill shows it."""
+        return path
+
+
 def through_papermill(session: Session) -> Ending:
     """Run a session as papermill runs any notebook: with this engine, and with none of its files or parameters."""
-    import nbformat
     import papermill
     from papermill.engines import papermill_engines
+    from papermill.iorw import papermill_io
 
     papermill_engines.register(NAME, NbflowEngine)
+    papermill_io.register(_ADDRESS, _Handed(json.dumps(_plainly(session))))
     execution = Execution(session)
     papermill.execute_notebook(
-        nbformat.from_dict(_plainly(session)),  # type: ignore[no-untyped-call]
+        _ADDRESS,
         None,
         engine_name=NAME,
         kernel_name=session.kernel.name,

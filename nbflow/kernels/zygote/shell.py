@@ -53,6 +53,7 @@ class Begun:
                 compiler_class=XCachingCompiler,
             )
         atexit.unregister(self._shell.atexit_operations)
+        _remember_signatures()
         self._modules = set(sys.modules)
         self._count, self._newest = len(sys.modules), next(reversed(sys.modules))
         self._files = [one.__file__ for one in sys.modules.values() if getattr(one, "__file__", None)]
@@ -142,6 +143,25 @@ def _without_subshells(kind: Any) -> Any:
     if not hasattr(kind, "_supports_kernel_subshells"):
         return kind
     return type(kind.__name__, (kind,), {"_supports_kernel_subshells": False, "__module__": kind.__module__})
+
+
+def _remember_signatures() -> None:
+    """ipykernel looks at each cell anew at what parameters the shell's method for cells takes."""
+    import ipykernel.ipkernel
+
+    module: Any = ipykernel.ipkernel
+    look = getattr(module, "_accepts_parameters", None)
+    if look is None:
+        return
+    known: dict[Any, Any] = {}
+
+    def accepts(method: Any, names: list[str]) -> Any:
+        key = (getattr(method, "__func__", method), *names)
+        if key not in known:
+            known[key] = look(method, names)
+        return known[key]
+
+    module._accepts_parameters = accepts
 
 
 class _NoThread:
