@@ -75,7 +75,8 @@ def test_one_that_ignores_everything_ends_with_its_owner(shared: Zygote) -> None
 
 def test_an_interrupt_ends_a_cell_only(shared: Zygote) -> None:
     with kernel(shared) as one:
-        one.client.execute("import time\nprint('at it', flush=True)\ntime.sleep(1000)")
+        source = "import time\nprint('at it', flush=True)\ntime.sleep(1000)"
+        one.client.execute(source, stop_on_error=False)  # what is sent next is not to be given up with it
         while one.client.get_iopub_msg(timeout=SOON)["msg_type"] != "stream":
             continue
         os.killpg(one.pid, signal.SIGINT)
