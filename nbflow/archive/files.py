@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from nbflow.archive import layout
 from nbflow.core.attempt import ArchivedFile
+from nbflow.durable import sync_folder
 from nbflow.errors import NotFoundError, UnreachableError
 from nbflow.faultpoints import Point, reach
 
@@ -83,7 +84,7 @@ class FileArchive:
                 reach(Point.RENAMED)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             raise _unreachable("write", self.root / path, error) from error
         return ArchivedFile(path=path, size=size, sha256=digest)
@@ -99,8 +100,8 @@ class FileArchive:
             if old.is_file():
                 new = self._prepare(target)
                 old.replace(new)
-                _sync_folder(new.parent)
-                _sync_folder(old.parent)
+                sync_folder(new.parent)
+                sync_folder(old.parent)
         except OSError as error:
             raise _unreachable("move", old, error) from error
         with self.open(target) as file:
@@ -172,7 +173,7 @@ class FileArchive:
         missing = [folder for folder in target.parents if not folder.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
         for folder in missing:
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         return target
 
 
@@ -192,18 +193,6 @@ def _write(path: Path, source: BinaryIO) -> tuple[int, str]:
         file.flush()
         os.fsync(file.fileno())
     return size, digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot sync a folder and say so by EINVAL; they sync a rename by themselves.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _unreachable(action: str, path: Path, error: OSError) -> UnreachableError:

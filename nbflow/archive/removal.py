@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nbflow.archive import layout
 from nbflow.archive.files import FileArchive
+from nbflow.durable import sync_folder
 from nbflow.errors import UnreachableError
 
 BIN = f"{layout.STATE_FOLDER}/removed"
@@ -69,7 +70,7 @@ def remove_tree(place: Path) -> None:
         if not os.path.lexists(place):
             break
     if place.parent.is_dir():
-        _sync(place.parent)
+        sync_folder(place.parent)
 
 
 def size_of(place: Path) -> int:
@@ -95,8 +96,8 @@ def _hide(place: Path, out_of_sight: Path) -> None:
         if error.errno not in _NOT_AT_ONCE:
             raise
     else:
-        _sync(place.parent)
-        _sync(out_of_sight.parent)
+        sync_folder(place.parent)
+        sync_folder(out_of_sight.parent)
 
 
 def _is_folder(place: Path) -> bool:
@@ -104,14 +105,3 @@ def _is_folder(place: Path) -> bool:
         return stat.S_ISDIR(place.lstat().st_mode)
     except FileNotFoundError:
         return False
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # network file systems sync a rename by themselves
-            raise
-    finally:
-        os.close(handle)

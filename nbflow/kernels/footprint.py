@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nbflow.kernels.proc import children, read
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SHARE = 100
 """A walk over all pages may take the hundredth part of the time."""
 _MOST = 10_000
-_LONGEST = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +70,7 @@ def descendants(pid: int) -> list[int]:
     """All living descendants of a process, the nearest first."""
     found = [pid]
     for one in found:
-        try:
-            threads = os.listdir(f"/proc/{one}/task")  # noqa: PTH208 - paths would cost more than the reading
-        except OSError:
-            continue  # just gone
-        for thread in threads:
-            found += [int(child) for child in _read(f"/proc/{one}/task/{thread}/children").split()]
+        found += children(one) or []
         if len(found) > _MOST:
             break
     return found[1:]
@@ -82,31 +78,17 @@ def descendants(pid: int) -> list[int]:
 
 def started(pid: int) -> bytes:
     """When a process began, as the system counts it: with it a number names one process only. Empty: it is gone."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    fields = read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return fields[19] if len(fields) > 19 else b""
 
 
 def resident(pid: int) -> int:
     """The bytes that a process holds in memory; 0 of one that has ended."""
-    fields = _read(f"/proc/{pid}/statm").split()
+    fields = read(f"/proc/{pid}/statm").split()
     return int(fields[1]) * _PAGE if len(fields) > 1 else 0
 
 
 def _proportional(pid: int) -> int:
     """What is its own, and its share of what others have too; where that is not to be told, all of it."""
-    _, found, rest = _read(f"/proc/{pid}/smaps_rollup").partition(b"\nPss:")
+    _, found, rest = read(f"/proc/{pid}/smaps_rollup").partition(b"\nPss:")
     return int(rest.split(None, 1)[0]) * 1024 if found else resident(pid)
-
-
-def _read(path: str) -> bytes:
-    """A file of /proc; empty where there is none, or its process has just ended."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, _LONGEST)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)

@@ -12,11 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nbflow.kernels.proc import children, read
+
 _MOST = 32
 """Processes of one kernel that are looked at: a notebook may have started thousands."""
 _RESET_PEAK = b"5"
 """What is written to /proc/PID/clear_refs for the peak of resident memory to be counted anew (man 5 proc)."""
-_LONGEST = 65_536
 _FRESH = 0.005
 """Seconds for which what was read at the end of one cell serves for the beginning of the next."""
 
@@ -85,16 +86,12 @@ def _tree(pid: int) -> list[int]:
         return [pid]
     found = [pid]
     for one in found:
-        try:
-            threads = os.listdir(f"/proc/{one}/task")  # noqa: PTH208 - paths would cost more than the reading
-        except OSError:
-            if one == pid:
-                return []
-            continue
-        for thread in threads:
-            found += [int(child) for child in _read(f"/proc/{one}/task/{thread}/children").split()]
-            if len(found) >= _MOST:
-                return found[:_MOST]
+        started = children(one)
+        if started is None and one == pid:
+            return []
+        found += started or []
+        if len(found) >= _MOST:
+            return found[:_MOST]
     return found
 
 
@@ -111,7 +108,7 @@ def _cpu(pid: int, pids: Sequence[int]) -> float | None:
             if one == pid:
                 return None
             continue
-        fields = _read(f"/proc/{one}/stat").rpartition(b")")[2].split()
+        fields = read(f"/proc/{one}/stat").rpartition(b")")[2].split()
         if len(fields) > 14:
             total += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")  # cutime, cstime
     return total if pids else None
@@ -131,7 +128,7 @@ def _peaks(pids: Sequence[int]) -> dict[int, int]:
     """The peak resident memory of each process in bytes, since it was last reset; of those where it is known."""
     peaks = {}
     for pid in pids:
-        _, found, rest = _read(f"/proc/{pid}/status").partition(b"VmHWM:")
+        _, found, rest = read(f"/proc/{pid}/status").partition(b"VmHWM:")
         if found:
             peaks[pid] = int(rest.split(None, 1)[0]) * 1024
     return peaks
@@ -149,17 +146,3 @@ def _reset_peak(pid: int) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def _read(path: str) -> bytes:
-    """A file of /proc; empty where there is none, or its process has just ended."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, _LONGEST)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)

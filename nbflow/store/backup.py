@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sqlite3
@@ -11,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nbflow.durable import sync_folder
 from nbflow.errors import UnreachableError
 
 
@@ -44,19 +44,6 @@ def backups(path: Path, version: int | None = None) -> list[Path]:
     number = r"\d+" if version is None else str(version)
     pattern = re.compile(rf"{re.escape(path.name)}\.v{number}-\d{{8}}T\d{{6}}Z\.bak")
     return sorted(one for one in path.parent.iterdir() if pattern.fullmatch(one.name))
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring what was done to the names in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some network file systems cannot sync a folder and say so by EINVAL; they sync a rename by themselves.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(handle)
 
 
 def _copy(path: Path, target: Path) -> None:

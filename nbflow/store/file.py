@@ -17,9 +17,10 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
+from nbflow.durable import sync_folder
 from nbflow.errors import UnreachableError
 from nbflow.store import access, drafts, places
-from nbflow.store.backup import back_up, sync_folder
+from nbflow.store.backup import back_up
 from nbflow.store.migrate import migrate, migrations, version_of
 from nbflow.store.sql import statements
 from nbflow.store.transaction import SLICE_SECONDS, patiently

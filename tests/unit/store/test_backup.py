@@ -12,7 +12,7 @@ import pytest
 
 from nbflow.errors import UnreachableError
 from nbflow.store import file, migrate, places
-from nbflow.store.backup import back_up, backups, sync_folder
+from nbflow.store.backup import back_up, backups
 from nbflow.store.migrate import Migration, migrations
 from nbflow.store.sqlite import SqliteStore
 from support.build import RUN, planned
@@ -114,9 +114,3 @@ def test_an_upgrade_that_fails_keeps_the_backup_and_the_store(path: Path, monkey
         SqliteStore(path)
     assert version(path) == NEWEST
     assert len(backups(path)) == 1
-
-
-def test_a_folder_that_cannot_be_synced_says_so(tmp_path: Path) -> None:
-    sync_folder(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        sync_folder(tmp_path / "missing")
