@@ -3,98 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.store import refusals, sql
 from nbflow.store.database import Database
+from nbflow.store.history import SqlHistory
 from nbflow.store.removals import SqliteRemovals
 
 if TYPE_CHECKING:
     from nbflow.core.events import Stamped
     from nbflow.core.messages import Cancel
     from nbflow.core.ports import Batch, Removals
-    from nbflow.core.rows import Past, PoolUse, Projection, RunRow
+    from nbflow.core.rows import PoolUse, Projection
 
 BUSY_SECONDS = 60.0
 """How long a call waits for another writer before it gives up."""
 
-PAGE = 1000
-"""Events that are read at a time."""
 
-
-class SqliteHistory:
-    """Implements `ports.History` on a file. `now` is the clock of leases."""
-
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._now = now
-
-    def pools(self, run: str = "") -> list[PoolUse]:
-        """What other runs hold and want."""
-        rows = self._database.rows("read_pools", {"run": run, "expired": self._expired})
-        with sql.decoding(self._database.path):
-            return [sql.pool_of(row) for row in rows]
-
-    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
-        """The events of a run, read as they are asked for."""
-        while True:
-            rows = self._database.rows("read_events", {"run": run, "after": after, "limit": PAGE})
-            with sql.decoding(self._database.path):
-                page = [sql.event_of(row) for row in rows]
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1].seq
-
-    def run(self, run: str) -> RunRow | None:
-        """The row of a run."""
-        rows = self._database.rows("read_run", {"run": run, "expired": self._expired})
-        with sql.decoding(self._database.path):
-            return sql.run_of(rows[0]) if rows else None
-
-    def runs(
-        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
-    ) -> list[RunRow]:
-        """Rows of runs, newest first."""
-        values = {
-            "pipeline": pipeline,
-            "prefix": prefix,
-            "states": sql.to_json(list(states)) if states else None,
-            "limit": max(0, min(limit, sys.maxsize)),
-            "expired": self._expired,
-        }
-        rows = self._database.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
-        with sql.decoding(self._database.path):
-            return [sql.run_of(row) for row in rows]
-
-    def going(self) -> list[RunRow]:
-        """Rows of runs that have begun and not ended, or have an owner."""
-        rows = self._database.rows("read_going", {"expired": self._expired})
-        with sql.decoding(self._database.path):
-            return [sql.run_of(row) for row in rows]
-
-    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
-        """The task documents of a run."""
-        rows = self._database.rows("read_tasks", {"run": run})
-        with sql.decoding(self._database.path):
-            return [sql.task_of(row) for row in rows]
-
-    def last_success(self, pipeline: str, task: str) -> Past | None:
-        """The newest success of a task."""
-        rows = self._database.rows("read_last_success", {"pipeline": pipeline, "task": task})
-        with sql.decoding(self._database.path):
-            return sql.past_of(rows[0]) if rows else None
-
-    @property
-    def _expired(self) -> str:
-        return sql.expiry(self._now())
-
-
-class SqliteStore(SqliteHistory):
+class SqliteStore(SqlHistory):
     """Implements `ports.Store` on a file, for any number of threads and processes.
 
     A file that is missing is made, with its folder: at once, or, without `create`, by the first run; until then the
@@ -109,7 +38,14 @@ class SqliteStore(SqliteHistory):
         busy_seconds: float = BUSY_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(Database(path, busy_seconds), now)
+        self._database = Database(path, busy_seconds)
+        self._now = now
+        super().__init__(
+            self._database,
+            self._database.path,
+            clock=lambda: {"expired": sql.expiry(now())},
+            listed=lambda words: sql.to_json(list(words)),
+        )
         self._database.open(create=create)
         self.removals: Removals = SqliteRemovals(self._database, now)
 

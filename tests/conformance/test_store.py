@@ -26,9 +26,10 @@ from nbflow.core.state import fold
 from nbflow.core.values import encode
 from nbflow.core.views import project
 from nbflow.errors import ConflictError
+from nbflow.store.history import PAGE
 from nbflow.store.memory import MemoryStore
 from nbflow.store.postgres.store import PostgresStore
-from nbflow.store.sqlite import PAGE, SqliteStore
+from nbflow.store.sqlite import SqliteStore
 from support.build import NOON, RUN, after, planned
 from support.engines import FakeClock
 from support.postgres import schema, server

@@ -6,14 +6,14 @@ isolation level is relied on, and a call that is made again after a lost connect
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.rows import LEASE_SECONDS
 from nbflow.store import refusals, sql
+from nbflow.store.history import SqlHistory
 from nbflow.store.postgres import slots
 from nbflow.store.postgres.link import Execute, Link
 from nbflow.store.postgres.removals import PostgresRemovals
@@ -22,86 +22,15 @@ if TYPE_CHECKING:
     from nbflow.core.events import Stamped
     from nbflow.core.messages import Cancel
     from nbflow.core.ports import Batch, Removals
-    from nbflow.core.rows import Past, PoolUse, Projection, RunRow
+    from nbflow.core.rows import PoolUse, Projection
 
 PATIENCE_SECONDS = 60.0
 """How long a call waits for a server that is gone, or for other writers, before it gives up."""
 
 RESUME = "go on with: nbflow resume"
 
-PAGE = 1000
-"""Events that are read at a time."""
 
-
-class PostgresHistory:
-    """Implements `ports.History` on a database. `now` is the clock of leases where it is not the server's."""
-
-    def __init__(self, link: Link, now: Callable[[], datetime] | None) -> None:
-        self._link = link
-        self._now = now
-
-    def pools(self, run: str = "") -> list[PoolUse]:
-        """What other runs hold and want."""
-        rows = self._link.rows("read_pools", {"run": run, **self._clock})
-        with sql.decoding(self._link.place):
-            return [sql.pool_of(row) for row in rows]
-
-    def events(self, run: str, after: int = 0) -> Iterator[Stamped]:
-        """The events of a run, read as they are asked for."""
-        while True:
-            rows = self._link.rows("read_events", {"run": run, "after": after, "limit": PAGE})
-            with sql.decoding(self._link.place):
-                page = [sql.event_of(row) for row in rows]
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1].seq
-
-    def going(self) -> list[RunRow]:
-        """Rows of runs that have begun and not ended, or have an owner."""
-        rows = self._link.rows("read_going", self._clock)
-        with sql.decoding(self._link.place):
-            return [sql.run_of(row) for row in rows]
-
-    def run(self, run: str) -> RunRow | None:
-        """The row of a run."""
-        rows = self._link.rows("read_run", {"run": run, **self._clock})
-        with sql.decoding(self._link.place):
-            return sql.run_of(rows[0]) if rows else None
-
-    def runs(
-        self, *, pipeline: str | None = None, prefix: str = "", states: Collection[str] = (), limit: int = 100
-    ) -> list[RunRow]:
-        """Rows of runs, newest first."""
-        values = {
-            "pipeline": pipeline,
-            "prefix": prefix,
-            "states": list(states) or None,
-            "limit": max(0, min(limit, sys.maxsize)),
-            **self._clock,
-        }
-        rows = self._link.rows("read_runs" if pipeline is None else "read_runs_of_pipeline", values)
-        with sql.decoding(self._link.place):
-            return [sql.run_of(row) for row in rows]
-
-    def task_rows(self, run: str) -> list[Mapping[str, Any]]:
-        """The task documents of a run."""
-        rows = self._link.rows("read_tasks", {"run": run})
-        with sql.decoding(self._link.place):
-            return [sql.task_of(row) for row in rows]
-
-    def last_success(self, pipeline: str, task: str) -> Past | None:
-        """The newest success of a task."""
-        rows = self._link.rows("read_last_success", {"pipeline": pipeline, "task": task})
-        with sql.decoding(self._link.place):
-            return sql.past_of(rows[0]) if rows else None
-
-    @property
-    def _clock(self) -> dict[str, Any]:
-        return {"now": None if self._now is None else self._now(), "lease": LEASE_SECONDS}
-
-
-class PostgresStore(PostgresHistory):
+class PostgresStore(SqlHistory):
     """Implements `ports.Store` on the database at `url`, for any number of threads, processes and hosts.
 
     A schema that is missing is made: at once, or, without `create`, by the first run; until then the store is empty.
@@ -116,7 +45,13 @@ class PostgresStore(PostgresHistory):
         patience: float = PATIENCE_SECONDS,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        super().__init__(Link(url, patience), now)
+        self._link = link = Link(url, patience)
+        super().__init__(
+            link,
+            link.place,
+            clock=lambda: {"now": None if now is None else now(), "lease": LEASE_SECONDS},
+            listed=list,
+        )
         self.removals: Removals = PostgresRemovals(self._link)
         if create:
             self._link.open(create=True)
@@ -141,7 +76,7 @@ class PostgresStore(PostgresHistory):
             if row is None:
                 raise refusals.unknown(run)
             refusals.check_free(row, owner, alive)
-            values = {"run": run, "owner": owner, "fence": row.fence, **self._clock}
+            values = {"run": run, "owner": owner, "fence": row.fence, **self._clock()}
             rows, unsure = self._link.change("claim_run", values)
             if rows:
                 return row.fence + 1
@@ -151,7 +86,7 @@ class PostgresStore(PostgresHistory):
 
     def renew(self, run: str, fence: int) -> None:
         """Begin the lease anew."""
-        rows, _ = self._link.change("renew_run", {"run": run, "fence": fence, **self._clock})
+        rows, _ = self._link.change("renew_run", {"run": run, "fence": fence, **self._clock()})
         if not rows:
             refusals.check_owner(run, self.run(run), fence)
 
@@ -162,7 +97,7 @@ class PostgresStore(PostgresHistory):
     def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
         """Keep events."""
         before = refusals.check_batch(events, projection)
-        values = {**_kept(events, projection), "before": before, "fence": fence, **self._clock}
+        values = {**_kept(events, projection), "before": before, "fence": fence, **self._clock()}
         rows, unsure = self._link.change("append", values)
         if not rows and not (unsure and self._is_ours(values, fence)):
             run = projection.row.run
@@ -181,14 +116,14 @@ class PostgresStore(PostgresHistory):
         def act(execute: Execute, unsure: bool) -> Sequence[Stamped]:
             execute("lock_pools", {})
             with sql.decoding(self._link.place):
-                uses = [sql.pool_of(row) for row in execute("read_pools", {"run": "", **self._clock})]
+                uses = [sql.pool_of(row) for row in execute("read_pools", {"run": "", **self._clock()})]
             if not decided:
                 decided.append((decide([use for use in uses if use.run != run]), uses))
             batch, seen = decided[0]
             if batch is None:
                 return ()
             before = refusals.check_batch(*batch)
-            values = {**_kept(*batch), "before": before, "fence": fence, **self._clock}
+            values = {**_kept(*batch), "before": before, "fence": fence, **self._clock()}
             if unsure and execute("find_event", values) == [_last(values)]:
                 return batch[0]
             if slots.may_be_taken(batch[1].pools, seen, uses):
