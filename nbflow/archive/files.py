@@ -29,8 +29,8 @@ FILE_MODE = 0o644
 The temporary file has the same mode from its first byte: it never holds more than what is published a moment later.
 """
 
-ROOM = 1_048_576
-"""Bytes below which a disk counts as full: what no notebook and page of a few plots fit into is of no use."""
+ROOM = 16_384
+"""Bytes below which a disk counts as full: not even a notebook of some lines and its journal fit into less."""
 
 _PIECE = 1_048_576
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
