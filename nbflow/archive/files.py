@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from nbflow.archive import layout
 from nbflow.core.attempt import ArchivedFile
-from nbflow.durable import sync_folder
+from nbflow.durable import make_folder, sync_folder
 from nbflow.errors import NotFoundError, UnreachableError
 from nbflow.faultpoints import Point, reach
 
@@ -56,7 +56,7 @@ class FileArchive:
         Where there is room for less than ROOM, it cannot.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             probe = self.root / _temporary_name("probe")
             try:
                 _write(probe, BytesIO(b"nbflow can write here\n"))
@@ -170,10 +170,7 @@ class FileArchive:
         target = self.resolve(path)
         if not self.root.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the archive's folder has gone", str(self.root))
-        missing = [folder for folder in target.parents if not folder.exists()]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for folder in missing:
-            sync_folder(folder.parent)
+        make_folder(target.parent)
         return target
 
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nbflow.archive.layout import checked_name
+from nbflow.durable import make_folder, sync_folder
 from nbflow.errors import UnreachableError
 
 
@@ -37,14 +38,15 @@ class Ledgers:
         self._waiting, self._done = root / "waiting", root / "done"
 
     def begin(self, run: str) -> None:
-        """Something of the run will wait: called before anything of it is published."""
+        """Something of the run will wait: called before anything of it is published. A power cut does not undo it."""
         waiting, done = self._places(run)
         with _told("write", waiting), self.locked():
-            self._waiting.mkdir(parents=True, exist_ok=True)
+            make_folder(self._waiting)
             try:
                 done.replace(waiting)
             except FileNotFoundError:
                 waiting.touch()
+            sync_folder(self._waiting)
 
     def end(self, run: str) -> None:
         """All of the run is uploaded. May be asked for again."""

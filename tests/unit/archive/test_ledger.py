@@ -70,3 +70,14 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         Ledgers(tmp_path / "file").note("r-1", [entry("a")])
     with pytest.raises(UsageError):
         Ledgers(tmp_path).begin("../r-1")
+
+
+def test_that_a_run_waits_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("nbflow.archive.ledger.sync_folder", synced.append)
+    ledgers = Ledgers(tmp_path)
+    for _ in range(2):
+        ledgers.begin("r-1")
+        assert synced.pop() == tmp_path / "waiting"
+        ledgers.end("r-1")
+    assert synced == []
