@@ -22,6 +22,8 @@ _MAX_SIZE = 1024 * 1024
 _MAX_DEPTH = 100
 _MAX_INT_BITS = 10_000
 _SHOWN = 200
+_PLACE = 60
+"""Characters that are shown of a place that is deep within a value."""
 
 
 class _Run:
@@ -133,7 +135,7 @@ def _encoded(value: object, name: str) -> Any:
 
 def _encode(value: object, path: str, depth: int) -> Any:
     if depth > _MAX_DEPTH:
-        raise ValueError(f"{path}: nested more than {_MAX_DEPTH} levels deep")
+        raise ValueError(f"{path[:_PLACE]}...: nested more than {_MAX_DEPTH} levels deep")
     value = _scalar(value)
     kind = type(value)
     if value is None or kind in (bool, int, float, str):

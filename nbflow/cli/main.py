@@ -15,9 +15,9 @@ from typing import Any
 import click
 
 from nbflow.cli.failures import INTERRUPTED, fail
-from nbflow.cli.output import Outputs
+from nbflow.cli.output import Output, Outputs
 from nbflow.cli.session import FILE, Session
-from nbflow.errors import UsageError
+from nbflow.errors import UnreachableError, UsageError
 from nbflow.version import __version__
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
@@ -148,8 +148,19 @@ def call(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError as error:
         return 0 if outputs.out.is_closed() else _last_word(error, outputs)
+    except OSError as error:
+        return _last_word(_lost(outputs.out) or error, outputs)
     except Exception as error:  # noqa: BLE001 - the one place where everything ends
         return _last_word(error, outputs)
+
+
+def _lost(out: Output) -> UnreachableError | None:
+    """What there is to say where standard output takes nothing: click writes its help by itself."""
+    try:
+        out.see_off()
+    except UnreachableError as error:
+        return error
+    return None
 
 
 def _last_word(error: Exception, outputs: Outputs) -> int:

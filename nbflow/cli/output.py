@@ -71,18 +71,24 @@ class Output:
             self._stream.flush()
         except OSError as error:
             self.abandon()
+            if self.lasting and (self.is_terminal or isinstance(error, BrokenPipeError)):
+                return
             if isinstance(error, BrokenPipeError):
-                if self.lasting:
-                    return
                 raise
             self._failure = error
             if not self.lasting:
                 self.demand()
 
     def demand(self) -> None:
-        """Raise UnreachableError where something was lost; also of a lasting one, whose run is over by now."""
+        """Raise UnreachableError where something was lost that somebody may look for; also of a lasting one, whose run
+        is over by now.
+        """
         if self._failure is not None:
             raise UnreachableError(f"cannot write any output: {self._failure.strerror or self._failure}")
+
+    def see_off(self) -> None:
+        """Write what somebody else has left in the stream. Raises as `write` does."""
+        self.write("")
 
     def is_closed(self) -> bool:
         """Whether the reader is gone, also where something else than `write` has come upon it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from nbflow.cli.failures import show_error
 from nbflow.cli.options import (
     Asked,
     Values,
@@ -23,7 +24,7 @@ from nbflow.cli.states import look
 from nbflow.cli.summary import print_plan, show_outcome, warn_changed
 from nbflow.cli.text import clean, one_line
 from nbflow.cli.uploads import settled
-from nbflow.errors import UsageError
+from nbflow.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.project import Project
@@ -96,10 +97,11 @@ def run_command(
 @click.command("resume")
 @click.argument("run")
 @executor_option
+@click.option("--heir-of", hidden=True, help="The owner of the run, who has made it for this process: --detach.")
 @click.option("-v", "--verbose", is_flag=True, help=VERBOSE)
 @json_option(NDJSON)
 @pass_session
-def resume_command(session: Session, run: str, executor: str, verbose: bool) -> int:
+def resume_command(session: Session, run: str, executor: str, heir_of: str | None, verbose: bool) -> int:
     """Continue a run that failed, was stopped or died.
 
     What succeeded is not run again. RUN is a run's id, the beginning or end of one, @last or @last-failed.
@@ -117,7 +119,9 @@ def resume_command(session: Session, run: str, executor: str, verbose: bool) -> 
         begun = row.state != RunStatus.QUEUED
         shown = viewer(session.outputs, project.runs.durations, verbose=verbose)
         with watching(shown, session.outputs) as watch:
-            result = project.execute(row.run, resume=begun, executor=executor, listeners=[watch], attach=watch.attach)
+            result = project.execute(
+                row.run, resume=begun, heir_of=heir_of, executor=executor, listeners=[watch], attach=watch.attach
+            )
         if not watch.is_attached and not session.outputs.json:
             session.out.line("nothing to resume: the run has succeeded")
         return _finish(session, project, result)
@@ -151,10 +155,9 @@ def test_command(session: Session, task: str, executor: str, **values: Unpack[Va
             result = project.test(pipeline, name, request, listeners=[watch], attach=watch.attach)
         if session.outputs.json:
             session.out.document(result)
-            session.out.demand()
         else:
             _show_test(session, project, result)
-        return result.exit_code
+        return _told(session, result, "its notebook is kept, in .nbflow/tests below the archive")
 
 
 @click.command("cancel")
@@ -210,9 +213,22 @@ def _finish(session: Session, project: Project, result: RunResult) -> int:
     result = settled(session, project, result)
     if session.outputs.json:
         session.out.document(result, indent=None)
-        session.out.demand()
     else:
         show_outcome(session, result, project.archiving.page(result["pipeline"], result.run))
+    return _told(session, result, f"the run itself is recorded; see it with: nbflow show {result.run}")
+
+
+def _told(session: Session, result: RunResult, hint: str) -> int:
+    """The exit code of what was run. That it could not be told is a failure too, but one that says less than its own.
+
+    Raises UnreachableError for that where nothing else has failed.
+    """
+    try:
+        session.out.demand()
+    except UnreachableError as error:
+        if result.ok:
+            raise UnreachableError(error.message, hint=hint) from error
+        show_error(session.err, error.message, hint)
     return result.exit_code
 
 

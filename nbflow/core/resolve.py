@@ -83,7 +83,8 @@ def _items(state: RunState, planned: PlannedTask) -> list[Any] | tuple[Any, ...]
     items = render(source, _scope(state, planned, references(source)))
     if not isinstance(items, list | tuple):
         advice = "; sorted(...) makes a list of it in the notebook" if isinstance(items, set | frozenset) else ""
-        raise Refused(f"for_each: `{_short(source)}` gives a {type(items).__name__}, and no list{advice}", skip=False)
+        what = "nothing (None)" if items is None else f"a {type(items).__name__}"
+        raise Refused(f"for_each: `{_short(source)}` gives {what}, and no list{advice}", skip=False)
     if len(items) > planned.max_items:
         more = f"max_items = {len(items)} for the task would allow it"
         raise Refused(

@@ -20,6 +20,8 @@ Json: TypeAlias = Any
 """None, bool, int, float, str, list of Json, dict of str to Json."""
 
 MAX_DEPTH = 100
+PLACE = 60
+"""Characters that are shown of a place that is deep within a value."""
 MAX_INT_BITS = 10_000
 """CPython refuses to print more than 4,300 digits, which are some 14,000 bits."""
 MAX_SIZE = 1024 * 1024
@@ -45,7 +47,7 @@ def encode(value: object, *, name: str = "value") -> Json:
 
 def _encode(value: object, path: str, depth: int) -> Json:
     if depth > MAX_DEPTH:
-        raise _inexact(path, value, f"nested more than {MAX_DEPTH} levels deep")
+        raise _inexact(f"{path[:PLACE]}...", value, f"nested more than {MAX_DEPTH} levels deep")
     value = _unwrap(value, path)
     match value:
         case None | bool() | int() | float() | str():

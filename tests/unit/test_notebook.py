@@ -120,7 +120,7 @@ class TestEncoding:
         deep: list[Any] = []
         for _ in range(200):
             deep = [deep]
-        with pytest.raises(ValueError, match="nested"):
+        with pytest.raises(ValueError, match=r"^x(\[0\]){19}\[0\.\.\.: nested more than 100 levels deep$"):
             notebook.output("x", deep)
 
 

@@ -185,8 +185,9 @@ def test_a_reader_that_is_gone_ends_a_command_in_silence(arguments: list[str], s
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told(shell: Shell) -> None:
-    done = piped(["list"], shell.folder.root, full=True)
+@pytest.mark.parametrize("arguments", [["list"], ["runs", "--json"], ["--help"], ["run", "--help"], ["--version"]])
+def test_a_full_disk_is_told(arguments: list[str], shell: Shell) -> None:
+    done = piped(arguments, shell.folder.root, full=True)
     assert done.returncode == 6
     assert done.stderr.startswith(b"error: cannot write any output: No space left")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from nbflow.core.messages import Report, Start
 from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
 from nbflow.project import Project
-from support.commands import Shell, executed
+from support.commands import Shell, Terminal, executed
 
 NDJSON = ["run_created", "run_started"]
 
@@ -37,15 +38,29 @@ def test_json_lines_end_with_the_run_document(shell: Shell) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", [("run", "sales"), ("test", "sales.extract")])
-def test_a_document_that_is_lost_is_told(
-    arguments: tuple[str, str], shell: Shell, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", [["--json"], []])
+@pytest.mark.parametrize("arguments", [("run", "sales"), ("test", "sales.clean")])
+def test_output_that_is_lost_is_told(
+    arguments: tuple[str, str], how: list[str], shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        said = shell(*arguments, "--json")
-    assert said.code == 6
-    assert said.err == "error: cannot write any output: No space left on device\n"
+    """As a failure, where nothing else has failed; what was run is recorded, and has its own exit code."""
+    for code in (6, 1):
+        with Path("/dev/full").open("w", encoding="utf-8") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            said = shell(*arguments, *how)
+        assert said.code == code
+        assert said.err.startswith("error: cannot write any output: No space left on device\nhint: ")
+        shell.script["clean/1"] = ["failed clean/1"]
+
+
+def test_a_run_outlives_its_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    said = shell("run", "sales", "--verbose")
+    assert (said.code, said.err) == (0, "")
 
 
 def test_plain_lines_end_with_a_summary(shell: Shell) -> None:

@@ -158,7 +158,7 @@ def list_of(value: str, **more: Any) -> list[str]:
     [
         ('"abc"', "gives a str, and no list"),
         ('{"a":1}', "gives a dict, and no list"),
-        ("null", "gives a NoneType, and no list"),
+        ("null", "gives nothing (None), and no list"),
         ('{"$set":[1]}', "gives a set, and no list; sorted(...) makes a list of it in the notebook"),
         ("[1,2,3]", "the list has 3 items, and at most 2 are allowed; max_items = 3 for the task would allow it"),
     ],
