@@ -25,13 +25,16 @@ Attach = Callable[[Engine], None]
 """Given the engine before it begins, so that a caller can post to it: from a signal handler, say."""
 
 
-def record(created: RunCreated, store: Store) -> None:
-    """Keep the first event of a run."""
+def record(created: RunCreated, store: Store, owner: str | None = None) -> int:
+    """Keep the first event of a run, and return its fencing number. With `owner` it is owned at once: it never waits
+    for one who has died before he took it.
+    """
     stamped = Stamped(run=created.run, seq=1, at=SystemClock().now(), event=created)
     state = RunState(created, stamped.at)
     state.seq = 1
-    store.create([stamped], project(state))
+    fence = store.create([stamped], project(state), owner)
     reach(Point.RUN_CREATED)
+    return fence
 
 
 def carry_out(

@@ -20,27 +20,17 @@ from nbflow.lookup import find_pipeline, find_task
 
 if TYPE_CHECKING:
     from nbflow.archiving import Archiving
-    from nbflow.config.check import Checked
+    from nbflow.carrying import Carrier
     from nbflow.core.events import RunCreated
-    from nbflow.core.messages import Message
     from nbflow.core.plan import Plan
     from nbflow.core.ports import Executor, Listener, Store
     from nbflow.core.retention import Retention
-    from nbflow.core.rows import RunRow
-    from nbflow.core.state import RunState
-    from nbflow.engine.loop import Ports, Seal
     from nbflow.execution import Attach
     from nbflow.pruning import Pruning
     from nbflow.results import RunResult
     from nbflow.runs import Runs
 
 FILE = "pipelines.toml"
-
-TEST = "test"
-"""The trigger of what is not recorded as a run."""
-
-TESTS_FOLDER = ".nbflow/tests"
-"""Below the archive root: what `nbflow test` leaves."""
 
 
 class Project:
@@ -91,22 +81,25 @@ class Project:
         from nbflow.engine.owner import is_alive
         from nbflow.runs import Runs
 
-        return Runs(self._store, is_alive, self.archiving.mark)
+        return Runs(self._open_store(), is_alive, self.archiving.mark)
 
     def validate(self) -> list[Problem]:
         """Everything that is wrong with the file and its notebooks; warnings are marked as such."""
-        return list(self._check().problems)
+        from nbflow.config.check import check
+
+        return list(check(self._path, profile=self.spec.profile).problems)
 
     def plan(self, pipeline: str, request: Request | None = None) -> Plan:
         """What a run would do, and why. Raises ConfigError, NotFoundError, UsageError; changes nothing."""
-        return self._make(self.pipeline(pipeline), request).plan
+        return self._make(pipeline, request or Request()).plan
 
-    def create(self, pipeline: str, request: Request | None = None) -> str:
+    def create(self, pipeline: str, request: Request | None = None, *, owned: bool = False) -> str:
         """Make a run that waits to be carried out by `execute`, and return its id.
 
+        With `owned` this process has it until its heir takes it over: should it die before, the run is interrupted.
         Raises as `run` does.
         """
-        return self._create(self.pipeline(pipeline), request).run
+        return self._create(pipeline, request or Request(), owned=owned)[0]
 
     def run(
         self,
@@ -125,14 +118,15 @@ class Project:
         """
         from nbflow.preparation import loading
 
-        declared, asked = self.pipeline(pipeline), request or Request()
+        self.pipeline(pipeline)
+        asked = request or Request()
         asked = replace(asked, params={**asked.params, **(params or {})})
-        store = self._store  # a project whose store cannot be used has nothing to load
+        self._open_store()  # a project whose store cannot be used has nothing to load
         with loading(asked.executor, self.spec.root) as executor:
             self.archiving.ahead()
-            created = self._create(declared, asked, executor)
-            ports = self._ports(store, executor, listeners, self._seal)
-            result = self._go_on(self.runs.find(created.run), [], ports, attach)
+            run, fence = self._create(pipeline, asked, executor, owned=True)
+            carrier = self._carrier
+            result = carrier.carry_out(run, fence, [], carrier.ports(executor, listeners), attach)
         return self.archiving.finish(result, wait=attach is None)
 
     def execute(
@@ -140,6 +134,7 @@ class Project:
         run: str,
         *,
         resume: bool = False,
+        heir_of: str | None = None,
         executor: str = "local",
         listeners: Sequence[Listener] = (),
         attach: Attach | None = None,
@@ -147,7 +142,7 @@ class Project:
         """Carry a run out to its end; with `resume`, what did not succeed is given another chance.
 
         A run that has succeeded has nothing to resume and is left as it is. Raises ConflictError where another
-        process is at it.
+        process is at it, unless that is `heir_of`, which has made the run for this one.
         """
         from nbflow.core.messages import Resume
         from nbflow.core.owners import describe
@@ -158,7 +153,7 @@ class Project:
         row = self.runs.find(run)
         if row.run in self.rescued:
             self.rescued.remove(row.run)  # it goes on
-        if row.owner is not None and self.runs.is_held(row):
+        if row.owner is not None and row.owner != heir_of and self.runs.is_held(row):
             raise ConflictError(
                 f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
             )
@@ -168,8 +163,9 @@ class Project:
         with loading(executor, self.spec.root) as made:
             tasks = self.runs.state(row).tasks.values()
             prepare(made, to_run(task.planned for task in tasks if task.state is not TaskState.SUCCEEDED), self.spec)
-            ports = self._ports(self._store, made, listeners, self._seal)
-            result = self._go_on(row, [Resume()] if resume else [], ports, attach)
+            carrier = self._carrier
+            fence, first = carrier.claim(row, heir_of), [Resume()] if resume else []
+            result = carrier.carry_out(row.run, fence, first, carrier.ports(made, listeners), attach)
         return self.archiving.finish(result, wait=attach is None)
 
     def test(
@@ -186,29 +182,15 @@ class Project:
         Outputs of other tasks that it reads are those of their newest success. Raises as `run` does, and
         NotFoundError where there is no such task.
         """
-        from nbflow.archive.files import FileArchive
-        from nbflow.core.messages import Start
-        from nbflow.core.state import fold
-        from nbflow.execution import carry_out, drop_journals, record
         from nbflow.preparation import loading
-        from nbflow.request import once, only, relative
-        from nbflow.store.memory import MemoryStore
 
         declared = find_task(self.pipeline(pipeline), task)
-        asked = replace(request or Request(), select=[declared], trigger=TEST)
+        asked = replace(request or Request(), select=[declared])
         with loading(asked.executor, self.spec.root) as executor:
-            created = self._make(self.pipeline(pipeline), asked, executor)
-            plan = once(created.plan if task == declared else only(created.plan, task))
-            place = f"{relative(self.spec.local, self.spec.root)}/{TESTS_FOLDER}"
-            settings = replace(created.settings, outputs=place, spool=None, folder=pipeline)
-            created = replace(created, plan=plan, settings=settings)
-            FileArchive(Path(self.spec.local, TESTS_FOLDER)).check()
-            store = MemoryStore()
-            record(created, store)
-            state = fold(store.events(created.run))
-            fence = store.claim(created.run, "test", lambda _: False)
-            ports = self._ports(store, executor, listeners, drop_journals)
-            return carry_out(state, fence, [Start(owner="test")], ports, attach)
+            created = self._make(pipeline, asked, executor, recorded=False)
+            from nbflow.trying import try_out  # not before the kernels have been told of
+
+            return try_out(created, task, self.spec, self._carrier.ports(executor, listeners), attach)
 
     def cancel(self, run: str, *, by: str, force: bool = False) -> str:
         """Ask the engine that has a run to stop it, and return the run's id.
@@ -225,9 +207,9 @@ class Project:
             raise ConflictError(f"run {row.run} is not going on: it is {row.state}")
         request = Cancel(mode=StopMode.CANCEL, by=by, force=force)
         if self.runs.is_held(row):
-            self._store.post(row.run, request)
+            self.runs.store.post(row.run, request)
         else:
-            self._go_on(row, [request], self._ports_alone(), None)
+            self._carrier.cancel(row, request)
         return row.run
 
     def seal(self, run: str) -> Path:
@@ -238,18 +220,16 @@ class Project:
         """
         from nbflow.archive import layout
         from nbflow.archive.seal import is_sealed
-        from nbflow.rescue import end
 
         row = self.runs.find(run)
         self.archiving.fetcher.page(row, self.runs)
         if any(one.run == row.run for one in self.runs.dead()):
-            if end(row, self.runs, self._ports_alone()):
-                self.rescued.append(row.run)
+            self._carrier.end(row)
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):
             raise ConflictError(f"run {row.run} has not ended: there is no report of it yet")
         if not is_sealed(layout.run_folder(row.pipeline, row.run), row.document["ended"], self.archiving.files):
-            self._seal(self.runs.state(row))
+            self._carrier.seal(self.runs.state(row))
         return self.archiving.page(row.pipeline, row.run)
 
     def prune(
@@ -265,37 +245,6 @@ class Project:
 
         return prune(self, rule, agree=agree, orphans=orphans)
 
-    def _rescue(self, rows: Sequence[RunRow]) -> None:
-        """End runs whose process has died, as far as that can be done now; what cannot be written is only shown."""
-        from nbflow.rescue import end_dead
-
-        self.rescued += end_dead(rows, self.runs, self._ports_alone, self.archiving.files.check)
-
-    def _go_on(self, row: RunRow, messages: Sequence[Message], ports: Ports, attach: Attach | None) -> RunResult:
-        """Own a run, settle what an earlier owner left behind, and carry it out from some messages to its end."""
-        from nbflow.core.messages import Resume, Start
-        from nbflow.engine.owner import is_alive, this_process
-        from nbflow.engine.recovery import recover
-        from nbflow.execution import carry_out, released
-
-        store, owner = ports.store, this_process()
-        fence = store.claim(row.run, owner, is_alive)
-        with released(store, row.run, fence):
-            state = self.runs.state(row)
-            if any(isinstance(message, Resume) for message in messages):
-                store.take(row.run)  # what was asked of the run before is not meant for its new life
-            ports = replace(ports, listeners=(*ports.listeners, *self.archiving.sender.feeds(state)))
-            self.archiving.sender.catch_up(self.runs)
-            self.archiving.fetcher.restore(state)
-            first = [*recover(state, ports.executor), *messages, Start(owner=owner)]
-            return carry_out(state, fence, first, ports, attach)
-
-    def _check(self) -> Checked:
-        """The project as it is now: the notebooks may have been edited since the last look."""
-        from nbflow.config.check import check
-
-        return check(self._path, profile=self.spec.profile)
-
     @cached_property
     def archiving(self) -> Archiving:
         """Where notebooks and pages are kept."""
@@ -303,97 +252,39 @@ class Project:
 
         return Archiving(self.spec)
 
-    @property
-    def _store(self) -> Store:
-        """The project's store; its file is made with the first run."""
+    def _open_store(self) -> Store:
+        """The project's store; its file is made with the first run. Runs whose process has died are ended now."""
         if self._opened is None:
             from nbflow.store.opening import open_store
 
             self._opened = open_store(self.spec.state)
             if dead := self.runs.dead():
-                self._rescue(dead)
+                self._carrier.end_dead(dead)
         return self._opened
 
-    def _create(self, pipeline: Pipeline, request: Request | None, executor: Executor | None = None) -> RunCreated:
-        """Make a run and keep it."""
-        created = self._make(pipeline, request, executor)
-        from nbflow.execution import record  # not before the kernels have been told of
+    @property
+    def _carrier(self) -> Carrier:
+        """What carries out runs of this project."""
+        from nbflow.carrying import Carrier
+
+        return Carrier(self.runs, self.archiving, self.rescued)
+
+    def _make(
+        self, pipeline: str, asked: Request, executor: Executor | None = None, *, recorded: bool = True
+    ) -> RunCreated:
+        """A run as it would be made now. Raises ConfigError, NotFoundError and UsageError."""
+        from nbflow.planning import TEST, make
+
+        asked = asked if recorded else replace(asked, trigger=TEST)
+        return make(self.spec, self.pipeline(pipeline), asked, path=self._path, runs=self.runs, executor=executor)
+
+    def _create(
+        self, pipeline: str, asked: Request, executor: Executor | None = None, *, owned: bool
+    ) -> tuple[str, int]:
+        """Make a run and keep it, as one of this process if it is `owned`: its id and fencing number."""
+        created = self._make(pipeline, asked, executor)
+        from nbflow.engine.owner import this_process  # not before the kernels have been told of
+        from nbflow.execution import record
 
         self.archiving.check()
-        record(created, self._store)
-        return created
-
-    def _make(self, pipeline: Pipeline, request: Request | None, executor: Executor | None = None) -> RunCreated:
-        """A run as it would be made now; `executor` begins to load what it needs.
-
-        Raises ConfigError, NotFoundError and UsageError.
-        """
-        from nbflow.config.check import judge, read
-        from nbflow.preparation import prepare
-
-        what, asked = read(self._path, profile=self.spec.profile), request or Request()
-        is_known = what.is_whole and not asked.select and not asked.exclude
-        if executor is not None and is_known:  # all tasks will run: the earlier their kernels load, the better
-            prepare(executor, pipeline.tasks.values(), self.spec, what.notebooks)
-        # While these load.
-        from nbflow.core.plan import Source, to_run
-        from nbflow.engine.clock import SystemClock
-        from nbflow.engine.facts import gather
-        from nbflow.request import History, likeness, make_basis, make_run, plan_run
-
-        checked = judge(what)
-        faults = [problem for problem in checked.problems if not problem.warning and _concerns(problem, pipeline)]
-        if faults:
-            raise ConfigError(faults)
-        runs = self.runs
-        basis = make_basis(self.spec, pipeline, asked, SystemClock().now())
-        like = None if asked.trigger == TEST else likeness(self.spec, pipeline, asked, basis)
-        history = History(
-            past=lambda one: runs.past(pipeline.name, one.name, like, is_list=one.is_list),
-            previous=lambda: runs.previous(pipeline.name),
-            seconds=lambda: runs.durations(pipeline.name),
-        )
-        sources = {
-            name: Source(accepts=tuple(contract.declared), sha256=checked.notebooks[name].sha256)
-            for name, contract in checked.contracts.items()
-        }
-        plan = plan_run(pipeline, asked, sources, history)
-        if executor is not None and not is_known:
-            prepare(executor, to_run(plan.tasks), self.spec, what.notebooks)
-        return make_run(self.spec, pipeline, asked, basis, plan, facts=gather(self.spec.root))
-
-    def _ports(self, store: Store, executor: Executor, listeners: Sequence[Listener], seal: Seal) -> Ports:
-        from nbflow.engine.clock import SystemClock
-        from nbflow.engine.loop import Ports
-        from nbflow.preparation import ahead_of_the_page
-
-        listeners = (ahead_of_the_page(), *listeners)
-        return Ports(
-            store=store,
-            executor=executor,
-            clock=SystemClock(),
-            seal=seal,
-            listeners=listeners,
-            rescue=lambda held_by: self._rescue([row for row in self.runs.dead() if row.run in held_by]),
-            probe=self.archiving.check,
-        )
-
-    def _ports_alone(self) -> Ports:
-        """What an engine needs to end a run that nobody watches."""
-        from nbflow import plugins
-
-        executor: Executor = plugins.factory(plugins.EXECUTORS, "local")()
-        return self._ports(self._store, executor, (), self._seal)
-
-    def _seal(self, state: RunState) -> None:
-        from nbflow.archive.seal import seal
-        from nbflow.execution import drop_journals
-
-        self.archiving.files.sweep(state.created.settings.folder)  # what workers that were killed had half written
-        drop_journals(state)  # before the page: where that is, nothing is left to be done
-        seal(state, self.archiving.for_sealing(state.run))
-
-
-def _concerns(problem: Problem, pipeline: Pipeline) -> bool:
-    """Whether a problem stands in the way of a pipeline: those of other pipelines' tasks do not."""
-    return not problem.key.startswith("pipelines.") or problem.key.startswith(f"pipelines.{pipeline.name}.")
+        return created.run, record(created, self._open_store(), this_process() if owned else None)

@@ -210,7 +210,7 @@ class Pruner:
 
     def _hold(self, row: RunRow, state: str) -> str | None:
         """Why a run cannot go, whatever a rule says."""
-        if row.state == RunStatus.RUNNING and state == RunStatus.INTERRUPTED:
+        if row.state in (RunStatus.QUEUED, RunStatus.RUNNING) and state == RunStatus.INTERRUPTED:
             return f"its process has died: `nbflow report {row.run}` ends it"
         if row.state == RunStatus.RUNNING:
             return "it is going on"

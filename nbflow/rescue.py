@@ -52,13 +52,14 @@ def end(row: RunRow, runs: Runs, ports: Ports) -> bool:
     Raises ConflictError where somebody has it after all, UnreachableError where it cannot be written.
     """
     try:
-        fence = runs.store.claim(row.run, this_process(), runs.alive)
+        owner = this_process()
+        fence = runs.store.claim(row.run, owner, runs.alive)
         with released(runs.store, row.run, fence):
             state = runs.state(row)
             if state.ended_at is not None:  # what its process did not come to after the last event
                 ports.seal(state)
                 return False
-            carry_out(state, fence, interruption(recover(state, ports.executor)), ports, None)
+            carry_out(state, fence, interruption(state, recover(state, ports.executor), owner), ports, None)
             return True
     finally:
         ports.executor.close()

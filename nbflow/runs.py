@@ -102,8 +102,8 @@ class Runs:
 
         history = list(self.store.events(row.run))
         state = _folded(row.run, history)
-        if row.state == RunStatus.RUNNING and not self.is_held(row):
-            react(state, interruption(presumed(state)), history[-1].at)
+        if self._has_died(row):
+            react(state, interruption(state, presumed(state), row.owner or ""), history[-1].at)
         return state
 
     def events(self, row: RunRow, after: int = 0) -> Iterator[Stamped]:
@@ -112,16 +112,14 @@ class Runs:
 
     def state_of(self, row: RunRow) -> str:
         """A run's state; one that nobody carries out any more is interrupted."""
-        if row.state == RunStatus.RUNNING and not self.is_held(row):
-            return RunStatus.INTERRUPTED.value
-        return row.state
+        return RunStatus.INTERRUPTED.value if self._has_died(row) else row.state
 
     def dead(self) -> list[RunRow]:
         """The runs whose process has died: before their end, or before it gave them back with their archive complete.
 
         They are few, and found at once.
         """
-        return [row for row in self.store.going() if row.state != RunStatus.QUEUED and not self.is_held(row)]
+        return [row for row in self.store.going() if not self.is_held(row)]
 
     def is_held(self, row: RunRow) -> bool:
         """Whether somebody carries a run out. Another host is believed to do so as long as its lease lasts."""
@@ -204,7 +202,13 @@ class Runs:
 
     def _stored(self, states: Collection[str]) -> Collection[str]:
         """The states under which the store may have the runs that are looked for."""
-        return {*states, RunStatus.RUNNING.value} if RunStatus.INTERRUPTED in states else states
+        going = {RunStatus.QUEUED.value, RunStatus.RUNNING.value}
+        return {*states, *going} if RunStatus.INTERRUPTED in states else states
+
+    def _has_died(self, row: RunRow) -> bool:
+        """Whether the process of a run has died before its end. One that never had an owner waits for somebody."""
+        is_open = row.state == RunStatus.RUNNING or (row.state == RunStatus.QUEUED and row.owner is not None)
+        return is_open and not self.is_held(row)
 
 
 def _success(state: RunState, task: str) -> Past | None:

@@ -14,6 +14,7 @@ from nbflow.errors import UnreachableError
 
 if TYPE_CHECKING:
     from nbflow.asked import Request
+    from nbflow.core.rows import RunRow
     from nbflow.project import Project
 
 BEGIN_SECONDS = 30.0
@@ -28,9 +29,9 @@ def run_detached(session: Session, project: Project, pipeline: str, request: Req
 
     Raises UnreachableError where the process ends before, with what it said.
     """
-    run = project.create(pipeline, request)
+    run = project.create(pipeline, request, owned=True)
     log = _log_file(project, run)
-    process = _start(_command(session, run, request.executor), log)
+    process = _start(_command(session, project.runs.find(run), request.executor), log)
     _wait(project, run, process, log)
     process.returncode = 0  # it outlives us: nobody will wait for it
     if session.outputs.json:
@@ -47,11 +48,13 @@ def _log_file(project: Project, run: str) -> Path:
     return Path(project.spec.local, STATE_FOLDER, "logs", checked_name(f"{run}.log"))
 
 
-def _command(session: Session, run: str, executor: str) -> list[str]:
+def _command(session: Session, row: RunRow, executor: str) -> list[str]:
+    """What takes the run over from us, who keep it until then."""
     profile = ["--profile", session.profile] if session.profile is not None else []
     file = ["--file", str(session.file.absolute())]
     # -P: nothing is imported from the folder that the shell happens to be in.
-    return [sys.executable, "-P", "-m", "nbflow", *file, *profile, "resume", "--executor", executor, run]
+    taking = ["resume", "--executor", executor, "--heir-of", str(row.owner), row.run]
+    return [sys.executable, "-P", "-m", "nbflow", *file, *profile, *taking]
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:

@@ -130,8 +130,12 @@ class Store(History, Protocol):
 
     removals: Removals
 
-    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
-        """Begin a run with its first events. Raises ConflictError where the run id exists."""
+    def create(self, events: Sequence[Stamped], projection: Projection, owner: str | None = None) -> int:
+        """Begin a run with its first events, and return the fencing number for what follows.
+
+        With `owner` it has one from its first moment on, as by `claim`; else it waits for somebody. Raises
+        ConflictError where the run id exists.
+        """
         ...
 
     def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:

@@ -97,7 +97,7 @@ class MemoryStore(MemoryHistory):
         super().__init__(now)
         self.removals: Removals = MemoryRemovals(self)
 
-    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
+    def create(self, events: Sequence[Stamped], projection: Projection, owner: str | None = None) -> int:
         """Begin a run."""
         refusals.check_batch(events, projection)
         with self._lock:
@@ -105,7 +105,9 @@ class MemoryStore(MemoryHistory):
             if run in self._rows:
                 raise refusals.exists(run)
             self._events[run], self._tasks[run], self._outputs[run], self._inbox[run] = [], {}, {}, []
-            self._keep(events, projection, owner=None, fence=0)
+            self._keep(events, projection, owner=owner, fence=refusals.first_fence(owner))
+            self._heartbeats[run] = self._now()
+        return self._rows[run].fence
 
     def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
         """Own a run."""

@@ -1,7 +1,8 @@
 -- Every statement of the SQLite store, by name. `:name` are bound parameters.
 
 -- name: create_run
-INSERT INTO runs (run, pipeline, state, created, seq, document) VALUES (:run, :pipeline, :state, :created, :seq, :document);
+INSERT INTO runs (run, pipeline, state, created, seq, document, owner, fence, heartbeat)
+VALUES (:run, :pipeline, :state, :created, :seq, :document, :owner, :fence, :now);
 
 -- name: update_run
 UPDATE runs SET state = :state, seq = :seq, document = :document, heartbeat = :now

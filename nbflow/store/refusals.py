@@ -30,6 +30,11 @@ def check_batch(events: Sequence[Stamped], projection: Projection) -> int:
     return before
 
 
+def first_fence(owner: str | None) -> int:
+    """The fencing number of a new run: to have an owner is its first claim."""
+    return 0 if owner is None else 1
+
+
 def exists(run: str) -> ConflictError:
     """A run is created twice."""
     return ConflictError(f"run {run} exists already")

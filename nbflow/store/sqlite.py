@@ -49,16 +49,19 @@ class SqliteStore(SqlHistory):
         self._database.open(create=create)
         self.removals: Removals = SqliteRemovals(self._database, now)
 
-    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
+    def create(self, events: Sequence[Stamped], projection: Projection, owner: str | None = None) -> int:
         """Begin a run."""
         refusals.check_batch(events, projection)
         self._database.open(create=True)
+        fence = refusals.first_fence(owner)
         with self._database.transaction():
+            owned = {"owner": owner, "fence": fence, "now": sql.to_instant(self._now())}
             try:
-                self._database.run("create_run", sql.run_values(projection.row))
+                self._database.run("create_run", {**sql.run_values(projection.row), **owned})
             except sqlite3.IntegrityError:
                 raise refusals.exists(projection.row.run) from None
             self._keep(events, projection)
+        return fence
 
     def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
         """Own a run. `alive` is asked outside of any transaction; a claim that came in between is seen by the fence."""

@@ -100,6 +100,20 @@ class TestCreate:
         assert list(store.events(RUN)) == history
         assert [document["task"] for document in store.task_rows(RUN)] == ["a", "b"]
 
+    def test_a_run_may_have_an_owner_from_its_first_moment(self, store: Store, clock: FakeClock) -> None:
+        history, state = begun(planned("a"))
+        fence = store.create(history, project(state), "host:12:345")
+        row = store.run(RUN)
+        assert row is not None
+        assert (row.state, row.owner, row.fence, row.lapsed) == ("queued", "host:12:345", fence, False)
+        assert store.going() == [row]
+        with pytest.raises(ConflictError, match="owned by process 12 on host"):
+            store.claim(RUN, "other", alive)
+        clock.go_on(LEASE_SECONDS + 1)
+        assert store.going()[0].lapsed
+        store.append(*cells(state, 1), fence)
+        assert store.claim(RUN, "other", dead) > fence
+
     def test_several_first_events(self, store: Store) -> None:
         history, state = begun(planned("a"))
         tail, projection = cells(state, 3)

@@ -83,12 +83,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Runs and their owners
 
-    @rule(target=runs)
-    def create(self) -> str:
+    @rule(target=runs, owner=st.sampled_from([None, "near-1", "far-1"]))
+    def create(self, owner: str | None) -> str:
         run = f"run-{next(NUMBERS)}"
         history, state = begun(planned("a"), run=run, at=self.clock.now())
-        self.store.create(history, project(state))
-        self.models[run] = Model(events=history)
+        fence = self.store.create(history, project(state), owner)
+        self.models[run] = Model(events=history, owner=owner, fence=fence, heartbeat=self.clock.seconds)
         return run
 
     @rule(run=runs)

@@ -25,6 +25,14 @@ def test_a_run_is_recorded_once() -> None:
         record(first, store)
 
 
+def test_a_run_may_be_owned_at_once() -> None:
+    store, first = MemoryStore(), created([planned("a")])
+    fence = record(first, store, "me")
+    row = store.run(first.run)
+    assert row is not None
+    assert (row.owner, row.fence) == ("me", fence)
+
+
 def test_a_run_is_given_back_whatever_happened() -> None:
     store, first = MemoryStore(), created([planned("a")])
     record(first, store)

@@ -3,103 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from socket import gethostname
 from typing import Any
 
 import pytest
 
 import nbflow
-from nbflow import plugins
 from nbflow.asked import Request
-from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.carrying import Carrier
 from nbflow.core.decide import react
 from nbflow.core.events import Stamped, type_of
-from nbflow.core.messages import Cancel, Finished, Report, Start, Started, StopMode
+from nbflow.core.messages import Cancel, Start, StopMode
 from nbflow.core.retention import Retention
 from nbflow.core.spec import Preload, PreloadMode
 from nbflow.core.views import project as project_of
+from nbflow.engine.owner import this_process
 from nbflow.errors import ConfigError, ConflictError, NotFoundError, UnreachableError, UsageError
 from nbflow.execution import changed
 from nbflow.project import Project
-
-TOML = """
-[pipelines.sales.params]
-region = { type = "str", default = "eu", options = ["eu", "us"] }
-
-[pipelines.sales.tasks]
-extract = { notebook = "extract.ipynb" }
-report = { notebook = "report.ipynb", needs = ["extract"], params = { rows = "{{ tasks.extract.outputs.rows }}" } }
-"""
-
-GONE = f"{gethostname()}:1:1"
-"""A process of this host that is not there."""
-
-
-class Answering:
-    """An executor that answers at once: every attempt succeeds, but those of the tasks in `failing`.
-
-    `prepared` are the kernels that it was told of, `closed` counts those that were closed.
-    """
-
-    failing: set[str]
-    orders: list[WorkOrder]
-    prepared: list[dict[str, Preload]]
-    closed: list[object]
-
-    def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
-        self.prepared.append(dict(kernels))
-
-    def open(self, report: Callable[[Report], None]) -> None:
-        self.report = report
-
-    def submit(self, order: WorkOrder) -> None:
-        self.orders.append(order)
-        outcome = Outcome(verdict=Verdict.SUCCEEDED, outputs={"rows": 10})
-        if order.task in self.failing:
-            error = TaskError(kind=ErrorKind.EXCEPTION, message="no data", ename="ValueError")
-            outcome = Outcome(verdict=Verdict.FAILED, error=error)
-        self.report(Started(task=order.task, attempt=order.attempt))
-        self.report(Finished(task=order.task, attempt=order.attempt, outcome=outcome))
-
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
-        assert task not in {order.task for order in self.orders}, "nothing of ours is cancelled here"
-
-    def recover(self, order: WorkOrder, message: str) -> Outcome:
-        return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.LOST, message=message))
-
-    def close(self) -> None:
-        self.closed.append(self)
+from support.answering import GONE, TOML, Answering, notebook, use, write_project
 
 
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> type[Answering]:
-    class Mine(Answering):
-        failing: set[str] = set()  # noqa: RUF012
-        orders: list[WorkOrder] = []  # noqa: RUF012
-        prepared: list[dict[str, Preload]] = []  # noqa: RUF012
-        closed: list[object] = []  # noqa: RUF012
-
-    monkeypatch.setattr(plugins, "factory", lambda group, name: Mine)
-    return Mine
-
-
-def notebook(*names: str) -> str:
-    source = "\n".join(f"{name} = None" for name in names)
-    tags = {"tags": ["parameters"]}
-    code = {"cell_type": "code", "id": "p", "metadata": tags, "source": source, "outputs": [], "execution_count": None}
-    spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return json.dumps({"cells": [code], "metadata": {"kernelspec": spec}, "nbformat": 4, "nbformat_minor": 5})
+    return use(monkeypatch)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    (tmp_path / "pipelines.toml").write_text(TOML)
-    (tmp_path / "extract.ipynb").write_text(notebook("region"))
-    (tmp_path / "report.ipynb").write_text(notebook("region", "rows"))
-    return tmp_path / "pipelines.toml"
+    return write_project(tmp_path)
 
 
 @pytest.fixture
@@ -216,7 +150,7 @@ def test_an_archive_that_cannot_be_written_is_found_before_anything_runs(
 def test_a_run_of_another_living_process_is_left_alone(project: Project, executor: type[Answering]) -> None:
     executor.failing = {"report"}
     failed = project.run("sales")
-    project._store.claim(failed.run, "elsewhere:1:1", lambda _: False)
+    project.runs.store.claim(failed.run, "elsewhere:1:1", lambda _: False)
     with pytest.raises(ConflictError, match="process 1 on elsewhere"):
         project.execute(failed.run, resume=True)
 
@@ -232,10 +166,10 @@ def test_a_request_to_stop_that_came_too_late_does_not_stop_the_resumed_run(
 ) -> None:
     executor.failing = {"report"}
     failed = project.run("sales")
-    project._store.post(failed.run, Cancel(mode=StopMode.CANCEL, by="somebody"))
+    project.runs.store.post(failed.run, Cancel(mode=StopMode.CANCEL, by="somebody"))
     executor.failing = set()
     assert project.execute(failed.run, resume=True).state == "succeeded"
-    assert project._store.take(failed.run) == []
+    assert project.runs.store.take(failed.run) == []
 
 
 def test_a_store_that_fails_twice_tells_the_first_fault(
@@ -247,9 +181,9 @@ def test_a_store_that_fails_twice_tells_the_first_fault(
 
         return fail
 
-    run = project.create("sales")
-    monkeypatch.setattr(project._store, "append", broken("the disk is full"))
-    monkeypatch.setattr(project._store, "release", broken("the store is closed"))
+    run, store = project.create("sales"), project.runs.store
+    monkeypatch.setattr(store, "append", broken("the disk is full"))
+    monkeypatch.setattr(store, "release", broken("the store is closed"))
     with pytest.raises(UnreachableError, match="the disk is full"):
         project.execute(run)
 
@@ -285,10 +219,10 @@ def test_a_run_whose_process_died_gets_its_report_and_can_be_resumed(
 ) -> None:
     run = project.create("sales")
     state = project.runs.state(project.runs.find(run))
-    fence = project._store.claim(run, "gone:1:1", lambda _: False)
+    fence = project.runs.store.claim(run, "gone:1:1", lambda _: False)
     events = react(state, [Start(owner="gone:1:1")], state.created_at)
-    project._store.append(events, project_of(state), fence)
-    project._store.release(run, fence)
+    project.runs.store.append(events, project_of(state), fence)
+    project.runs.store.release(run, fence)
     assert project.runs.state_of(project.runs.find(run)) == "interrupted"
     assert project.seal(run).exists()
     document = project.runs.document(project.runs.find(run))
@@ -303,9 +237,9 @@ def test_a_run_whose_process_died_before_its_page_is_completed_by_the_next_comma
 ) -> None:
     """Between the last event and the end of its process: nobody was told of a run that was interrupted."""
     with monkeypatch.context() as dying:
-        dying.setattr(Project, "_seal", lambda *_: None)
+        dying.setattr(Carrier, "seal", lambda *_: None)
         run = project.run("sales").run
-    project._store.claim(run, GONE, lambda _: False)
+    project.runs.store.claim(run, GONE, lambda _: False)
     page = project.archiving.page("sales", run)
     assert not page.exists()
     with Project.open(file) as later:
@@ -313,14 +247,46 @@ def test_a_run_whose_process_died_before_its_page_is_completed_by_the_next_comma
         assert (row.state, row.owner) == ("succeeded", None)
         assert page.exists()
         assert later.rescued == []
-        assert later._store.going() == []
+        assert later.runs.store.going() == []
+
+
+def test_a_run_that_was_made_for_another_process_is_kept_for_it(
+    project: Project, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = project.create("sales", owned=True)
+    owner = project.runs.find(run).owner
+    assert owner == this_process()
+    with Project.open(file) as other:
+        assert other.runs.state_of(other.runs.find(run)) == "queued"
+        assert other.rescued == []
+        with pytest.raises(ConflictError, match="is going on in process"):
+            other.execute(run)
+        with pytest.raises(ConflictError, match="is going on in process"):
+            other.execute(run, heir_of="elsewhere:1:1")
+        assert other.execute(run, heir_of=owner).state == "succeeded"
+        row = other.runs.find(run)
+        assert (row.owner, row.document["stopped"]) == (None, None)
+
+
+def test_a_run_whose_maker_died_before_it_began_is_interrupted_and_goes_on(
+    project: Project, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr("nbflow.engine.owner.this_process", lambda: GONE)
+        run = project.create("sales", owned=True)
+    waiting = project.create("sales")
+    with Project.open(file) as later:
+        assert [(row.run, row.state) for row in later.runs.rows()] == [(waiting, "queued"), (run, "interrupted")]
+        assert later.rescued == [run]
+        assert later.archiving.page("sales", run).exists()
+        assert later.execute(run, resume=True).state == "succeeded"
 
 
 def test_whoever_finds_a_dead_run_knows_of_it(project: Project, file: Path) -> None:
     run = project.create("sales")
     state = project.runs.state(project.runs.find(run))
-    fence = project._store.claim(run, GONE, lambda _: False)
-    project._store.append(react(state, [Start(owner=GONE)], state.created_at), project_of(state), fence)
+    fence = project.runs.store.claim(run, GONE, lambda _: False)
+    project.runs.store.append(react(state, [Start(owner=GONE)], state.created_at), project_of(state), fence)
     with Project.open(file) as later:
         assert later.cancel(run, by="me") == run, "it has just been ended, as was asked"
         assert later.rescued == [run]
@@ -380,7 +346,7 @@ def test_resuming_a_run_that_succeeded_completes_its_archive(
     folder = file.parent / "outputs" / "sales" / run
     executor.failing = set()
     with monkeypatch.context() as dying:
-        dying.setattr(Project, "_seal", lambda *_: None)
+        dying.setattr(Carrier, "seal", lambda *_: None)
         assert project.execute(run, resume=True).state == "succeeded"
     assert json.loads((folder / "run.json").read_text("utf-8"))["state"] == "failed"
     assert project.execute(run, resume=True).state == "succeeded"

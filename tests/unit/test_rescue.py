@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from nbflow.core.attempt import Outcome, Verdict, WorkOrder
+from nbflow.core.decide import react
+from nbflow.core.messages import Resume, Start
 from nbflow.core.rows import PoolUse
-from nbflow.core.state import RunState
+from nbflow.core.state import RunState, fold
+from nbflow.core.views import project
 from nbflow.engine.loop import Ports
 from nbflow.errors import ConflictError, UnreachableError
 from nbflow.rescue import MOST_EVENTS, end, end_dead
@@ -20,7 +23,7 @@ from nbflow.runs import Runs
 from nbflow.store.memory import MemoryStore
 from support.build import RUN, after, planned
 from support.engines import FakeClock, FakeExecutor
-from support.stored import Kept, cells, projected, rebuilt
+from support.stored import Kept, begun, cells, projected, rebuilt
 
 
 def nothing() -> None:
@@ -31,6 +34,7 @@ class Bench:
     """A store with a run of three tasks, one done, one live, one to come; its engine is dead."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.clock = FakeClock()
         self.store = MemoryStore(self.clock.now)
         tasks = [planned("a", pool="db"), planned("b", "a", pool="db"), planned("c", "b")]
@@ -95,11 +99,32 @@ def test_one_that_had_ended_is_only_completed(bench: Bench) -> None:
     assert bench.runs.dead() == bench.store.going() == []
 
 
-def test_what_has_not_begun_is_left_to_be_begun(bench: Bench) -> None:
-    waiting = Kept(bench.store, planned("a"), run="waiting", owner="dead:1:1")
+def test_what_nobody_has_is_left_to_be_begun(bench: Bench) -> None:
+    history, state = begun(planned("a"), run="waiting")
+    bench.store.create(history, project(state))
     assert [row.run for row in bench.runs.dead()] == [RUN]
-    assert "waiting" in [row.run for row in bench.store.going()]
-    assert waiting.state.ended_at is None
+    assert bench.runs.state_of(bench.runs.find("waiting")) == "queued"
+
+
+def test_what_its_owner_had_not_begun_is_interrupted_and_goes_on(bench: Bench) -> None:
+    """Its process has died between the first transaction and the second."""
+    bench.end_dead()
+    history, state = begun(planned("a"), run="young", journals=str(bench.folder))
+    bench.store.create(history, project(state), "dead:2:2")
+    bench.alive["dead:2:2"] = True
+    assert bench.runs.state_of(bench.runs.find("young")) == "queued"
+    assert bench.end_dead() == []
+    bench.alive["dead:2:2"] = False
+    row = bench.runs.find("young")
+    assert {one.run for one in bench.runs.rows(states=["interrupted"])} == {RUN, "young"}
+    assert bench.runs.rows(states=["queued"]) == []
+    seen = bench.runs.document(row)
+    assert bench.end_dead() == ["young"]
+    ended = bench.runs.document(bench.runs.find("young"))
+    assert (seen.state, states(seen)) == (ended.state, states(ended)) == ("interrupted", {"a": "cancelled"})
+    state = fold(bench.store.events("young"))
+    react(state, [Resume(), Start(owner="me")], after(9))
+    assert state.live == {"a": None}
 
 
 def test_what_ended_by_itself_after_its_engine_keeps_its_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@
 
 -- name: create_run
 WITH made AS (
-  INSERT INTO runs (run, pipeline, state, created, seq, document)
-  VALUES (%(run)s, %(pipeline)s, %(state)s, %(created)s, %(seq)s, %(document)s)
+  INSERT INTO runs (run, pipeline, state, created, seq, document, owner, fence, heartbeat)
+  VALUES (%(run)s, %(pipeline)s, %(state)s, %(created)s, %(seq)s, %(document)s, %(owner)s, %(fence)s,
+    COALESCE(%(now)s::timestamptz, clock_timestamp()))
   ON CONFLICT (run) DO NOTHING
-  RETURNING run
+  RETURNING run, fence
 ), added AS (
   INSERT INTO events (run, seq, at, type, body, fence)
-  SELECT made.run, one.seq, one.at, one.type, one.body, 0
+  SELECT made.run, one.seq, one.at, one.type, one.body, made.fence
   FROM made, unnest(%(seqs)b::bigint[], %(ats)b::text[], %(types)b::text[], %(bodies)b::text[])
     AS one (seq, at, type, body)
 ), put AS (

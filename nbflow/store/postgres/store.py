@@ -60,14 +60,16 @@ class PostgresStore(SqlHistory):
         """What the store is on, for a person. Raises UnreachableError where it cannot be reached."""
         return self._link.describe()
 
-    def create(self, events: Sequence[Stamped], projection: Projection) -> None:
+    def create(self, events: Sequence[Stamped], projection: Projection, owner: str | None = None) -> int:
         """Begin a run."""
         refusals.check_batch(events, projection)
         self._link.open(create=True)
-        values = _kept(events, projection)
+        fence = refusals.first_fence(owner)
+        values = {**_kept(events, projection), "owner": owner, "fence": fence, **self._clock()}
         rows, unsure = self._link.change("create_run", values)
-        if not rows and not (unsure and self._is_ours(values, fence=0)):
+        if not rows and not (unsure and self._is_ours(values, fence)):
             raise refusals.exists(projection.row.run)
+        return fence
 
     def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
         """Own a run. `alive` is asked between two statements; a claim that came in between is seen by the fence."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nbflow.cli import detach
+from nbflow.engine.owner import this_process
 from nbflow.project import Project
 from support.commands import Shell
 
@@ -33,8 +34,9 @@ class Started:
     def poll(self) -> int | None:
         if self.dies:
             return 2
+        heir_of = self.command[self.command.index("--heir-of") + 1]
         with Project.open(self.shell.folder.file) as project:
-            project.execute(self.command[-1], resume=True)
+            project.execute(self.command[-1], heir_of=heir_of)
         return None
 
     def kill(self) -> None:
@@ -75,7 +77,8 @@ def test_the_run_is_made_here_and_carried_out_there(shell: Shell, starts: Starts
     assert f"nbflow logs -f {run}" in said.err
     [process] = starts.all
     file = str(shell.folder.file)
-    assert process.command[1:] == ["-P", "-m", "nbflow", "--file", file, "resume", "--executor", "local", run]
+    begin = ["-P", "-m", "nbflow", "--file", file, "resume", "--executor", "local", "--heir-of", this_process(), run]
+    assert process.command[1:] == begin
     assert process.how["start_new_session"] is True
     assert process.how["stdin"] is subprocess.DEVNULL
 
