@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+import time
+from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from nbflow.engine import clock as module
 from nbflow.engine.clock import SystemClock
 
 
@@ -11,5 +15,28 @@ def test_now_is_aware_and_monotonic_does_not_run_back() -> None:
     clock = SystemClock()
     first, then = clock.monotonic(), clock.now()
     assert then.tzinfo is UTC
+    assert abs(then - datetime.now(UTC)) < timedelta(seconds=5)
     assert clock.now() >= then
     assert clock.monotonic() >= first
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that nobody sets")
+def test_who_sets_the_clock_on_the_wall_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    before = clock.now()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(module, "datetime", None)
+    assert timedelta() <= clock.now() - before < timedelta(seconds=5)
+
+
+def test_it_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    before = clock.now()
+    real = module._seconds
+    monkeypatch.setattr(module, "_seconds", lambda: real() + 3600)
+    assert timedelta(hours=1) <= clock.now() - before < timedelta(hours=1, seconds=5)
+
+
+def test_without_such_a_clock_the_one_on_the_wall_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    assert abs(SystemClock().now() - datetime.now(UTC)) < timedelta(seconds=5)
