@@ -7,8 +7,9 @@ with the message, chance is a hash of the attempt's name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache, partial
 from hashlib import sha256
 from typing import assert_never
 
@@ -324,11 +325,12 @@ def _judged(state: RunState) -> list[ev.Event]:
     """What becomes of the tasks whose upstreams have decided; with fail-fast nothing more after a failure."""
     events: list[ev.Event] = []
     listed: set[str] = set()
+    why = cache(partial(_because, state))  # many wait for the same, and there may be thousands that stand against them
     for name, verdict in state.judged.items():
         base = state.tasks[name].planned.base
         if base in listed:  # what becomes of its copies depends on its new list
             continue
-        events.append(_as_judged(state, name, verdict))
+        events.append(_as_judged(state, name, verdict, why))
         if isinstance(events[-1], ev.TaskExpanded):
             listed.add(base)
         if isinstance(events[-1], ev.TaskFailed) and state.created.settings.fail_fast:
@@ -336,12 +338,13 @@ def _judged(state: RunState) -> list[ev.Event]:
     return events
 
 
-def _as_judged(state: RunState, name: str, verdict: TaskState) -> ev.Event:
+def _as_judged(state: RunState, name: str, verdict: TaskState, why: Callable[[Sequence[str], RunIf], str]) -> ev.Event:
     if verdict is TaskState.QUEUED:
         return _admit(state, name)
     if name in state.dropped:
         return ev.TaskSkipped(task=name, reason=DROPPED)
-    reason = _because(state, state.tasks[name])
+    planned = state.tasks[name].planned
+    reason = why(planned.waits_for, planned.run_if)
     if verdict is TaskState.SKIPPED:
         return ev.TaskSkipped(task=name, reason=reason)
     return ev.TaskBlocked(task=name, reason=reason)
@@ -374,12 +377,11 @@ def _queue_again(task: TaskRun) -> ev.Event:
     return ev.TaskQueued(task=task.planned.name, reason=task.reason, params=task.params)
 
 
-def _because(state: RunState, task: TaskRun) -> str:
+def _because(state: RunState, waits_for: Sequence[str], rule: RunIf) -> str:
     """Why a task does not run, by its rule and the upstreams that stand against it."""
-    rule = task.planned.run_if
     culprits = [
         f"{name} {FATES[state.tasks[name].state]}"
-        for name in task.planned.waits_for
+        for name in waits_for
         if name not in state.dropped and stands_against(rule, state.tasks[name].state)
     ]
     more = f" and {len(culprits) - 3} more" if len(culprits) > 3 else ""

@@ -1,26 +1,25 @@
 """The state of one run: what its events add up to, and what `decide` needs to stay linear in tasks and edges.
 
-That is: how many upstreams of a task are still open, which tasks have become worth judging, and queues of tasks that
-wait for a slot. All of it follows from the events, and only `evolve` (`state.py`) changes it. Must not decide anything.
+That is: how far the upstreams of tasks have come (`gates.py`), which tasks have become worth judging, and queues of
+tasks that wait for a slot. All of it follows from the events, and only `evolve` (`state.py`) changes it. Must not
+decide anything.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from nbflow.core import events as ev
+from nbflow.core.gates import Gate, Gates
 from nbflow.core.messages import StopMode
 from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.status import RunStatus, TaskState
 from nbflow.core.taskrun import TaskRun
-from nbflow.core.trigger import EARLY, Tally, judge
 from nbflow.core.values import decode, plain
-
-T = TypeVar("T")
 
 Lane = tuple[str | None, str | None, int]
 """Tasks that wait for the same limits: (pool, base where its copies have their own `max_parallel`, slots)."""
@@ -43,8 +42,8 @@ class RunState:
     ones whose plan or upstreams have decided, with the verdict, `lanes` the queued ones, most urgent first, and
     `retrying` those that wait for their time. (A run that stops leaves cancelled tasks in the last two: nobody looks
     at them again before a resume makes them anew.) `used` counts what is taken: ("pool", name) in slots,
-    ("base", name) and ("run", "") in task runs. `limit_from` is when the run's time limit began. The lists in
-    `downstream` are replaced, never changed: copies share them.
+    ("base", name) and ("run", "") in task runs. `limit_from` is when the run's time limit began. `gates` are between
+    tasks and those that wait for them.
 
     `index` is the place of a task in the order of the plan, which it keeps; `copies` are the tasks that a declared one
     has become. Of those with `for_each`, `made` holds all copies that there ever were, `dropped` those whose items are
@@ -66,11 +65,9 @@ class RunState:
         self.dropped: set[str] = set()
         self.stale: set[str] = set()
         self.copies: dict[str, list[str]] = {}
-        self.downstream: dict[str, list[str]] = {name: [] for name in self.tasks}
+        self.gates = Gates.of(created.plan.tasks)
         for planned in created.plan.tasks:
             self.copies.setdefault(planned.base, []).append(planned.name)
-            for upstream in planned.waits_for:
-                self.downstream[upstream].append(planned.name)
         self.touched: set[str] = set(self.tasks)
         self.open: dict[str, None] = {}
         self.live: dict[str, None] = {}
@@ -131,50 +128,29 @@ def reopen(state: RunState) -> None:
     state.open = {name: None for name, task in state.tasks.items() if not task.state.ended}
     state.live, state.judged, state.lanes, state.retrying = {}, {}, {}, []
     state.used = Counter()
-    look_up(state, state.open)
+    look_up(state, state.gates.all)
 
 
-def look_up(state: RunState, names: Iterable[str]) -> None:
+def look_up(state: RunState, gates: Iterable[Gate]) -> None:
     """Count how the upstreams of tasks have ended, and judge them."""
+    for gate in gates:
+        behind = [state.tasks[name] for name in gate.behind]
+        gate.count(
+            (state.tasks[up].state for up in gate.waits_for if up not in state.dropped),
+            (task.planned for task in behind if task.state is TaskState.PENDING),
+        )
+        judge(state, gate.behind)
 
-    def count(waits_for: Iterable[str]) -> Counter[TaskState]:
-        return Counter(state.tasks[up].state for up in waits_for if up not in state.dropped)
 
-    counted = shared(count)
+def judge(state: RunState, names: Iterable[str]) -> None:
+    """Note what the plan, or the upstreams by the task's rule, make of pending tasks, once they do."""
     for name in names:
         task = state.tasks[name]
-        upstream = counted(task.planned.waits_for)
-        task.tally = Counter({one: number for one, number in upstream.items() if one.ended})
-        task.waiting = upstream.total() - task.tally.total()
         state.judged.pop(name, None)
-        _judge(state, name)
-
-
-def shared(make: Callable[[Sequence[str]], T]) -> Callable[[Sequence[str]], T]:
-    """The same function, called once for each object: copies share what is above and below them, so that lists of
-    thousands of tasks that follow one another do not cost millions of steps.
-    """
-    made: dict[int, tuple[Sequence[str], T]] = {}
-
-    def get(names: Sequence[str]) -> T:
-        if id(names) not in made:
-            made[id(names)] = names, make(names)  # held, so that no other object gets its id
-        return made[id(names)][1]
-
-    return get
-
-
-def _judge(state: RunState, name: str) -> None:
-    """Note what the plan, or the upstreams by the task's rule, make of a pending task, once they do."""
-    task = state.tasks[name]
-    planned = task.planned
-    if task.state is not TaskState.PENDING:
-        return
-    verdict = _PLANNED.get(planned.action)
-    if verdict is None and (task.waiting == 0 or (planned.run_if in EARLY and planned.for_each is None)):
-        verdict = judge(planned.run_if, Tally.of(task.tally, task.waiting))
-    if verdict is not None:
-        state.judged[name] = verdict
+        if task.state is TaskState.PENDING:
+            verdict = _PLANNED.get(task.planned.action) or state.gates.before[name].verdict(task.planned)
+            if verdict is not None:
+                state.judged[name] = verdict
 
 
 def end(state: RunState, name: str, task: TaskRun, at: datetime) -> None:
@@ -183,8 +159,5 @@ def end(state: RunState, name: str, task: TaskRun, at: datetime) -> None:
     del state.open[name]
     if name in state.dropped:
         return
-    for below in state.downstream[name]:
-        other = state.tasks[below]
-        other.waiting -= 1
-        other.tally[task.state] += 1
-        _judge(state, below)
+    for gate in state.gates.after[name]:
+        judge(state, gate.ended(task.state))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,7 +30,7 @@ class Attempt:
 
 @dataclass(slots=True, kw_only=True)
 class TaskRun:
-    """One task of the run. `waiting` counts upstreams that have not ended, `tally` the states of those that have.
+    """One task of the run.
 
     `tries` counts attempts since the task was last made pending: the retry policy looks at it, while the numbers
     of attempts go on for ever.
@@ -40,8 +39,6 @@ class TaskRun:
     planned: PlannedTask
     state: TaskState = TaskState.PENDING
     reason: str = ""
-    waiting: int = 0
-    tally: Counter[TaskState] = field(default_factory=Counter)
     attempts: list[Attempt] = field(default_factory=list)
     tries: int = 0
     params: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

@@ -81,6 +81,7 @@ def _pipeline_faults(pipeline: Pipeline, pools: Mapping[str, int], secret_env: f
 
 
 def _need_faults(task: Task, tasks: Collection[str], at: KeyPath) -> Iterator[Fault]:
+    seen: set[str] = set()
     for index, need in enumerate(task.needs):
         key = (*at, "needs", str(index))
         if need == task.name:
@@ -88,8 +89,9 @@ def _need_faults(task: Task, tasks: Collection[str], at: KeyPath) -> Iterator[Fa
         elif need not in tasks:
             hint = did_you_mean(need, tasks, what="tasks of this pipeline")
             yield Fault(key=key, message=f'there is no task "{need}" in this pipeline', hint=hint)
-        elif need in task.needs[:index]:
+        elif need in seen:
             yield Fault(key=key, message=f'"{need}" stands here twice')
+        seen.add(need)
 
 
 def _cycle_faults(edges: Edges, at: KeyPath) -> Iterator[Fault]:

@@ -552,6 +552,10 @@ class Oracle:
         """The tasks that count for another one as they are now: copies in place of those that have them."""
         return [one for up in self.judged_by[name] for one in self.lists.get(up, [up])]
 
+    def needed(self, name: str) -> list[str]:
+        """What a document says that a task needs: in place of lists all copies that there ever were."""
+        return [one for up in self.tasks[name].plan.upstream for one in self.made.get(up, [up])]
+
     def _above(self, name: str) -> set[str]:
         """Everything upstream of a task, copies of former lists included."""
         found: set[str] = set()

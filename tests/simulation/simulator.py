@@ -225,6 +225,9 @@ class Simulation:
             raise Wrong(f"the run's row is {row}")
         if self.store.task_rows(RUN) != [task_document(replayed, task) for task in replayed.tasks.values()]:
             raise Wrong("the task documents in the store are not those of the fold")
+        for document in self.store.task_rows(RUN):
+            if document["upstream"] != self.oracle.needed(document["task"]):
+                raise Wrong(f"{document['task']} needs {document['upstream']}")
 
     def _recorded(self) -> list[ev.Stamped]:
         """The history as a store on disk gives it back: through JSON."""

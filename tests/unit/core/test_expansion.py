@@ -42,7 +42,7 @@ def test_copies_take_the_place_of_their_task_in_the_order_of_the_items() -> None
     assert found.lines("task_queued")[1:] == ['task_queued score[b] file="b"', 'task_queued score[a] file="a"']
     assert found.state.tasks["report"].planned.waits_for == ("score[b]", "score[a]")
     assert found.state.tasks["report"].planned.upstream == ("score[b]", "score[a]")
-    assert found.state.downstream["clean"] == ["score[b]", "score[a]"]
+    assert [list(gate.behind) for gate in found.state.gates.after["clean"]] == [["score[b]", "score[a]"]]
 
 
 def test_places_stay_and_leave_room_for_copies() -> None:
@@ -196,7 +196,7 @@ def test_lists_that_follow_one_another_share_what_they_wait_for_also_when_one_gr
     ranks = state.copies["rank"]
     assert len(ranks) == 3
     assert len({id(state.tasks[name].planned.waits_for) for name in ranks}) == 1
-    assert len({id(state.downstream[name]) for name in state.copies["score"]}) == 1
-    assert state.downstream["score[a]"] == ranks
-    assert all(state.tasks[name].waiting == 0 for name in ranks)
-    assert len({id(state.tasks[name].tally) for name in ranks}) == 3
+    assert len({id(state.gates.after[name]) for name in state.copies["score"]}) == 1
+    (gate,) = state.gates.after["score[a]"]
+    assert (list(gate.behind), gate.waiting) == (ranks, 0)
+    assert all(state.gates.before[name] is gate for name in ranks)

@@ -244,7 +244,7 @@ class TestResumed:
         )
         assert (task.attempt, task.started) == (1, after(1))
         assert (story.state.ended_at, story.state.failing, story.state.stop) == (None, None, None)
-        assert story.state.tasks["b"].waiting == 1
+        assert story.state.gates.before["b"].waiting == 1
         assert story.state.limit_from == after(3)
 
     def test_upstreams_are_counted_anew(self) -> None:
@@ -252,8 +252,8 @@ class TestResumed:
         story.send("start")
         story.send("succeeded a/1")
         story.send("cancel", "stopped b/1")
-        task = resumed(story, "b", "c").tasks["c"]
-        assert (task.waiting, dict(task.tally)) == (1, {TaskState.SUCCEEDED: 1})
+        gate = resumed(story, "b", "c").gates.before["c"]
+        assert (gate.waiting, dict(gate.tally)) == (1, {TaskState.SUCCEEDED: 1})
 
     def test_entries_that_a_stop_left_behind_are_gone(self) -> None:
         story = Story(planned("a", retry=RetryPolicy(retries=1, delay=5)), planned("b"), planned("c"), jobs=1)

@@ -54,6 +54,27 @@ def test_a_right_pipeline_has_no_faults() -> None:
     )
 
 
+class Counted(str):
+    """A name that counts how often it is compared with another one."""
+
+    __slots__ = ()
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_a_task_may_need_thousands() -> None:
+    """Each of them is looked at a few times, not once for each other one."""
+    names = [f"t{place}" for place in range(400)]
+    last = task("last", *map(Counted, names))
+    Counted.compared = 0
+    assert not said(*map(task, names), last)
+    assert Counted.compared < 20 * len(names)
+
+
 def test_a_project_and_a_pipeline_without_anything() -> None:
     (fault,) = validate(ProjectSpec(root="/p", file="f", pipelines={}, outputs="o", state="s"))
     assert (fault.key, fault.message) == (("pipelines",), "there is no pipeline")
