@@ -40,6 +40,7 @@ def show_notebook(out: Output, path: Path) -> None:
     cells = list(_code_cells(document))
     for number, (index, cell) in enumerate(cells, start=1):
         _show(out, cell, f"cell {number}/{len(cells)}", beside.get(index, {}))
+    _show_end(out, _facts(document))
 
 
 def show_failure(out: Output, path: Path) -> None:
@@ -77,9 +78,9 @@ def _state(cell: Mapping[str, Any]) -> str:
     return str(_facts(cell).get("state", "ok"))
 
 
-def _facts(cell: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What nbflow noted of a cell; nothing where somebody else made the file."""
-    metadata = cell.get("metadata")
+def _facts(noted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What nbflow noted of a cell, or of a notebook; nothing where somebody else made the file."""
+    metadata = noted.get("metadata")
     facts = metadata.get("nbflow") if isinstance(metadata, Mapping) else None
     return facts if isinstance(facts, Mapping) else {}
 
@@ -107,6 +108,17 @@ def _show(out: Output, cell: Mapping[str, Any], place: str, beside: Mapping[str,
     for text in whole.values():
         _show_text(out, text)
     out.line()
+
+
+def _show_end(out: Output, about: Mapping[str, Any]) -> None:
+    """What no cell tells: how the attempt failed where no exception says so, and what is odd about it."""
+    error, warnings = about.get("error"), about.get("warnings")
+    if isinstance(error, Mapping) and error.get("kind") != "exception":
+        mark = out.paint(out.glyph(look("failed")), look("failed").style)
+        text = f"{error.get('kind')}: {error.get('message')}"
+        out.line(f"{mark} {one_line(text)}")
+    for warning in warnings if isinstance(warnings, list) else ():
+        out.line(f"{out.paint(out.glyph(look('warn')), look('warn').style)} {one_line(str(warning))}")
 
 
 def _show_text(out: Output, pieces: Iterable[str]) -> None:

@@ -125,15 +125,10 @@ def _histories(events: Iterable[Stamped], wanted: Iterable[str]) -> dict[str, li
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in wanted}
     for stamped in events:
         task = getattr(stamped.event, "task", None)
-        said = _said(stamped.event)
-        if task in found and said is not None:
-            if (
-                isinstance(stamped.event, ev.TaskQueued)
-                and found[task]
-                and found[task][-1]["type"] == "retry_scheduled"
-            ):
-                said = "may run again"
-            found[task].append({"at": instant(stamped.at), "type": ev.type_of(stamped.event), "text": said})
+        entries = found.get(task) if task is not None else None
+        said = None if entries is None else _said(stamped, entries[-1]["type"] if entries else None)
+        if entries is not None and said is not None:
+            entries.append({"at": instant(stamped.at), "type": ev.type_of(stamped.event), "text": said})
         elif isinstance(stamped.event, ev.TaskExpanded):
             for number, copy in enumerate(stamped.event.copies, start=1):
                 text = f"item {number:,} of {len(stamped.event.copies):,} of for_each"
@@ -145,23 +140,27 @@ def _histories(events: Iterable[Stamped], wanted: Iterable[str]) -> dict[str, li
     return found
 
 
-def _said(event: object) -> str | None:
-    from nbflow.cli.progress import describe_error
+def _said(stamped: Stamped, before: str | None) -> str | None:
+    """An event in words; `before` is the type of what was said last of its task."""
+    from nbflow.cli.progress import describe_error, describe_left
     from nbflow.core import events as ev
 
+    event = stamped.event
     match event:
         case ev.TaskQueued():
-            return f"may run: {event.reason}"
+            return "may run again" if before == "retry_scheduled" else f"may run: {event.reason}"
         case ev.TaskExpanded():
             return event.reason
         case ev.AttemptEnded():
             outcome = event.outcome
             why = f": {describe_error(outcome.error)}" if outcome.error is not None else ""
-            return f"attempt {event.attempt} {outcome.verdict.value} after {duration(outcome.duration)}{why}"
+            left = f"; {describe_left(outcome.left_behind)}" if outcome.left_behind else ""
+            return f"attempt {event.attempt} {outcome.verdict.value} after {duration(outcome.duration)}{why}{left}"
         case ev.RetryScheduled():
-            return f"waits to be tried again: {event.reason}"
+            delay = (event.due - stamped.at).total_seconds()
+            return f"waits {duration(delay)} to be tried again: {event.reason}"
         case ev.TaskFailed():
-            return event.reason
+            return event.reason if before == "attempt_ended" else f"{event.reason}: {describe_error(event.error)}"
         case ev.TaskSkipped():
             return f"skipped: {event.reason}"
         case ev.TaskBlocked():

@@ -59,7 +59,7 @@ class Lines:
             if self._verbose and isinstance(event, ev.CellOutput | ev.CellEnded):
                 self._output(event, at)
             task = self._progress.tasks.get(name)  # one that has given way to its copies is no task any more
-            told = self._of_task(event, task) if task is not None else (look("pending"), _expanded(event))
+            told = self._of_task(event, at, task) if task is not None else (look("pending"), _expanded(event))
             if told is not None:
                 seen, text = told
                 mark = self._out.paint(self._out.glyph(seen), seen.style)
@@ -105,7 +105,7 @@ class Lines:
             case _:
                 return None
 
-    def _of_task(self, event: ev.Event, task: TaskProgress) -> tuple[Look, str] | None:
+    def _of_task(self, event: ev.Event, at: datetime, task: TaskProgress) -> tuple[Look, str] | None:
         seen = look(task.state.value)
         match event:
             case ev.AttemptSubmitted() | ev.AttemptEnded():
@@ -116,11 +116,12 @@ class Lines:
                 took = f" after {duration(task.seconds)}" if task.seconds is not None else ""
                 return seen, f"failed{took}: {task.error_text()}"
             case ev.RetryScheduled():
-                return seen, f"{event.reason}: {task.error_text()}"
+                delay = (event.due - at).total_seconds()
+                return seen, f"{event.reason} in {duration(delay)}: {task.error_text()}"
             case ev.TaskSkipped() if task.is_left_out:
                 return None
             case ev.TaskSkipped() | ev.TaskBlocked() | ev.TaskCancelled():
-                return seen, f"{seen.word}: {event.reason}"
+                return seen, f"{seen.word}: {event.reason.removeprefix(f'{seen.word} ')}"
             case ev.TaskExpanded():
                 return seen, event.reason
             case ev.TaskReused():

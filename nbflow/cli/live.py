@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import IO, cast
 
@@ -39,13 +39,20 @@ UNDER_WAY = (TaskState.RUNNING, TaskState.RETRYING)
 OPEN = (*UNDER_WAY, TaskState.QUEUED, TaskState.PENDING)
 
 
+Waits = Callable[[], Mapping[str, str]]
+"""By pool, what the next task of it waits for, in words; asked in the thread that draws."""
+
+
 class LiveTable:
     """Begin it with the state of the run, give it the events, end it. Safe to be drawn while it is told."""
 
-    def __init__(self, out: Output, progress: Progress, past: Mapping[str, float]) -> None:
+    def __init__(self, out: Output, progress: Progress, past: Mapping[str, float], waits: Waits = dict) -> None:
         self._out = out
         self._progress = progress
         self._past = past
+        self._waits = waits
+        self._waited: Mapping[str, str] = {}
+        self._due: dict[str, float] = {}
         self._place = {name: place for place, name in enumerate(progress.watched)}
         self._since: dict[str, float] = {}
         self._began = time.monotonic()
@@ -75,6 +82,9 @@ class LiveTable:
             self._progress.take(stamped)
             if isinstance(stamped.event, ev.TaskExpanded):
                 self._place = {name: place for place, name in enumerate(self._progress.watched)}
+            if isinstance(stamped.event, ev.RetryScheduled):
+                delay = (stamped.event.due - stamped.at).total_seconds()
+                self._due[stamped.event.task] = time.monotonic() + delay
             if isinstance(stamped.event, ev.AttemptSubmitted):
                 self._since.setdefault(stamped.event.task, time.monotonic())
 
@@ -84,6 +94,7 @@ class LiveTable:
 
     def _frame(self) -> RenderableType:
         with self._lock:
+            self._waited = self._waits()
             asked = self._progress.stopping if self._progress.ended is None else None
             word = Text("" if asked is None else stop_text(asked, ours=True), style="yellow")
             below = len(word.wrap(self._console, self._console.width)) if word else 0
@@ -148,10 +159,15 @@ class LiveTable:
                 return self._cell(task)
             case TaskState.RUNNING:
                 return Text("starting the kernel", style="dim")
-            case TaskState.RETRYING | TaskState.FAILED:
-                return Text(task.error_text() or one_line(task.reason), style=look(task.state.value).style)
+            case TaskState.RETRYING:
+                left = max(self._due[task.name] - time.monotonic(), 0.0) if task.name in self._due else 0.0
+                text = f"again in {duration(round(left))}: {task.error_text()}"
+                return Text(text, style=look(task.state.value).style)
+            case TaskState.FAILED:
+                why = task.error_text() or one_line(task.reason)
+                return Text("; ".join(filter(None, (why, task.left_text()))), style=look(task.state.value).style)
             case TaskState.QUEUED:
-                return Text("waits for a slot", style="dim")
+                return Text(one_line(self._waited.get(task.pool or "", "waits for a slot")), style="dim")
             case TaskState.PENDING:
                 waits = [name for name in task.waits_for[:20] if self._progress.tasks[name].state in OPEN]
                 return Text(f"waits for {one_line(', '.join(waits))}" if waits else "", style="dim")
@@ -159,7 +175,7 @@ class LiveTable:
                 done = count(task.counts.total, "cell") if task.counts.total else one_line(task.reason)
                 return Text("; ".join(filter(None, (done, task.left_text()))), style="dim")
             case _:
-                return Text(one_line(task.reason), style="dim")
+                return Text("; ".join(filter(None, (one_line(task.reason), task.left_text()))), style="dim")
 
     def _cell(self, task: TaskProgress) -> Text:
         """The cell that runs, and the last line that it has printed, which needs the room more than the title."""

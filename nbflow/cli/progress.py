@@ -5,6 +5,7 @@ Knows cells, which the state of the run does not keep. Must not know a terminal,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,6 +32,7 @@ class TaskProgress:
 
     name: str
     waits_for: tuple[str, ...] = ()
+    pool: str | None = None
     is_left_out: bool = False
     state: TaskState = TaskState.PENDING
     reason: str = ""
@@ -58,10 +60,7 @@ class TaskProgress:
 
     def left_text(self) -> str:
         """What the newest attempt had left behind, in words; empty where nothing."""
-        if not self.left_behind:
-            return ""
-        shown, more = ", ".join(self.left_behind[:3]), len(self.left_behind) - 3
-        return one_line(f"left behind, and was ended: {shown}{f' and {more} more' if more > 0 else ''}")
+        return describe_left(self.left_behind)
 
     def error_text(self) -> str:
         """What went wrong, on one line, with the cell; empty where nothing did."""
@@ -121,8 +120,9 @@ class Progress:
     def _expand(self, event: ev.TaskExpanded) -> None:
         """Put copies in the place of their task; of a list that is made anew, those that are new behind the others."""
         last = [name for name in self.tasks if name.partition("[")[0] == event.task][-1]
-        ups = self.tasks[last].waits_for
-        new = [TaskProgress(name=copy.name, waits_for=ups) for copy in event.copies if copy.name not in self.tasks]
+        ups, pool = self.tasks[last].waits_for, self.tasks[last].pool
+        names = [copy.name for copy in event.copies if copy.name not in self.tasks]
+        new = [TaskProgress(name=name, waits_for=ups, pool=pool) for name in names]
         found: dict[str, TaskProgress] = {}
         for name, task in self.tasks.items():
             if last in task.waits_for:
@@ -187,11 +187,20 @@ def describe_error(error: TaskError) -> str:
     return f"{error.kind.value}: {message}"
 
 
+def describe_left(names: Sequence[str]) -> str:
+    """What an attempt had left behind, in words; empty where nothing."""
+    if not names:
+        return ""
+    shown, more = ", ".join(names[:3]), len(names) - 3
+    return one_line(f"left behind, and was ended: {shown}{f' and {more} more' if more > 0 else ''}")
+
+
 def _task(task: TaskRun) -> TaskProgress:
     known = task.started is not None and task.ended is not None
     return TaskProgress(
         name=task.planned.name,
         waits_for=task.planned.waits_for,
+        pool=task.planned.pool,
         is_left_out=task.planned.action is Action.SKIP,
         state=task.state,
         reason=task.reason,

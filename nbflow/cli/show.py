@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from nbflow.project import Project
     from nbflow.results import RunResult
 
+RESUMABLE = ("failed", "cancelled", "interrupted")
+"""States of runs with which `nbflow resume` goes on; one that is queued is begun by it, which is not to be advised."""
+
 SECONDS = ("retry_delay", "timeout", "cell_timeout", "start_timeout")
 """Keys whose values are seconds."""
 
@@ -100,6 +103,7 @@ def _print_run(session: Session, project: Project, document: RunResult) -> None:
             **{f"param {name}": shown_value(value) for name, value in document["params"].items()},
             "page": session.shown_path(page) if page.exists() else "",
             "archive": _archive(project, document),
+            "resume": f"nbflow resume {document.run}" if document.state in RESUMABLE else "",
         },
     )
     out.line()

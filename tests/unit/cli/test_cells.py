@@ -62,6 +62,19 @@ def test_source_outputs_and_traceback(tmp_path: Path) -> None:
     ]
 
 
+def test_what_no_cell_tells_comes_at_the_end(tmp_path: Path) -> None:
+    """How the attempt failed, unless a traceback above says it, and what is odd about it."""
+    document = executed(("x = 1", "killed", []))
+    about = {"error": {"kind": "kernel_died", "message": "signal 9\x1b[2J"}, "warnings": ["sleep (pid 7)\nwas ended"]}
+    document["metadata"]["nbflow"] = about
+    assert shown(document, tmp_path).splitlines()[-2:] == [
+        r"✗ kernel_died: signal 9\x1b[2J",
+        "! sleep (pid 7) was ended",
+    ]
+    about["error"] = {"kind": "exception", "message": "signal 9"}
+    assert "signal 9" not in shown(document, tmp_path)
+
+
 def test_only_the_cells_that_failed(tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
     path.write_text(json.dumps(executed(("good", "ok", []), ("bad", "killed", []))))

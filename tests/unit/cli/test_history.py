@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import pytest
 
+from nbflow.core.attempt import Outcome, Verdict
+from nbflow.core.messages import Finished
 from nbflow.engine.owner import this_process
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
@@ -66,10 +69,10 @@ def test_explain_tells_the_story_of_each_task(shell: Shell) -> None:
     assert (document["run"], document["state"]) == (run, "failed")
     assert document["resume"] == ["clean", "train[ridge]", "train[gbm]"]
     story = {task["task"]: [entry["text"] for entry in task["history"]] for task in document["tasks"]}
-    assert story["extract"] == [
+    assert [re.sub("waits [0-9.]+s", "waits a while", text) for text in story["extract"]] == [
         "may run: no upstream",
         "attempt 1 failed after 1s: OSError: it broke",
-        "waits to be tried again: attempt 1 failed (exception); retry 1 of 1",
+        "waits a while to be tried again: attempt 1 failed (exception); retry 1 of 1",
         "may run again",
         "attempt 2 succeeded after 1s",
     ]
@@ -77,6 +80,20 @@ def test_explain_tells_the_story_of_each_task(shell: Shell) -> None:
     text = shell("explain", run).out
     assert text.startswith(f"run {run}  ✗ failed\n")
     assert text.endswith("resume would run 3 tasks: clean, train[ridge], train[gbm]\n")
+
+
+def test_explain_names_what_no_attempt_can_tell_and_what_one_has_left_behind(shell: Shell) -> None:
+    shell.run()
+    with closing(SqliteStore(shell.folder.root / "outputs/.nbflow/state.db")) as store:
+        tasks = [planned("a", for_each="{{ params.gone }}"), planned("b")]
+        left = Outcome(verdict=Verdict.SUCCEEDED, duration=2, left_behind=("sleep (pid 7)",))
+        kept = Kept(store, *tasks, run="mine-1", owner=this_process())
+        kept.play("start", Finished(task="b", attempt=1, outcome=left))
+    told = {task["task"]: task["history"] for task in shell("explain", "mine-1", "--json").json["tasks"]}
+    assert [entry["text"] for entry in told["a"]] == [
+        "it could not begin: start_failed: for_each: there is no parameter 'gone'",
+    ]
+    assert told["b"][-1]["text"] == "attempt 1 succeeded after 2s; left behind, and was ended: sleep (pid 7)"
 
 
 def test_explain_says_what_holds_the_slots_that_a_task_waits_for(shell: Shell) -> None:

@@ -44,7 +44,7 @@ def test_a_line_for_each_thing_that_happens() -> None:
     assert lines(a_story()) == [
         "run sales-20260131T120000-k3fa: 3 tasks, 2 at once",
         "● extract  running",
-        "↻ extract  attempt 1 failed (exception); retry 1 of 1: OSError: it broke",
+        "↻ extract  attempt 1 failed (exception); retry 1 of 1 in 0s: OSError: it broke",
         "● extract  running, attempt 2",
         "✓ extract  succeeded in 12s, 0 cells",
         "● clean    running",
@@ -116,6 +116,13 @@ def test_a_stop_names_who_asked_or_what_to_do_next() -> None:
     assert lines(story, ours=True)[-1] == f"{stopping}; Ctrl-C again kills them"
     story.send("interrupt force")
     assert lines(story)[-1] == "stopping now: the kernels are killed"
+
+
+def test_a_reason_does_not_say_the_state_once_more() -> None:
+    story = Story(planned("a"), planned("b", "a"))
+    story.send("start")
+    story.send(Cancel(mode=StopMode.CANCEL, by="nbflow cancel"))
+    assert lines(story)[-1] == "■ b  cancelled: by nbflow cancel"
 
 
 def test_ctrl_c_again_is_told_to_whom_pressed_it_alone() -> None:

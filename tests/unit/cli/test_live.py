@@ -9,7 +9,8 @@ import pytest
 from nbflow.cli.live import LiveTable
 from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress
-from nbflow.core.messages import Cancel, CellOutput, CellStart, StopMode
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
+from nbflow.core.messages import Cancel, CellOutput, CellStart, Finished, StopMode
 from nbflow.core.plan import Action
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
@@ -25,11 +26,17 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINES", "24")
 
 
-def frame(story: Story, past: Mapping[str, float] | None = None, *, encoding: str = "utf-8") -> list[str]:
+def frame(
+    story: Story,
+    past: Mapping[str, float] | None = None,
+    *,
+    encoding: str = "utf-8",
+    waits: Mapping[str, str] | None = None,
+) -> list[str]:
     """The lines of the table as it stands after a story."""
     stream = Terminal()
     stream.encoding = encoding  # type: ignore[misc]
-    table = LiveTable(Output(stream), Progress(fold(story.history[:1])), past or {})
+    table = LiveTable(Output(stream), Progress(fold(story.history[:1])), past or {}, lambda: waits or {})
     for stamped in story.history[1:]:
         table(stamped)
     with table._console.capture() as captured:
@@ -52,7 +59,7 @@ def test_every_task_has_a_row_that_says_what_it_does() -> None:
     lines = frame(story)
     assert lines[0].startswith("sales  sales-20260131T120000-k3fa")
     assert lines[1:6] == [
-        "  ↻ extract     0s  OSError: it broke",
+        "  ↻ extract     0s  again in 1m 07s: OSError: it broke",
         "  ● clean       0s  cell 2/2  x = 1",
         "  ● load        0s  starting the kernel",
         "  · report          waits for extract, clean",
@@ -103,6 +110,30 @@ def test_what_has_ended_says_how_long_it_took_or_why_it_did_not_run() -> None:
         "  ⊘ c          b could not run (one_success)",
     ]
     assert lines[4].endswith("3/3 tasks · 1 failed")
+
+
+def test_what_a_notebook_has_left_behind_is_told_however_it_ended() -> None:
+    story = Story(planned("a"), planned("b"), planned("c"), jobs=3)
+    story.send("start")
+    error = TaskError(kind=ErrorKind.TIMEOUT, message="30 s passed")
+    for task, verdict in (("a", Verdict.SUCCEEDED), ("b", Verdict.FAILED), ("c", Verdict.CANCELLED)):
+        if verdict is Verdict.CANCELLED:
+            story.send("interrupt")
+        outcome = Outcome(
+            verdict=verdict, error=error if verdict is Verdict.FAILED else None, left_behind=("sleep (pid 7)",)
+        )
+        story.send(Finished(task=task, attempt=1, outcome=outcome))
+    rows = frame(story)[1:4]
+    assert all(row.endswith("; left behind, and was ended: sleep (pid 7)") for row in rows), rows
+    assert [row[14:25].rstrip() for row in rows] == ["no upstream", "timeout: 30", "interrupted"]
+
+
+def test_a_task_waits_for_the_pool_and_who_has_it() -> None:
+    story = Story(planned("a", pool="db"), planned("b", pool="db"), planned("c"), pools={"db": 1}, jobs=2)
+    story.send("start")
+    rows = frame(story, waits={"db": "waits for pool db (1 of 1 taken, by run x)"})
+    assert rows[2] == "  ○ b         waits for pool db (1 of 1 taken, by run x)"
+    assert rows[3] == "  ● c     0s  starting the kernel"
 
 
 def test_a_queued_task_waits_for_a_slot_and_a_stop_is_told() -> None:

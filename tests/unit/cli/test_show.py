@@ -18,6 +18,9 @@ def test_a_run_is_its_document(shell: Shell) -> None:
     assert "ValueError: it broke" in text
     assert "param region  eu" in text
     assert "outputs/sales/" in text
+    assert f"\nresume        nbflow resume {run}\n" in text
+    shell("resume", run)
+    assert "nbflow resume" not in shell("show", run).out
 
 
 def test_a_task_of_a_run(shell: Shell) -> None:
