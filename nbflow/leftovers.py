@@ -21,19 +21,14 @@ SETTLED_SECONDS = 7 * 86_400.0
 _RUN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*-\d{8}T\d{6}-[a-z2-9]{4}", re.ASCII)
 
 
-def leftovers(local: Path, archive: Path, store: Path | None) -> list[Path]:
-    """Journals, logs, removed folders and drafts, of which those are left over whose run nobody knows.
+def leftovers(local: Path, archive: Path) -> list[Path]:
+    """Journals, logs and removed folders, of which those are left over whose run nobody knows.
 
-    `local` is the folder with `.nbflow`, `archive` where notebooks are published, `store` the store's file if it is
-    one.
+    `local` is the folder with `.nbflow`, `archive` where notebooks are published.
     """
     own = local / STATE_FOLDER
     found = [one for one in (*_entries(own / "journals"), *_entries(own / "logs")) if _is_settled(one)]
-    found += _entries(archive / BIN)
-    if store is not None:
-        drafts = re.compile(rf"\.{re.escape(store.name)}\.\w+\.tmp(-journal|-wal|-shm)?")
-        found += [one for one in _entries(store.parent) if drafts.fullmatch(one.name) and _is_settled(one)]
-    return found
+    return [*found, *_entries(archive / BIN)]
 
 
 def run_folders(archive: Path) -> list[Path]:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nbflow import leftovers
 from nbflow.archive import layout
 from nbflow.archive.removal import remove_tree, size_of
-from nbflow.core.database_url import is_database
 from nbflow.core.retention import Retention, ended_at, meant, needed
 from nbflow.core.rows import Removed
 from nbflow.core.status import RunStatus
@@ -111,22 +110,21 @@ class Pruning:
 class Pruner:
     """Looks and removes, in the project of these parts.
 
-    `local` is the folder with `.nbflow`, `archive` where notebooks are published on this machine; `state` is the
-    store's file if it is one. `tasks`: pipeline -> its declared tasks. `owner` is who removes.
+    `local` is the folder with `.nbflow`, `archive` where notebooks are published on this machine. `tasks`: pipeline ->
+    its declared tasks. `owner` is who removes.
     """
 
     runs: Runs
     shelves: Shelves
     local: Path
     archive: Path
-    state: Path | None
     tasks: Mapping[str, Sequence[str]]
     owner: str
 
     def survey(self, rule: Retention, now: datetime) -> Pruning:
         """What a rule comes to. Changes nothing."""
         # What lies around is listed before the runs are: that of a new one is then known.
-        lying = leftovers.leftovers(self.local, self.archive, self.state)
+        lying = leftovers.leftovers(self.local, self.archive)
         folders = leftovers.run_folders(self.archive)
         rows = self.runs.store.runs(limit=sys.maxsize)
         states = {row.run: self.runs.state_of(row) for row in rows}
@@ -295,7 +293,6 @@ def prune(
         shelves=ArchiveShelves(project.archiving, runs, Path(spec.local)),
         local=Path(spec.local),
         archive=Path(spec.archive),
-        state=None if is_database(spec.state) else Path(spec.state),
         tasks={name: tuple(pipeline.tasks) for name, pipeline in spec.pipelines.items()},
         owner=this_process(),
     )

@@ -106,11 +106,6 @@ class Zygote:
         """Whether it has been loading for too long."""
         return not self.is_loaded and time.monotonic() - self._began > _LONGEST_LOAD
 
-    @property
-    def descriptor(self) -> int:
-        """The connection by which it lives: to be closed in every other process."""
-        return self._control.fileno()
-
     def close(self) -> None:
         """End it, with the kernels that nobody has."""
         if self.is_alive() and not self.is_loaded:
@@ -188,10 +183,6 @@ class KernelZygotes:
     def reasons(self) -> dict[str, str]:
         """Why a kernel is started the ordinary way."""
         return dict(self._reasons)
-
-    def descriptors(self) -> list[int]:
-        """What a forked child of this process has to close, so that zygotes end with this process."""
-        return [zygote.descriptor for zygote in self._zygotes.values()]
 
     def close(self) -> None:
         """End all zygotes, and the kernels that nobody has."""

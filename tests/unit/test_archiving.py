@@ -12,20 +12,7 @@ from nbflow.errors import UnreachableError
 from nbflow.results import RunResult
 from support.archives import FOLDER, NOTEBOOK, carried_out, spec_of
 from support.build import RUN, Story, planned
-from support.held import HeldFileSystem, held_url
-
-
-@pytest.fixture
-def url() -> str:
-    return held_url()
-
-
-@pytest.fixture
-def archiving(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Archiving:
-    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", "5")
-    made = Archiving(spec_of(tmp_path, url))
-    made.check()
-    return made
+from support.held import HeldFileSystem
 
 
 def test_a_folder_is_just_a_folder(tmp_path: Path) -> None:

@@ -12,22 +12,8 @@ from nbflow.core.attempt import Verdict
 from nbflow.core.views import run_document
 from nbflow.errors import UnreachableError
 from nbflow.fetching import Fetcher
-from support.archives import FOLDER, NOTEBOOK, PAGE, OneRun, carried_out, spec_of
+from support.archives import FOLDER, NOTEBOOK, PAGE, OneRun, carried_out
 from support.build import RUN, Story, planned
-from support.held import held_url
-
-
-@pytest.fixture
-def url() -> str:
-    return held_url()
-
-
-@pytest.fixture
-def archiving(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Archiving:
-    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", "5")
-    made = Archiving(spec_of(tmp_path, url))
-    made.check()
-    return made
 
 
 def test_a_folder_is_read_as_it_is(tmp_path: Path) -> None:

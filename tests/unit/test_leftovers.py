@@ -25,7 +25,7 @@ def made(place: Path, *, age: float = SETTLED_SECONDS + 60) -> Path:
 
 
 def found(root: Path) -> list[str]:
-    return [str(one.relative_to(root)) for one in leftovers(root, root, root / STATE / "state.db")]
+    return [str(one.relative_to(root)) for one in leftovers(root, root)]
 
 
 @pytest.mark.parametrize("name", [f"{STATE}/journals/{RUN}/a.1.jsonl", f"{STATE}/logs/{RUN}.log"])
@@ -42,16 +42,6 @@ def test_what_was_put_out_of_sight_at_once(tmp_path: Path) -> None:
     assert found(tmp_path) == [f"{STATE}/removed/{RUN}"]
 
 
-def test_drafts_of_a_store_and_no_other_file_of_its_folder(tmp_path: Path) -> None:
-    for name in ("state.db", "state.db-wal", "state.db.v1-20260131T060000Z.bak", ".other.db.abc.tmp", ".state.db.lock"):
-        made(tmp_path / STATE / name)
-    drafts = [".state.db.ab_12cd.tmp", ".state.db.ab_12cd.tmp-journal", ".state.db.x.tmp-wal"]
-    for name in drafts:
-        made(tmp_path / STATE / name)
-    assert found(tmp_path) == [f"{STATE}/{name}" for name in drafts]
-    assert leftovers(tmp_path, tmp_path, None) == []
-
-
 def test_folders_of_runs(tmp_path: Path) -> None:
     made(tmp_path / "sales" / RUN / "run.json")
     for other in ("sales/mine", f"other/{RUN}", "reports/daily", f"{STATE}/tests/sales", "sales/notes.txt"):
@@ -61,5 +51,5 @@ def test_folders_of_runs(tmp_path: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    assert leftovers(tmp_path / "no", tmp_path / "no", tmp_path / "no" / "state.db") == []
+    assert leftovers(tmp_path / "no", tmp_path / "no") == []
     assert run_folders(tmp_path / "no") == []

@@ -82,9 +82,7 @@ class World:
 
     def pruner(self, owner: str = "pruner", **tasks: tuple[str, ...]) -> Pruner:
         runs = Runs(self.store, self.living.__contains__)
-        return Pruner(
-            runs=runs, shelves=self.shelf, local=self.root, archive=self.root, state=None, tasks=tasks, owner=owner
-        )
+        return Pruner(runs=runs, shelves=self.shelf, local=self.root, archive=self.root, tasks=tasks, owner=owner)
 
     def prune(self, rule: Retention, **tasks: tuple[str, ...]) -> Pruning:
         pruner = self.pruner(**tasks)
@@ -154,6 +152,7 @@ class TestStays:
         world.add("old", 1)
         reuse = planned("a", action=Action.REUSE, reused_from="old", outputs={"n": encode(1)})
         Kept(world.store, reuse, run="waiting", at=NOON + timedelta(days=5))
+        world.living = {"engine"}
         assert world.prune(EVERYTHING).kept == {"old": "run waiting has taken results of it over"}
 
     def test_the_newest_success_of_each_declared_task(self, world: World) -> None:

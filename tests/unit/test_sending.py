@@ -11,20 +11,7 @@ from nbflow.core.views import run_document
 from nbflow.sending import PATIENCE, Sender, patience
 from support.archives import FOLDER, PAGE, OneRun, carried_out, spec_of
 from support.build import RUN, Story, planned
-from support.held import HeldFileSystem, held_files, held_url
-
-
-@pytest.fixture
-def url() -> str:
-    return held_url()
-
-
-@pytest.fixture
-def archiving(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Archiving:
-    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", "5")
-    made = Archiving(spec_of(tmp_path, url))
-    made.check()
-    return made
+from support.held import HeldFileSystem, held_files
 
 
 def test_a_folder_has_nothing_to_send() -> None:
@@ -68,14 +55,21 @@ def test_what_waits_is_told_and_goes_at_the_next_start(
     assert later.mark(run_document(state))["archived"] == "done"
 
 
-def test_what_was_missing_of_a_run_that_had_ended_is_made(archiving: Archiving, url: str, tmp_path: Path) -> None:
+def test_a_run_without_the_page_of_its_end_waits_for_it(archiving: Archiving, url: str, tmp_path: Path) -> None:
+    """To make it is the matter of whoever finds the run dead, or is asked for its report."""
     HeldFileSystem.down = ConnectionRefusedError("down")
     state = carried_out(archiving, url)
     archiving.close()
-    for name in ("run.json", "index.html"):
-        archiving.files.resolve(f"{FOLDER}/{name}").unlink()
+    manifest = archiving.files.resolve(f"{FOLDER}/run.json")
+    sealed = manifest.read_bytes()
+    manifest.write_text('{"ended": "before"}')
     HeldFileSystem.down = None
     later = Archiving(spec_of(tmp_path, url))
+    later.sender.catch_up(OneRun(state))
+    assert later.sender.settle(5)
+    assert held_files(url) == {}
+    assert "is not yet in" in str(later.sender.trouble(RUN))
+    manifest.write_bytes(sealed)
     later.sender.catch_up(OneRun(state))
     assert later.sender.settle(5)
     assert {path.removeprefix(f"{FOLDER}/") for path in held_files(url)} >= {"run.json", "index.html"}

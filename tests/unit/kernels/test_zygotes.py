@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +39,6 @@ def test_one_zygote_for_a_kernel(zygotes: KernelZygotes) -> None:
     (address,) = zygotes.addresses().values()
     assert zygotes.addresses() == {"python3": address}
     assert zygotes.reasons() == {}
-    (descriptor,) = zygotes.descriptors()
-    os.fstat(descriptor)
     with kernel(address) as one:
         assert one.value("'numpy' in __import__('sys').modules") is False
     zygotes.close()
