@@ -75,3 +75,9 @@ class UnreachableError(NbflowError):
     """The store, an executor, a kernel or the archive cannot be reached or written."""
 
     exit_code = 6
+
+
+class StoppedError(NbflowError):
+    """A run was stopped on request while there was nowhere to record that."""
+
+    exit_code = 130

@@ -50,4 +50,4 @@ class Stopper:
             raise KeyboardInterrupt
         force = self._asked or self._engine.state.stop is not None
         self._asked = True
-        self._engine.post(Cancel(mode=StopMode.INTERRUPT, by=SIGNALS[signal.Signals(number)], force=force))
+        self._engine.stop(Cancel(mode=StopMode.INTERRUPT, by=SIGNALS[signal.Signals(number)], force=force))

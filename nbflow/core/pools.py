@@ -15,6 +15,10 @@ from nbflow.core.spec import EMPTY
 from nbflow.core.state import RunState
 
 
+class Overtaken(Exception):
+    """What was decided about slots was not kept, and is not going to be: others may have got slots since."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
     """What other runs have of the pools, and since when this one (`run`, that uses `pools`) waits its turn at each.

@@ -167,7 +167,8 @@ class Store(History, Protocol):
         """`append` what `decide` makes of the pools as they are, and return its events; with None nothing is kept.
 
         From the look at the pools to the end of the transaction no other run gets or gives back a slot. `decide` is
-        called once at most, and must not use the store.
+        called once at most, and must not use the store. Raises `pools.Overtaken` where what it has decided is known not
+        to be kept, as nothing would be had this never been called: it may be called again, on the run as it is kept.
         """
         ...
 
@@ -177,6 +178,13 @@ class Store(History, Protocol):
 
     def take(self, run: str) -> list[Cancel]:
         """Take the requests left for a run, oldest first; each is given once."""
+        ...
+
+    def hurry(self) -> None:
+        """From now on, wait for nothing any longer than seconds: what cannot be done by then raises UnreachableError.
+
+        A call that waits already, in whichever thread, ends as soon. May be called from a signal handler.
+        """
         ...
 
     def close(self) -> None:

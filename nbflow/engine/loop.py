@@ -17,14 +17,14 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import ErrorKind
 from nbflow.core.decide import next_wakeup, react
 from nbflow.core.dispatch import wanted
-from nbflow.core.pools import turns_of
+from nbflow.core.pools import Overtaken, turns_of
 from nbflow.core.ports import Batch, Clock, Executor, Listener, Store
 from nbflow.core.rows import PoolUse
-from nbflow.core.state import RunState
+from nbflow.core.state import RunState, fold
 from nbflow.core.views import project
 from nbflow.engine.effects import work_order
 from nbflow.engine.lease import Lease
-from nbflow.errors import UnreachableError
+from nbflow.errors import StoppedError, UnreachableError
 from nbflow.faultpoints import Point, reach
 
 POLL_SECONDS = 0.5
@@ -61,7 +61,7 @@ class Ports:
 
 
 class Engine:
-    """Carries out one run. `post` may be called from any thread or signal handler, the rest from one thread."""
+    """Carries out one run. Any thread or signal handler may call `post` and `stop`; the rest is for one thread."""
 
     def __init__(self, state: RunState, fence: int, ports: Ports) -> None:
         self._state = state
@@ -73,21 +73,35 @@ class Engine:
         self._next_poll = 0.0
         self._next_rescue = 0.0
         self._refusal: UnreachableError | None = None
+        self._is_stopped = False
 
     @property
     def state(self) -> RunState:
         """The run as far as it has come."""
         return self._state
 
+    @property
+    def waits(self) -> dict[str, str]:
+        """By pool, what the next task of it waits for, in words. Any thread may ask."""
+        turns, pools, used = self._turns, self._state.created.settings.pools, self._state.used
+        return {pool: turns.reason(pool, pools[pool], used["pool", pool]) for pool in turns.since}
+
     def post(self, message: msg.Message) -> None:
         """Leave a message for the loop."""
         self._inbox.put(message)
+
+    def stop(self, request: msg.Cancel) -> None:
+        """Leave a request to stop, and wait no more for a store that is away: then nothing more can be recorded."""
+        self._is_stopped = True
+        self.post(request)
+        self._ports.store.hurry()
 
     def run(self, first: Sequence[msg.Message]) -> RunState:
         """Carry the run out to its end, beginning with the messages `first`.
 
         Raises ConflictError where another engine has taken the run over, UnreachableError where the store fails, or
-        nothing can be archived any more; in all cases everything of ours is stopped, and the run can be resumed.
+        nothing can be archived any more, which is a StoppedError where `stop` had been called; in all cases everything
+        of ours is stopped, and the run can be resumed.
         """
         self._ports.executor.open(self.post)
         try:
@@ -98,6 +112,10 @@ class Engine:
                 if messages := self._wait():
                     self._handle([*self._stop(messages), *messages])
             self._ports.store.take(self._state.run)  # what came too late must not meet the run when it is resumed
+        except UnreachableError as error:
+            if self._is_stopped:
+                raise self._left_open(error) from error
+            raise
         finally:
             self._ports.executor.close()
         if self._refusal is not None:
@@ -121,13 +139,24 @@ class Engine:
         events: Sequence[ev.Stamped] = ()
         begun = self._lease.instant()
         if self._turns.pools:
-            events = self._ports.store.append_pooled(self._state.run, partial(self._decide, messages), self._fence)
+            events = self._append_pooled(messages)
         elif (batch := self._decide(messages, ())) is not None:
             self._ports.store.append(*batch, self._fence)
             events = batch[0]
         if events:
             self._lease.signed(begun)
         return events
+
+    def _append_pooled(self, messages: Sequence[msg.Message]) -> Sequence[ev.Stamped]:
+        """The same; where others have got slots in between, it is decided again, from what is kept of the run."""
+        while True:
+            turns = self._turns
+            try:
+                return self._ports.store.append_pooled(self._state.run, partial(self._decide, messages), self._fence)
+            except Overtaken:
+                self._turns = turns
+                self._state = fold(self._ports.store.events(self._state.run))
+                self._state.touched.clear()
 
     def _decide(self, messages: Sequence[msg.Message], others: Sequence[PoolUse]) -> Batch | None:
         now = self._ports.clock.now()
@@ -188,6 +217,12 @@ class Engine:
         if self._waits_for_slots and now >= self._next_rescue:
             self._next_rescue = now + RESCUE_SECONDS
             self._ports.rescue(self._turns.before)
+
+    def _left_open(self, error: UnreachableError) -> StoppedError:
+        """What to say where a stop that was asked for was not recorded, or its page not made."""
+        run = self._state.run
+        hint = f"{error.hint or 'see to that'}; then: nbflow resume {run}"
+        return StoppedError(f"run {run} was stopped, but not in good order: {error.message}", hint=hint)
 
     @property
     def _waits_for_slots(self) -> bool:

@@ -17,14 +17,19 @@ from typing import Any
 from nbflow.errors import UnreachableError
 from nbflow.store.access import ELSEWHERE, RESTORE, check_writable, is_writable
 from nbflow.store.file import create_file, open_file
+from nbflow.store.hurry import Hurry
 from nbflow.store.sql import statements
 from nbflow.store.transaction import patiently, transaction
 
 
 class Database:
-    """A connection to the file `path`, opened as soon as it is needed and there. Others are waited for `seconds`."""
+    """A connection to the file `path`, opened as soon as it is needed and there.
+
+    Others are waited for `seconds`, unless there is a `hurry`.
+    """
 
     def __init__(self, path: Path, seconds: float) -> None:
+        self.hurry = Hurry()
         self.path = path.absolute()
         self._seconds = seconds
         self._lock = threading.RLock()
@@ -48,7 +53,7 @@ class Database:
                     create_file(self.path)
                 self._can_write = create or is_writable(self.path)
                 self._connection = patiently(
-                    lambda: open_file(self.path, self._seconds, write=self._can_write), self._seconds
+                    lambda: open_file(self.path, self._seconds, write=self._can_write), self._seconds, self.hurry
                 )
                 self._file = _identity(self.path)
             elif self._file != _identity(self.path):
@@ -64,7 +69,7 @@ class Database:
             if not self.open(create=False):
                 return []
             try:
-                return patiently(lambda: self.run(name, values).fetchall(), self._seconds)
+                return patiently(lambda: self.run(name, values).fetchall(), self._seconds, self.hurry)
             except (UnicodeEncodeError, OverflowError):
                 return []
 
@@ -76,7 +81,7 @@ class Database:
                 check_writable(self.path)
                 self._drop()  # by now it can be
                 self.open(create=False)
-            with transaction(self._ready, self._seconds):
+            with transaction(self._ready, self._seconds, self.hurry):
                 yield
 
     def run(self, name: str, values: Mapping[str, Any]) -> sqlite3.Cursor:

@@ -172,6 +172,9 @@ class MemoryStore(MemoryHistory):
                 self._inbox[run] = []
             return taken
 
+    def hurry(self) -> None:
+        """It never waits."""
+
     def close(self) -> None:
         """Nothing to give back."""
 

@@ -124,6 +124,10 @@ class SqliteStore(SqlHistory):
                 self._database.run("drop_requests", {"run": run})
         return requests
 
+    def hurry(self) -> None:
+        """Wait for other writers no more."""
+        self._database.hurry.begin()
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()

@@ -857,6 +857,14 @@ def test_closing_twice(store: Store) -> None:
     store.close()
 
 
+def test_a_hurry_keeps_nobody_from_what_can_be_done(store: Store) -> None:
+    store.hurry()
+    run = Kept(store, planned("a"))
+    store.hurry()
+    run.send("start")
+    assert list(store.events(RUN)) == run.history
+
+
 def test_threads_may_share_a_store(store: Store) -> None:
     def act(place: int) -> int:
         run = Kept(store, planned("a"), run=f"run-{place}", at=after(place))

@@ -104,6 +104,7 @@ class Wire:
             case Break.AFTER:
                 server.sendall(data)
                 _hear(server)
+                server.close()
             case Break.LATE:
                 self._late.append((server, data))
             case Break.BEFORE:

@@ -21,6 +21,7 @@ import psycopg
 from nbflow.core import database_url
 from nbflow.errors import UnreachableError
 from nbflow.faultpoints import Point, reach
+from nbflow.store.hurry import Hurry
 from nbflow.store.postgres import failures, schema
 from nbflow.store.postgres.failures import Kind
 from nbflow.store.postgres.session import Session, begin
@@ -46,7 +47,8 @@ class Link:
         self._url = url
         self._seconds = seconds
         self._lock = threading.RLock()
-        self._closing = threading.Event()
+        self._hurry = Hurry()
+        self._is_closed = False
         self._process = os.getpid()
         self._session: Session | None = None
         self._has_tables = False
@@ -102,10 +104,15 @@ class Link:
 
         return self._patiently(attempt)[0]
 
+    def hurry(self) -> None:
+        """Wait no more, from now on. May be called from a signal handler."""
+        self._hurry.begin()
+
     def close(self) -> None:
         """Close the connection; a process that was forked off leaves it to the one that opened it."""
         if os.getpid() == self._process:
-            self._closing.set()
+            self._is_closed = True
+            self._hurry.wake()
             with self._lock:
                 self._shut()
 
@@ -133,7 +140,7 @@ class Link:
     def _connected(self) -> Session:
         if self._session is None:
             self._has_tables = False
-            self._session = begin(self._url, self.place)
+            self._session = begin(self._url, self.place, self._hurry)
             self._has_answered = True
         return self._session
 
@@ -146,32 +153,35 @@ class Link:
         """The result of a call, made again where it may help; and whether it may have worked before already."""
         with self._used():
             patience = self._seconds if self._has_answered else min(FIRST_SECONDS, self._seconds)
-            deadline = time.monotonic() + patience
-            pause, unsure = SHORTEST_PAUSE, False
+            begun, pause, unsure = time.monotonic(), SHORTEST_PAUSE, False
             while True:
                 try:
                     return call(), unsure
                 except psycopg.DataError as error:
                     raise ValueError(failures.reason(error)) from None
                 except psycopg.Error as error:
-                    unsure = self._judge(error, deadline) or unsure
+                    unsure = self._judge(error, begun, patience) or unsure
                 except OSError as error:
                     self._settle()
                     raise self.unusable(error.strerror or str(error)) from error
                 except BaseException:
                     self._settle()
                     raise
-                if self._closing.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+                self._hurry.pause(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                if self._is_closed:
                     raise self.unusable("it has been closed")
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _judge(self, error: psycopg.Error, deadline: float) -> bool:
-        """Whether an error came in the midst of a call. Raises UnreachableError where to try again is no use."""
+    def _judge(self, error: psycopg.Error, begun: float, patience: float) -> bool:
+        """Whether an error came in the midst of a call, begun at an instant. Raises UnreachableError where to try again
+        is no use.
+        """
         was_connected = self._session is not None
         is_connected = self._session is not None and not self._session.closed
         kind = failures.kind(error, was_connected=was_connected, is_connected=is_connected)
         if kind is Kind.LOST:
             self._shut()
+        deadline = self._hurry.deadline(begun, patience, is_away=kind is Kind.LOST)
         if kind is Kind.FINAL or time.monotonic() >= deadline:
             raise self.unusable(failures.reason(error), failures.hint(error)) from None
         return kind is Kind.LOST and was_connected
@@ -187,7 +197,7 @@ class Link:
         if os.getpid() != self._process:
             raise RuntimeError(f"{self.place}: a store cannot be used in a process forked off from its own")
         with self._lock:
-            if self._closing.is_set():
+            if self._is_closed:
                 raise self.unusable("it has been closed")
             yield
 

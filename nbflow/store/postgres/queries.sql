@@ -1,5 +1,7 @@
 -- Every statement of the PostgreSQL store, by name. `%(name)s` are bound parameters.
 -- Each that changes something is a transaction of its own, so that it costs one answer of the server.
+-- A transaction that needs several tables locks them in this order: runs, pools, events, tasks. So none waits for another
+-- that waits for it.
 -- Arrays travel in binary (`%(name)b`): to write them as text takes several times as long as to keep them.
 
 -- name: create_run
@@ -28,6 +30,12 @@ WITH kept AS (
     heartbeat = COALESCE(%(now)s::timestamptz, clock_timestamp())
   WHERE run = %(run)s AND seq = %(before)s AND fence = %(fence)s AND owner IS NOT NULL
   RETURNING run, fence
+), used AS (
+  INSERT INTO pools (run, pool, held, wanted, since)
+  SELECT kept.run, one.pool, one.held, one.wanted, one.since
+  FROM kept, unnest(%(pools)b::text[], %(held)b::bigint[], %(wanted)b::bigint[], %(since)b::text[])
+    AS one (pool, held, wanted, since)
+  ON CONFLICT (run, pool) DO UPDATE SET held = excluded.held, wanted = excluded.wanted, since = excluded.since
 ), added AS (
   INSERT INTO events (run, seq, at, type, body, fence)
   SELECT kept.run, one.seq, one.at, one.type, one.body, kept.fence
@@ -41,12 +49,6 @@ WITH kept AS (
   ON CONFLICT (run, position) DO UPDATE
     SET task = excluded.task, state = excluded.state, document = excluded.document, outputs = excluded.outputs,
       origin = excluded.origin
-), used AS (
-  INSERT INTO pools (run, pool, held, wanted, since)
-  SELECT kept.run, one.pool, one.held, one.wanted, one.since
-  FROM kept, unnest(%(pools)b::text[], %(held)b::bigint[], %(wanted)b::bigint[], %(since)b::text[])
-    AS one (pool, held, wanted, since)
-  ON CONFLICT (run, pool) DO UPDATE SET held = excluded.held, wanted = excluded.wanted, since = excluded.since
 )
 SELECT run FROM kept;
 
@@ -140,8 +142,8 @@ WHERE runs.pipeline = %(pipeline)s AND tasks.state = 'succeeded'
   AND (tasks.task = %(task)s OR starts_with(tasks.task, %(task)s || '['))
 ORDER BY runs.created DESC, runs.run DESC LIMIT 1;
 
--- name: lock_tasks
-LOCK TABLE tasks IN SHARE ROW EXCLUSIVE MODE;
+-- name: lock_for_removal
+LOCK TABLE pools, tasks IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: read_taker
 SELECT run FROM tasks WHERE origin = %(run)s AND run <> %(run)s LIMIT 1;

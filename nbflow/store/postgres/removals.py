@@ -27,7 +27,7 @@ class PostgresRemovals:
         values = {"run": run, "fence": fence, "now": None, "lease": LEASE_SECONDS}
 
         def act(execute: Execute, unsure: bool) -> None:
-            execute("lock_tasks", {})
+            execute("lock_for_removal", {})
             rows = execute("read_run", values)
             if unsure and not rows and execute("find_removed", values):
                 return

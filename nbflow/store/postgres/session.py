@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from nbflow.core import database_url
 from nbflow.errors import UnreachableError
+from nbflow.store.hurry import Hurry
 from nbflow.store.postgres.failures import SilentError
 from nbflow.store.postgres.schema import statements
 
@@ -44,23 +45,35 @@ logging.getLogger("psycopg").addHandler(logging.NullHandler())
 class Session(psycopg.Connection[tuple[Any, ...]]):
     """A connection on which each statement is a transaction of its own, and no wait is without an end.
 
-    `version` is the server's, `schema` where the store's tables are.
+    `version` is the server's, `schema` where the store's tables are. `hurry` shortens each wait, to connect too.
     """
 
+    hurry = Hurry()
     version = ""
     schema = ""
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **more: Any) -> T:
         """Wait for an answer. Raises SilentError where none comes."""
-        return super().wait(_bounded(gen, time.monotonic() + SILENCE_SECONDS), *args, **more)
+        return super().wait(self._bounded(gen), *args, **more)
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **more: Any) -> Generator[Any, Any, Any]:
+        """The library's own way to connect, which listens to nobody for as long as it may take."""
+        return cls._bounded(super()._connect_gen(*args, **more))
+
+    @classmethod
+    def _bounded(cls, waiting: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+        begun = time.monotonic()
+        return _bounded(waiting, lambda: cls.hurry.deadline(begun, SILENCE_SECONDS))
 
 
-def begin(url: str, place: str) -> Session:
+def begin(url: str, place: str, hurry: Hurry) -> Session:
     """Connect, and tell the server how to treat us. `place` is its name for messages.
 
     Raises psycopg.Error where that fails, UnreachableError for a server that the store cannot use.
     """
-    session = Session.connect(_with_defaults(url, place), autocommit=True)
+    ours: type[Session] = type("Session", (Session,), {"hurry": hurry})  # the library connects before there is a self
+    session = ours.connect(_with_defaults(url, place), autocommit=True)
     try:
         session.execute(statements()["begin_session"])
         session.version = _check(session, place)
@@ -108,13 +121,13 @@ def _find_schema(session: Session, place: str) -> str:
     return str(parts[0])
 
 
-def _bounded(waiting: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any, T]:
+def _bounded(waiting: Generator[Any, Any, T], deadline: Callable[[], float]) -> Generator[Any, Any, T]:
     """The library's own generator, ended by an error at a deadline: it is asked again and again while nothing comes."""
     try:
         wanted = next(waiting)
         while True:
             ready = yield wanted
-            if not ready and time.monotonic() > deadline:
+            if not ready and time.monotonic() > deadline():
                 raise SilentError("the server does not answer")
             wanted = waiting.send(ready)
     except StopIteration as end:

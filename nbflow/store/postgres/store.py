@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow.core.pools import Overtaken
 from nbflow.core.rows import LEASE_SECONDS
 from nbflow.store import refusals, sql
 from nbflow.store.history import SqlHistory
-from nbflow.store.postgres import slots
 from nbflow.store.postgres.link import Execute, Link
 from nbflow.store.postgres.removals import PostgresRemovals
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 """How long a call waits for a server that is gone, or for other writers, before it gives up."""
-
-RESUME = "go on with: nbflow resume"
 
 
 class PostgresStore(SqlHistory):
@@ -110,26 +108,26 @@ class PostgresStore(SqlHistory):
     ) -> Sequence[Stamped]:
         """Keep what is decided. Others that get or give back slots wait meanwhile.
 
-        There is no deciding again: what was decided before a connection was lost is kept all the same, unless slots
-        that it takes may be another run's by now. Then UnreachableError is raised.
+        Where a connection was lost after that, it is read whether it was kept. Who has the lock reads the last word: a
+        transaction that was lost has the lock until its end, and nobody is there any more to ask it for a commit.
         """
-        decided: list[tuple[Batch | None, Sequence[PoolUse]]] = []
+        decided: list[Batch | None] = []
 
-        def act(execute: Execute, unsure: bool) -> Sequence[Stamped]:
+        def act(execute: Execute, _: bool) -> Sequence[Stamped]:
             execute("lock_pools", {})
-            with sql.decoding(self._link.place):
-                uses = [sql.pool_of(row) for row in execute("read_pools", {"run": "", **self._clock()})]
-            if not decided:
-                decided.append((decide([use for use in uses if use.run != run]), uses))
-            batch, seen = decided[0]
-            if batch is None:
+            is_first = not decided
+            if is_first:
+                with sql.decoding(self._link.place):
+                    uses = [sql.pool_of(row) for row in execute("read_pools", {"run": run, **self._clock()})]
+                decided.append(decide(uses))
+            if (batch := decided[0]) is None:
                 return ()
             before = refusals.check_batch(*batch)
             values = {**_kept(*batch), "before": before, "fence": fence, **self._clock()}
-            if unsure and execute("find_event", values) == [_last(values)]:
-                return batch[0]
-            if slots.may_be_taken(batch[1].pools, seen, uses):
-                raise self._link.unusable("it was lost while slots were given out, and others have them now", RESUME)
+            if not is_first:
+                if execute("find_event", values) == [_last(values)]:
+                    return batch[0]
+                raise Overtaken
             if not execute("append", values):
                 with sql.decoding(self._link.place):
                     row = next((sql.run_of(row) for row in execute("read_run", values)), None)
@@ -155,6 +153,10 @@ class PostgresStore(SqlHistory):
         rows, _ = self._link.change("take_requests", {"run": run, "taker": uuid.uuid4()})
         with sql.decoding(self._link.place):
             return [sql.request_of(row) for row in rows]
+
+    def hurry(self) -> None:
+        """Wait for the server no more."""
+        self._link.hurry()
 
     def close(self) -> None:
         """Close the connection."""

@@ -14,14 +14,14 @@ from nbflow.core.messages import Cancel, StopMode
 
 
 class Engine:
-    """Keeps what is posted."""
+    """Keeps what is asked of it."""
 
-    def __init__(self, stop: object = None) -> None:
+    def __init__(self, stopped: object = None) -> None:
         self.posted: list[Cancel] = []
-        self.state = SimpleNamespace(stop=stop)
+        self.state = SimpleNamespace(stop=stopped)
 
-    def post(self, message: Cancel) -> None:
-        self.posted.append(message)
+    def stop(self, request: Cancel) -> None:
+        self.posted.append(request)
 
 
 def attached(stopper: Stopper, stop: object = None) -> Engine:

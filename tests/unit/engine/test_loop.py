@@ -13,13 +13,14 @@ from nbflow.core import messages as msg
 from nbflow.core.attempt import WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.plan import PlannedTask
+from nbflow.core.pools import Overtaken
 from nbflow.core.rows import LEASE_SECONDS, PoolUse, Projection
 from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import RunState, fold
 from nbflow.core.views import run_summary, task_document
 from nbflow.engine.lease import RENEW_SECONDS
 from nbflow.engine.loop import POLL_SECONDS, RESCUE_SECONDS, Engine, Ports, Rescue
-from nbflow.errors import ConflictError, UnreachableError
+from nbflow.errors import ConflictError, StoppedError, UnreachableError
 from nbflow.store.memory import MemoryStore
 from support.build import RUN, created, planned
 from support.engines import Behaviour, FakeClock, FakeExecutor, record, succeed
@@ -27,6 +28,7 @@ from support.notation import line, parse_message
 from support.stored import Kept, cells
 
 START = msg.Start(owner="engine")
+INTERRUPT = msg.Cancel(mode=msg.StopMode.INTERRUPT, by="somebody")
 
 
 class NotedStore(MemoryStore):
@@ -43,6 +45,10 @@ class NotedStore(MemoryStore):
             raise UnreachableError("the disk is full")
         super().append(events, projection, fence)
         self.calls.append(f"append {lines[-1]}")
+
+    def hurry(self) -> None:
+        super().hurry()
+        self.calls.append("hurry")
 
 
 class Bench:
@@ -320,6 +326,31 @@ class TestPools:
         bench.engine.run([START])
         assert looks == [looks[0] + RESCUE_SECONDS * place for place in range(3)]
 
+    @pytest.mark.parametrize("at", ["start", "succeeded"])
+    def test_what_was_not_kept_is_decided_again_by_what_others_have_got_since(self, at: str) -> None:
+        """`at` is what was to be kept: the first of all events, or some in the midst of the run."""
+        bench = Bench(planned("a", pool="db"), planned("b", "a", pool="db"), planned("c"), pools={"db": 1}, jobs=1)
+        append, lost = bench.store.append_pooled, []
+
+        def lose(run: str, decide: Callable[[Sequence[PoolUse]], Any], fence: int) -> Sequence[Stamped]:
+            if (at == "start") == (bench.engine.state.seq == 1) and not lost:
+                batch = decide(bench.store.pools(run))
+                lost.append([line(one) for one in batch[0]])
+                self.other(bench.store, 1)
+                raise Overtaken
+            return append(run, decide, fence)
+
+        bench.store.append_pooled = lose  # type: ignore[method-assign]
+        bench.rescue = lambda _: bench.store.release("other", 1)
+        bench.engine = bench.new_engine()
+        ended = bench.engine.run([START])
+        assert ended is bench.engine.state is bench.sealed[0]
+        assert ended.status == "succeeded"
+        assert lost[0][-1] == ("attempt_submitted a/1" if at == "start" else "attempt_submitted b/1")
+        assert bench.stored.count(lost[0][-1]) == 1
+        assert [call for call in bench.executor.calls if call.startswith("submit")][at != "start"] == "submit c/1"
+        assert bench.store.task_rows(RUN) == [task_document(ended, task) for task in ended.tasks.values()]
+
     def test_a_run_that_stops_wants_nothing_any_more(self) -> None:
         bench = Bench(planned("a", pool="db"), pools={"db": 1})
         self.other(bench.store, 1)
@@ -366,6 +397,39 @@ class TestBreaks:
         events = bench.stored
         assert bench.new_engine().run([START]).status == "succeeded"
         assert bench.stored == events
+
+
+class TestAStopWhileTheStoreIsAway:
+    def stopped(self, stop: Callable[[Bench], None]) -> Bench:
+        """An engine that is asked to stop in the midst of its first attempt; the store is away from then on."""
+
+        def hear(_: WorkOrder) -> Sequence[Any]:
+            stop(bench)
+            bench.store.fails_at = "cancel_requested interrupt"
+            return []
+
+        bench = Bench(planned("a"), behaviour=hear)
+        return bench
+
+    def test_it_says_so_and_leaves_nothing_running(self) -> None:
+        bench = self.stopped(lambda bench: bench.engine.stop(INTERRUPT))
+        with pytest.raises(StoppedError) as told:
+            bench.engine.run([START])
+        assert told.value.message == f"run {RUN} was stopped, but not in good order: the disk is full"
+        assert told.value.exit_code == 130
+        assert told.value.hint == f"see to that; then: nbflow resume {RUN}"
+        assert bench.executor.calls[-2:] == ["hurry", "close"]
+
+    def test_one_that_another_process_asks_for_is_no_reason_to_hurry(self) -> None:
+        bench = self.stopped(lambda bench: bench.store.post(RUN, INTERRUPT))
+        with pytest.raises(UnreachableError, match=r"^the disk is full"):
+            bench.engine.run([START])
+        assert "hurry" not in bench.executor.calls
+
+    def test_with_the_store_there_it_is_kept_as_ever(self) -> None:
+        bench = Bench(planned("a"))
+        bench.engine.stop(INTERRUPT)
+        assert bench.engine.run([START]).status == "succeeded", "nothing was left to stop"
 
 
 def test_a_stop_reaches_the_executor() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from nbflow.store import hurry as hurries
 from nbflow.store.transaction import patiently, transaction
+from support.waiting import allowed
 
 Connect = Callable[[], sqlite3.Connection]
 
@@ -129,6 +131,16 @@ class TestPatiently:
             raise AssertionError("it has not begun")
         assert time.monotonic() - began >= 0.2
         assert not two.in_transaction
+
+    def test_whoever_wants_to_stop_waits_no_more(self, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hurries, "BUSY_SECONDS", 0.2)
+        one, two, hurry = connect(), connect(), hurries.Hurry()
+        one.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        threading.Timer(0.2, hurry.begin).start()
+        with pytest.raises(sqlite3.OperationalError, match="locked"), transaction(two, 60.0, hurry):
+            raise AssertionError("it has not begun")
+        assert time.monotonic() - began < allowed(3)
 
     def test_other_errors_are_not_waited_out(self, connect: Connect) -> None:
         one = connect()

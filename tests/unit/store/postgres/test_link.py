@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ import pytest
 
 from nbflow import faultpoints
 from nbflow.errors import UnreachableError
+from nbflow.store import hurry
 from nbflow.store.postgres import link as module
 from nbflow.store.postgres import session
 from nbflow.store.postgres.link import Link, Row
@@ -26,6 +28,8 @@ from support.wire import Break, Wire
 NEW: dict[str, Any] = {
     **dict.fromkeys(("run", "pipeline", "state", "created", "document"), "r"),
     "seq": 1,
+    "fence": 0,
+    **dict.fromkeys(("owner", "now")),
     **{name: [] for name in ("seqs", "ats", "types", "bodies")},
     **{name: [] for name in ("positions", "tasks", "states", "documents", "outputs", "origins")},
 }
@@ -160,6 +164,60 @@ class TestALostConnection:
         finally:
             server().start()
         assert "it has been closed" in failed[0].message
+
+
+class TestAHurry:
+    """Whoever wants to stop waits no more, wherever the wait is."""
+
+    def fails_soon(self, call: Callable[[], object], hurry: Callable[[], None], *, within: float) -> None:
+        """Fail within some seconds of a hurry that comes in the midst of a call."""
+        came: list[float] = []
+
+        def come() -> None:
+            came.append(time.monotonic())
+            hurry()
+
+        timer = threading.Timer(0.3, come)
+        timer.start()
+        with pytest.raises(UnreachableError, match="the store cannot be used"):
+            call()
+        timer.join()
+        assert time.monotonic() - came[0] < allowed(within)
+
+    def test_a_server_that_is_gone_is_waited_for_no_more(self, link: Link) -> None:
+        link.change("create_run", NEW)
+        server().stop()
+        try:
+            self.fails_soon(lambda: is_there(link), link.hurry, within=2)
+            began = time.monotonic()
+            with pytest.raises(UnreachableError):
+                is_there(link)
+            assert time.monotonic() - began < allowed(2), "nor is it later"
+        finally:
+            server().start()
+        assert is_there(link), "it is usable once the server is back"
+
+    def test_nor_one_that_is_silent(self, wire: Wire, link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hurry, "BUSY_SECONDS", 0.3)
+        monkeypatch.setattr(hurry, "AWAY_SECONDS", 0.1)
+        wire.break_at("INSERT INTO runs", Break.SILENT)
+        self.fails_soon(lambda: link.change("create_run", NEW), link.hurry, within=3)
+        assert wire.broken == 1
+
+    def test_nor_one_that_lets_nobody_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It takes connections, and says nothing on them."""
+        monkeypatch.setattr(hurry, "BUSY_SECONDS", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            url = f"postgresql://postgres@127.0.0.1:{deaf.getsockname()[1]}/db?connect_timeout=60"
+            with closing(Link(url, 60.0)) as link:
+                self.fails_soon(lambda: link.open(create=False), link.hurry, within=3)
+
+    def test_a_connection_that_was_lost_meanwhile_is_made_again(self, link: Link) -> None:
+        link.change("create_run", NEW)
+        server().crash()
+        server().start()
+        link.hurry()
+        assert is_there(link)
 
 
 class TestAServerThatIsSilent:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import psycopg
 import pytest
 
-from nbflow.core.rows import Removed
+from nbflow.core.ports import Batch
+from nbflow.core.rows import PoolUse, Removed
 from nbflow.errors import ConflictError
+from nbflow.store.postgres import failures
 from nbflow.store.postgres.store import PostgresStore
 from support.build import RUN, planned
 from support.postgres import schema, server
@@ -36,7 +39,71 @@ def store(wire: Wire, place: str) -> Iterator[PostgresStore]:
         yield made
 
 
-@pytest.mark.parametrize("at", ["LOCK TABLE tasks", "DELETE FROM runs", "COMMIT"])
+@pytest.fixture
+def other(store: PostgresStore, place: str) -> Iterator[PostgresStore]:
+    """Somebody else's."""
+    with closing(PostgresStore(server().url(place))) as made:
+        yield made
+
+
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch) -> list[psycopg.Error]:
+    """What goes wrong with calls, also where they are made again."""
+    met: list[psycopg.Error] = []
+    judge = failures.kind
+
+    def note(error: psycopg.Error, **more: bool) -> failures.Kind:
+        met.append(error)
+        return judge(error, **more)
+
+    monkeypatch.setattr(failures, "kind", note)
+    return met
+
+
+def waiting() -> int:
+    """How many wait for a lock."""
+    return int(str(server().run("SELECT count(*) FROM pg_locks WHERE NOT granted")[0][0]))
+
+
+class TestRunsThatGoOnMeanwhile:
+    """Whoever needs several tables takes them in one order, so that none of two waits for the other."""
+
+    def test_one_that_gets_slots(self, store: PostgresStore, other: PostgresStore, failed: list[psycopg.Error]) -> None:
+        old, run = Kept(other, planned("a"), run="old"), Kept(store, planned("a"))
+        removal = threading.Thread(target=other.removals.remove, args=("old", old.fence))
+        decided: list[int] = []
+
+        def decide(_: Sequence[PoolUse]) -> Batch:
+            removal.start()
+            until(waiting)
+            decided.append(1)
+            events, projection = run.batch("start")
+            return events, replace(projection, pools=(PoolUse(run=RUN, pool="db", held=1),))
+
+        store.append_pooled(RUN, decide, run.fence)
+        removal.join(30)
+        assert (decided, failed) == ([1], [])
+        assert [row.run for row in store.runs()] == [RUN]
+
+    def test_one_that_gets_none(
+        self, store: PostgresStore, other: PostgresStore, place: str, failed: list[psycopg.Error]
+    ) -> None:
+        old, run = Kept(other, planned("a"), run="old"), Kept(store, planned("a"))
+        appends = threading.Thread(target=run.send, args=("start",))
+        removal = threading.Thread(target=other.removals.remove, args=("old", old.fence))
+        with psycopg.connect(server().url(place)) as third:
+            third.execute(b"LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+            appends.start()
+            until(lambda: waiting() == 1)
+            removal.start()
+            until(lambda: waiting() == 2)
+        appends.join(30)
+        removal.join(30)
+        assert failed == []
+        assert [(row.run, row.seq) for row in store.runs()] == [(RUN, run.state.seq)]
+
+
+@pytest.mark.parametrize("at", ["LOCK TABLE", "DELETE FROM runs", "COMMIT"])
 @pytest.mark.parametrize("how", [Break.BEFORE, Break.AFTER])
 def test_it_is_removed_once_wherever_the_connection_breaks(
     wire: Wire, store: PostgresStore, at: str, how: Break

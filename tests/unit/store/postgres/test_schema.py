@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from nbflow.errors import UnreachableError
+from nbflow.store.hurry import Hurry
 from nbflow.store.postgres.schema import HERE, prepare, statements
 from nbflow.store.postgres.session import Session, begin
 from nbflow.store.postgres.store import PostgresStore
@@ -25,7 +26,7 @@ BROKEN = (*FIRST, Migration(2, "0002_b.sql", "INSERT INTO words VALUES ('b'); SE
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    with closing(begin(server().url(schema()), "here")) as made:
+    with closing(begin(server().url(schema()), "here", Hurry())) as made:
         yield made
 
 
@@ -63,7 +64,7 @@ def test_a_user_who_may_not_make_one_is_told_and_uses_one_that_was_made_for_him(
 
 def test_a_name_is_only_a_name() -> None:
     name = 'a"; DROP TABLE x; --'
-    with closing(begin(server().url(), "here")) as session:
+    with closing(begin(server().url(), "here", Hurry())) as session:
         session.execute(b"SELECT set_config('search_path', quote_ident(%s), false)", [name])
         assert prepare(session, name, "here", create=True, steps=FIRST)
         assert server().run("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'a\"; DROP%'") == [(1,)]
@@ -99,7 +100,7 @@ def test_of_many_at_once_one_makes_it() -> None:
     barrier = threading.Barrier(6)
 
     def make() -> None:
-        with closing(begin(server().url(name), "here")) as session:
+        with closing(begin(server().url(name), "here", Hurry())) as session:
             barrier.wait()
             try:
                 assert prepare(session, name, "here", create=True, steps=THEN)
@@ -112,7 +113,7 @@ def test_of_many_at_once_one_makes_it() -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    with closing(begin(server().url(name), "here")) as session:
+    with closing(begin(server().url(name), "here", Hurry())) as session:
         assert versions(session) == [1, 2]
         assert words(session) == ["b"]
 
@@ -120,7 +121,7 @@ def test_of_many_at_once_one_makes_it() -> None:
 def test_every_statement_is_one_that_the_server_understands(session: Session) -> None:
     """Prepared, not executed: nothing in `queries.sql` is spelled wrong."""
     prepare(session, session.schema, "here", create=True)
-    utility = {"lock_pools", "lock_tasks", "make_schema"}
+    utility = {"lock_pools", "lock_for_removal", "make_schema"}
     for name, text in statements().items():
         if name in utility:
             continue

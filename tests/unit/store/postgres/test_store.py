@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from nbflow.core import messages as msg
+from nbflow.core.pools import Overtaken
 from nbflow.core.rows import PoolUse
+from nbflow.core.state import RunState, fold
 from nbflow.core.views import project
 from nbflow.errors import ConflictError, UnreachableError
 from nbflow.store.postgres.store import PostgresStore
@@ -209,54 +211,63 @@ class TestALostConnection:
 
 
 class TestPools:
-    def pooled(self, run: Kept, held: int, seen: list[Sequence[PoolUse]]) -> Callable[[Sequence[PoolUse]], Any]:
+    def pooled(self, state: RunState, held: int, seen: list[Sequence[PoolUse]]) -> Callable[[Sequence[PoolUse]], Any]:
         """A decision to hold so many slots; `seen` is what each was made of."""
 
         def decide(pools: Sequence[PoolUse]) -> Any:
             seen.append(list(pools))
-            events, projection = cells(run.state, 1)
-            return events, replace(projection, pools=(use(run.run, held),))
+            events, projection = cells(state, 1)
+            return events, replace(projection, pools=(use(state.run, held),))
 
         return decide
 
-    @pytest.mark.parametrize("at", ["LOCK TABLE", "FROM pools", "UPDATE runs SET state", "COMMIT"])
-    @pytest.mark.parametrize("how", [Break.BEFORE, Break.AFTER])
+    @pytest.mark.parametrize(
+        ("at", "how"),
+        [(at, how) for at in ("LOCK TABLE", "FROM pools") for how in (Break.BEFORE, Break.AFTER)]
+        + [("COMMIT", Break.AFTER)],
+    )
     def test_what_is_decided_is_kept_once(self, wire: Wire, store: PostgresStore, at: str, how: Break) -> None:
         run = Kept(store, planned("a"))
         seen: list[Sequence[PoolUse]] = []
         wire.break_at(at, how)
-        events = store.append_pooled(RUN, self.pooled(run, 2, seen), run.fence)
+        events = store.append_pooled(RUN, self.pooled(run.state, 2, seen), run.fence)
         assert len(seen) == 1
         assert list(store.events(RUN)) == [*run.history, *events]
         assert [(one.run, one.held) for one in store.pools()] == [(RUN, 2)]
         assert wire.broken == 1
 
-    @pytest.mark.parametrize(("before", "after", "kept"), [(0, 1, False), (1, 2, False), (1, 1, True), (2, 1, True)])
-    def test_slots_that_others_got_meanwhile_are_not_given_twice(
-        self, wire: Wire, store: PostgresStore, other: PostgresStore, before: int, after: int, kept: bool
+    @pytest.mark.parametrize(
+        ("at", "how"),
+        [
+            ("UPDATE runs SET state", Break.BEFORE),
+            ("UPDATE runs SET state", Break.AFTER),
+            ("COMMIT", Break.BEFORE),
+        ],
+    )
+    def test_what_is_lost_before_its_commit_is_left_to_be_decided_again(
+        self, wire: Wire, store: PostgresStore, other: PostgresStore, at: str, how: Break
     ) -> None:
+        """Others may have got the slots: it is not kept after the fact, nor counted as kept."""
         theirs, run = Kept(other, planned("a"), run="theirs"), Kept(store, planned("a"))
+        taken, projection = cells(theirs.state, 1)
+        wire.break_at(at, how)
+        wire.then = lambda: other.append(taken, replace(projection, pools=(use("theirs", 1),)), theirs.fence)
+        seen: list[Sequence[PoolUse]] = []
+        with pytest.raises(Overtaken):
+            store.append_pooled(RUN, self.pooled(run.state, 1, seen), run.fence)
+        assert list(store.events(RUN)) == run.history
+        assert [(one.run, one.held) for one in store.pools()] == [("theirs", 1)]
 
-        def hold(held: int) -> None:
-            events, projection = cells(theirs.state, 1)
-            other.append(events, replace(projection, pools=(use("theirs", held),)), theirs.fence)
-
-        hold(before)
-        wire.break_at("UPDATE runs SET state", Break.BEFORE)
-        wire.then = lambda: hold(after)
-        decide = self.pooled(run, 1, [])
-        if kept:
-            store.append_pooled(RUN, decide, run.fence)
-        else:
-            with pytest.raises(UnreachableError, match="others have them now"):
-                store.append_pooled(RUN, decide, run.fence)
-        assert [(one.run, one.held) for one in store.pools()] == [(RUN, 1)] * kept + [("theirs", after)]
+        events = store.append_pooled(RUN, self.pooled(fold(store.events(RUN)), 1, seen), run.fence)
+        assert [[(one.run, one.held) for one in each] for each in seen] == [[], [("theirs", 1)]]
+        assert list(store.events(RUN)) == [*run.history, *events]
+        assert wire.broken == 1
 
     def test_a_stale_fence_is_refused(self, store: PostgresStore) -> None:
         run = Kept(store, planned("a"))
         store.claim(RUN, "new", dead)
         with pytest.raises(ConflictError, match="taken over by new"):
-            store.append_pooled(RUN, self.pooled(run, 1, []), run.fence)
+            store.append_pooled(RUN, self.pooled(run.state, 1, []), run.fence)
 
 
 class TestClock:
