@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from nbflow.archive import layout
 from nbflow.core.status import RunStatus
 from nbflow.errors import NbflowError, NotFoundError, UnreachableError
 
@@ -46,20 +47,21 @@ class Sender:
         return (Feed(self._uploader, state),)
 
     def catch_up(self, runs: Runs) -> None:
-        """Begin to upload what runs that have ended have left on this machine; `settle` waits for it."""
+        """Begin to upload what runs that have ended have left on this machine; `settle` waits for it.
+
+        A run whose page is missing, or tells of an earlier end, waits for that: nothing is uploaded around it.
+        """
         if self._uploads is None:
             return
-        from nbflow.archive.seal import is_sealed, seal
+        from nbflow.archive.seal import is_sealed
         from nbflow.uploading import published
 
         for run in self._uploads.ledgers.waiting():
             row = runs.store.run(run) if run not in self._fed else None
             if row is not None and row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
-                state = runs.state(row)
-                folder = state.created.settings.folder
-                if not runs.is_held(row) and not is_sealed(folder, row.document["ended"], self._uploads.files):
-                    seal(state, self._uploads.files)  # its process has died right behind its end
-                self._uploader.add_run(folder, published(state))
+                folder = layout.run_folder(row.pipeline, run)
+                if is_sealed(folder, row.document["ended"], self._uploads.files):
+                    self._uploader.add_run(folder, published(runs.state(row)))
 
     def settle(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to upload, and say whether that is so.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict
-from nbflow.core.messages import Cancel, Finished, Message, StopMode
+from nbflow.core.messages import Cancel, Finished, Message, Start, StopMode
 from nbflow.core.ports import Executor
 from nbflow.core.state import RunState
 from nbflow.engine.effects import work_order
@@ -34,6 +34,10 @@ def presumed(state: RunState) -> list[Finished]:
     return [Finished(task=name, attempt=state.tasks[name].attempt, outcome=outcome) for name in state.live]
 
 
-def interruption(reports: Iterable[Finished]) -> list[Message]:
-    """What ends the run of a dead engine as interrupted: what was lost with it is cancelled, as all that is open is."""
-    return [Cancel(mode=StopMode.INTERRUPT, by=END), *reports]
+def interruption(state: RunState, reports: Iterable[Finished], owner: str) -> list[Message]:
+    """What ends the run of a dead engine as interrupted: what was lost with it is cancelled, as all that is open is.
+
+    One that it had not come to begin is begun for that by `owner`.
+    """
+    begin = [Start(owner=owner)] if state.started_at is None else []
+    return [Cancel(mode=StopMode.INTERRUPT, by=END), *reports, *begin]
