@@ -2,24 +2,36 @@
 
     python benchmarks/engine.py [--store sqlite|memory|URL] [--sizes 1000 10000] [--shapes chain fan ...] [--jobs 8]
 
-Prints, for each shape and size, milliseconds a task for planning and making the run, for running it (wall and
-processor), for reading it back, and for resuming it after a death in the middle: all from the claim to the end. And how
-the running cost per task grows from the first size to the last (1.0 is linear). The target is at most 1 ms a task,
-linear. What one fsync costs on this disk stands above: a chain needs one a task, since nothing is begun before it is
-kept.
+Each part is a process of its own: one run from its plan to its end; another one that is ended by `kill -9` when half of
+its tasks have begun; and the one that resumes it. For each shape and size, in milliseconds a task of that part:
+
+    make    planning the run, and keeping its first event
+    run     from the claim to the end; `cpu` is what of that was the processor's
+    read    reading its events and folding them
+    first   from the claim to the death in the middle
+    back    opening the store after the death, claiming the run, reading and folding what there is: of all tasks
+    second  from there to the end
+
+`store` is what the store takes on the disk, in KiB a task, `peak` the memory of the process of the whole run, in MiB:
+behind it, that of the one that resumes. Below stands how `run` grows from the first size to the last: 1.0 is linear.
+The target is at most 1 ms a task, linear. What one fsync costs on this disk stands above: a chain needs one a task,
+since nothing is begun before it is kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nbflow.core import events as ev
@@ -38,6 +50,8 @@ from nbflow.store.memory import MemoryStore
 from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import SqliteStore
 
+WHOLE = "bench-20260131T120000-k3fa"
+KILLED = "bench-20260131T120000-dead"
 LAYER = 100
 """Tasks in a layer; each needs all of the layer before."""
 
@@ -82,14 +96,14 @@ SHAPES: dict[str, Callable[[int], Iterator[tuple[str, list[str]]]]] = {
 
 
 class DeathError(BaseException):
-    """In place of a `kill -9` in the middle: nothing of ours catches it."""
+    """In place of a `kill -9` where the store would not outlive it: nothing of ours catches it."""
 
 
 class InstantExecutor:
-    """Every attempt starts and succeeds at once. With `lives`, the engine dies when it submits one more than that."""
+    """Every attempt starts and succeeds at once. With `lives`, it is over when one more than that is submitted."""
 
-    def __init__(self, lives: int | None = None) -> None:
-        self._lives = lives
+    def __init__(self, lives: int | None = None, end: Callable[[], None] = lambda: None) -> None:
+        self._lives, self._end = lives, end
 
     def prepare(self, kernels: Mapping[str, Preload], cwd: str, withheld: Collection[str] = ()) -> None:
         """There is nothing to load."""
@@ -103,7 +117,7 @@ class InstantExecutor:
         if self._lives is not None:
             self._lives -= 1
             if self._lives < 0:
-                raise DeathError
+                self._end()
         cells = CellCounts(total=5, ok=5)
         outcome = Outcome(verdict=Verdict.SUCCEEDED, cells=cells, outputs={"rows": order.attempt}, duration=0.01)
         self._report(Started(task=order.task, attempt=order.attempt, pid=1, host="here", kernel="python3", cells=5))
@@ -120,40 +134,41 @@ class InstantExecutor:
         """Nothing to give back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Seconds of one run of so many tasks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is measured: so many tasks of some shape."""
 
-    tasks: int
-    making: float
-    running: float
-    processor: float
-    reading: float
-    resuming: float
+    shape: str
+    size: int
+    jobs: int
 
-    def per_task(self, seconds: float) -> float:
-        """Milliseconds a task."""
-        return seconds * 1000 / self.tasks
+    def created(self, run: str) -> ev.RunCreated:
+        """A run, as a request would make it."""
+        needs = SHAPES[self.shape](self.size)
+        tasks = {name: Task(name=name, notebook="n.ipynb", needs=tuple(ups)) for name, ups in needs}
+        plan = make_plan(Pipeline(name="bench", tasks=tasks), selected=tasks.keys(), sources={}, past=lambda _: None)
+        return ev.RunCreated(
+            run=run,
+            pipeline="bench",
+            logical_date=SystemClock().now(),
+            plan=plan,
+            settings=ev.Settings(
+                root="/p", outputs="outputs", folder="bench/run", journals="/journals", jobs=self.jobs
+            ),
+            params={"limit": 1000, "region": "eu"},
+        )
+
+    def check(self, *states: RunState) -> None:
+        """That all of them have all tasks done."""
+        for state in states:
+            if state.status != "succeeded" or len(state.tasks) != self.size:
+                raise AssertionError(f"{self.shape} of {self.size}: {state.status}")
 
 
-def make_run(shape: str, size: int, jobs: int) -> ev.RunCreated:
-    """A run of one shape, as a request would make it."""
-    tasks = {name: Task(name=name, notebook="n.ipynb", needs=tuple(needs)) for name, needs in SHAPES[shape](size)}
-    plan = make_plan(Pipeline(name="bench", tasks=tasks), selected=tasks.keys(), sources={}, past=lambda _: None)
-    return ev.RunCreated(
-        run="bench-20260131T120000-k3fa",
-        pipeline="bench",
-        logical_date=SystemClock().now(),
-        plan=plan,
-        settings=ev.Settings(root="/p", outputs="outputs", folder="bench/run", journals="/journals", jobs=jobs),
-        params={"limit": 1000, "region": "eu"},
-    )
-
-
-def measure(shape: str, size: int, jobs: int, store: Store) -> Cost:
-    """Make a run, carry it out, and fold it again."""
+def whole(work: Work, store: Store) -> dict[str, float]:
+    """Make a run, carry it out, and read it back; seconds of each."""
     begin = time.perf_counter()
-    created = make_run(shape, size, jobs)
+    created = work.created(WHOLE)
     state = _recorded(created, store)
     made, used = time.perf_counter(), time.process_time()
     fence = store.claim(created.run, "bench", lambda _: False)
@@ -161,25 +176,34 @@ def measure(shape: str, size: int, jobs: int, store: Store) -> Cost:
     ran, used = time.perf_counter(), time.process_time() - used
     again = fold(store.events(created.run))
     read = time.perf_counter()
-    _check(shape, size, ended, again)
-    return Cost(size, made - begin, ran - made, used, read - ran, _resume(shape, size, jobs, store))
+    work.check(ended, again)
+    return {"make": made - begin, "run": ran - made, "cpu": used, "read": read - ran}
 
 
-def _resume(shape: str, size: int, jobs: int, store: Store) -> float:
-    """Seconds from the claim to the end of a run whose engine has died in the middle."""
-    created = replace(make_run(shape, size, jobs), run="bench-20260131T120000-dead")
-    state = _recorded(created, store)
-    fence = store.claim(created.run, "dead", lambda _: False)
-    with suppress(DeathError):
-        Engine(state, fence, _ports(store, InstantExecutor(size // 2))).run([Start(owner="dead")])
+def first_half(work: Work, store: Store, end: Callable[[dict[str, float]], None]) -> None:
+    """Make a run and carry it out until half of it has begun; `end` is told the seconds from the claim to there."""
+    state = _recorded(work.created(KILLED), store)
     begin = time.perf_counter()
-    fence = store.claim(created.run, "bench", lambda _: False)
-    state = fold(store.events(created.run))
+    fence = store.claim(KILLED, "dead", lambda _: False)
+    executor = InstantExecutor(work.size // 2, lambda: end({"first": time.perf_counter() - begin}))
+    Engine(state, fence, _ports(store, executor)).run([Start(owner="dead")])
+    raise AssertionError("it has outlived its death")
+
+
+def second_half(work: Work, opened: Callable[[], Store]) -> dict[str, float]:
+    """Resume that run and carry it out to its end; the seconds until it is known again, and from there to its end."""
+    begin = time.perf_counter()
+    store = opened()
+    fence = store.claim(KILLED, "bench", lambda _: False)
+    state = fold(store.events(KILLED))
     ports = _ports(store, InstantExecutor())
-    ended = Engine(state, fence, ports).run([*recover(state, ports.executor), Resume(), Start(owner="bench")])
-    seconds = time.perf_counter() - begin
-    _check(shape, size, ended)
-    return seconds
+    first = [*recover(state, ports.executor), Resume(), Start(owner="bench")]
+    known = time.perf_counter()
+    ended = Engine(state, fence, ports).run(first)
+    seconds = time.perf_counter() - known
+    work.check(ended)
+    store.close()
+    return {"back": known - begin, "second": seconds}
 
 
 def _recorded(created: ev.RunCreated, store: Store) -> RunState:
@@ -193,45 +217,101 @@ def _ports(store: Store, executor: InstantExecutor) -> Ports:
     return Ports(store=store, executor=executor, clock=SystemClock(), seal=_leave)
 
 
-def _check(shape: str, size: int, *states: RunState) -> None:
-    for state in states:
-        if state.status != "succeeded" or len(state.tasks) != size:
-            raise AssertionError(f"{shape} of {size}: {state.status}")
-
-
 def _leave(_: RunState) -> None:
     """No archive is sealed here."""
 
 
-@contextmanager
-def opened(kind: str) -> Iterator[Store]:
-    """A new store."""
+def _die(seconds: dict[str, float]) -> None:
+    print(json.dumps(seconds), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def part(name: str, work: Work, place: str) -> None:
+    """One part of the measurements, in this process, on a store that outlives it."""
+    match name:
+        case "whole":
+            with closing(at(place)) as store:
+                print(json.dumps(whole(work, store)))
+        case "first":
+            first_half(work, at(place), _die)
+        case _:
+            print(json.dumps(second_half(work, lambda: at(place))))
+
+
+def at(place: str) -> Store:
+    """The store in a database or a file."""
+    return PostgresStore(place) if is_database(place) else SqliteStore(Path(place))
+
+
+def measure(work: Work, kind: str) -> dict[str, float]:
+    """All parts of one shape and size: seconds, bytes of the store, and of the memory of two processes."""
     if kind == "memory":
-        yield MemoryStore()
-        return
-    if is_database(kind):
-        yield from _schema_of_its_own(kind)
-        return
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        store = SqliteStore(Path(folder, "state.db"))
-        try:
-            yield store
-        finally:
-            store.close()
+        return _in_memory(work)
+    found: dict[str, float] = {}
+    with place_of(kind) as place:
+        for name in ("whole", "first", "second"):
+            said, peak = _child(name, work, place)
+            found |= {**said, f"{name} peak": peak}
+            if name == "whole":
+                found["store"] = taken(place)
+    return found
 
 
-def _schema_of_its_own(url: str) -> Iterator[Store]:
-    """A store in a database, in a schema that is dropped afterwards."""
+def _in_memory(work: Work) -> dict[str, float]:
+    """Without a process that could be killed: an exception ends the first half."""
+    found: dict[str, float] = {}
+
+    def end(said: dict[str, float]) -> None:
+        found.update(said)
+        raise DeathError
+
+    store = MemoryStore()
+    with suppress(DeathError):
+        first_half(work, store, end)
+    return whole(work, MemoryStore()) | found | second_half(work, lambda: store)
+
+
+def _child(name: str, work: Work, place: str) -> tuple[dict[str, float], float]:
+    """What a part says, and the most memory that its process had."""
+    asked = ["--part", name, "--store", place, "--work", json.dumps(asdict(work))]
+    child = subprocess.Popen([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    with child.stdout:
+        said = child.stdout.read()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != (-signal.SIGKILL if name == "first" else 0):
+        raise SystemExit(f"{name} of {work} has ended with {child.returncode}")
+    return json.loads(said), used.ru_maxrss * 1024
+
+
+@contextmanager
+def place_of(kind: str) -> Iterator[str]:
+    """Where a new store may be: a file, or a schema that is dropped afterwards."""
+    if not is_database(kind):
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+            yield str(Path(folder, "state.db"))
+        return
     import psycopg
 
     name = f"bench_{uuid.uuid4().hex}"
-    store = PostgresStore(f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{name}")
     try:
-        yield store
+        yield f"{kind}{'&' if '?' in kind else '?'}options=-csearch_path%3D{name}"
     finally:
-        store.close()
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(kind, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA {name} CASCADE".encode())
+
+
+def taken(place: str) -> float:
+    """Bytes that a store takes on the disk."""
+    if not is_database(place):
+        return sum(file.stat().st_size for file in Path(place).parent.iterdir())
+    import psycopg
+
+    tables = "FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::text::regnamespace"
+    with psycopg.connect(place) as connection:
+        row = connection.execute(f"SELECT sum(pg_total_relation_size(oid)) {tables}".encode()).fetchone()
+    return float(row[0]) if row else 0.0
 
 
 def fsync_cost(times: int = 200) -> float:
@@ -245,6 +325,20 @@ def fsync_cost(times: int = 200) -> float:
         return (time.perf_counter() - begin) * 1000 / times
 
 
+COLUMNS = ("make", "run", "cpu", "read", "first", "back", "second")
+
+
+def row(work: Work, found: Mapping[str, float]) -> str:
+    """A line of the table."""
+    tasks = {"first": work.size // 2, "second": work.size - work.size // 2}
+    costs = [found[name] * 1000 / tasks.get(name, work.size) for name in COLUMNS]
+    line = f"{work.shape:12} {work.size:6}  " + " ".join(f"{cost:7.3f}" for cost in costs)
+    if "store" not in found:
+        return line
+    peaks = [found[f"{name} peak"] / 2**20 for name in ("whole", "second")]
+    return f"{line} {found['store'] / work.size / 1024:7.2f} {peaks[0]:5.0f} {peaks[1]:5.0f}"
+
+
 def main() -> None:
     """Measure what the command line asks for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -252,22 +346,24 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--shapes", choices=list(SHAPES), nargs="+", default=list(SHAPES))
     parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the store lies in the current folder, and has to go
+    if asked.part:
+        part(asked.part, Work(**asked.work), asked.store)
+        return
     kind = shown(asked.store) if is_database(asked.store) else asked.store
     print(f"store {kind}, jobs {asked.jobs}, one fsync here: {fsync_cost():.2f} ms")
-    print(f"{'shape':12} {'tasks':>6}  {'make':>7} {'run':>7} {'cpu':>7} {'read':>7} {'resume':>7}  ms a task")
+    print(f"{'shape':12} {'tasks':>6}  " + " ".join(f"{name:>7}" for name in COLUMNS) + "   store  peak (MiB)")
     for shape in asked.shapes:
+        works = [Work(shape=shape, size=size, jobs=asked.jobs) for size in asked.sizes]
         costs = []
-        for size in asked.sizes:
-            with opened(asked.store) as store:
-                cost = measure(shape, size, asked.jobs, store)
-            costs.append(cost)
-            seconds = (cost.making, cost.running, cost.processor, cost.reading, cost.resuming)
-            numbers = [cost.per_task(one) for one in seconds]
-            print(f"{shape:12} {size:6}  " + " ".join(f"{number:7.3f}" for number in numbers), flush=True)
-        first, last = costs[0], costs[-1]
-        print(f"{'':12} growth {last.per_task(last.running) / first.per_task(first.running):.2f}")
+        for work in works:
+            found = measure(work, asked.store)
+            costs.append(found["run"] / work.size)
+            print(row(work, found), flush=True)
+        print(f"{'':12} growth {costs[-1] / costs[0]:.2f}")
 
 
 if __name__ == "__main__":
