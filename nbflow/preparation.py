@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ def ahead_of_the_page() -> Listener:
     def hear(stamped: Stamped) -> None:
         if isinstance(stamped.event, AttemptStarted) and not begun.is_set():
             begun.set()
-            threading.Thread(target=load_page, name="page", daemon=True).start()
+            with suppress(RuntimeError):  # the system has no thread to spare
+                threading.Thread(target=load_page, name="page", daemon=True).start()
 
     return hear
 

@@ -52,7 +52,11 @@ class LocalExecutor:
         attempt = _Attempt(order, self._workers, self._report, self._forget)
         with self._lock:
             self._running[order.task, order.attempt] = attempt
-        attempt.thread.start()
+        try:
+            attempt.thread.start()
+        except RuntimeError as error:
+            self._forget(order)
+            self._report(attempt.not_begun(str(error)))
 
     def cancel(self, task: str, attempt: int, *, force: bool) -> None:
         """Ask an attempt to end (`force`: kill its kernel now); unknown ones have just ended."""
@@ -118,6 +122,10 @@ class _Attempt:
             if self._worker is not None:
                 self._worker.kill()
 
+    def not_begun(self, reason: str) -> Finished:
+        """The report of one for which the system had no process or no thread."""
+        return self._finished(_failed(ErrorKind.START_FAILED, f"no worker could be started: {reason}"))
+
     def _run(self) -> None:
         try:
             last = self._executed()
@@ -129,7 +137,7 @@ class _Attempt:
         try:
             finished, autopsy = self._talk()
         except OSError as error:
-            return self._finished(_failed(ErrorKind.START_FAILED, f"no worker could be started: {error.strerror}"))
+            return self.not_begun(error.strerror or str(error))
         if finished is not None:
             return finished
         reason = f"the worker of {self._order.task} died: {autopsy}"

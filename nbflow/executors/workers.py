@@ -13,6 +13,7 @@ from nbflow.core.spec import Preload
 from nbflow.executors.ahead import MAY_FORK, server_command
 from nbflow.executors.process import WorkerProcess
 from nbflow.executors.server import RefusedError, ServerGoneError, ServerHangsError, WorkerServer
+from nbflow.kernels.patience import patiently
 
 _MOST_DEATHS = 2
 """Servers that die one after the other before they give a worker: the next ones would do the same."""
@@ -41,7 +42,7 @@ class Workers:
                 server.prepare(name, preload, cwd, withheld)
 
     def take(self) -> WorkerProcess:
-        """A new worker. Raises OSError where none can be started."""
+        """A new worker. Raises OSError where none can be started, though it was tried for some seconds."""
         refused: str | None = None
         while (server := self._current()) is not None:
             try:
@@ -58,7 +59,8 @@ class Workers:
                 continue
             self._deaths = 0
             return worker
-        return WorkerProcess.start([*self._command, "--alone", refused or self._why_not])
+        alone = [*self._command, "--alone", refused or self._why_not]
+        return patiently(lambda: WorkerProcess.start(alone))
 
     def close(self) -> None:
         """End all servers, and start none from now on."""

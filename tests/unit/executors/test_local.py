@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report, Started
 from nbflow.core.spec import Preload
 from nbflow.executors.local import LocalExecutor
@@ -122,6 +122,22 @@ def test_reports_come_in_order_and_finished_is_the_last(executor: LocalExecutor,
     executor.submit(named(tmp_path, "good"))
     assert heard.outcome("good").verdict is Verdict.SUCCEEDED
     assert [type(one) for one in heard.reports] == [Started, Finished]
+
+
+def test_where_there_is_no_thread_for_one_that_is_reported(
+    executor: LocalExecutor, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        executor.submit(named(tmp_path, "good"))
+    (last,) = heard.reports
+    assert isinstance(last, Finished)
+    assert last.outcome.error == TaskError(
+        kind=ErrorKind.START_FAILED, message="no worker could be started: can't start new thread"
+    )
 
 
 def test_the_worker_is_gone_when_its_end_is_told(executor: LocalExecutor, heard: Heard, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -44,6 +47,36 @@ def test_from_its_start_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with private_runtime():
         asyncio.run(talk())
+
+
+@pytest.mark.parametrize(("refusals", "starts"), [(2, True), (100, False)])
+def test_where_the_system_refuses_it_for_a_moment_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, starts: bool
+) -> None:
+    fake = spec(tmp_path, monkeypatch, sys.executable, "-c", "pass", "{connection_file}")
+    monkeypatch.setattr("nbflow.kernels.ordinary.PAUSES", (0.0, 0.0))
+    real, asked = subprocess.Popen, []
+
+    def refusing(*arguments: Any, **options: Any) -> Any:
+        asked.append(arguments)
+        if len(asked) <= refusals:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(*arguments, **options)
+
+    async def talk() -> None:
+        if not starts:
+            with pytest.raises(UnreachableError, match="Resource temporarily unavailable"):
+                await Ordinary.start(fake, cwd=str(tmp_path), environment=dict(os.environ))
+            return
+        one = await Ordinary.start(fake, cwd=str(tmp_path), environment=dict(os.environ))
+        assert await asyncio.wait_for(one.exited, 20) == 0
+        os.close(one.words)
+        await one.close()
+
+    with private_runtime():  # where nothing may be left of those that were refused
+        monkeypatch.setattr("jupyter_client.launcher.Popen", refusing)
+        asyncio.run(talk())
+        assert len(asked) == 3
 
 
 def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
