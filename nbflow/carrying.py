@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nbflow.core.ports import Executor, Listener
     from nbflow.core.rows import RunRow
     from nbflow.core.state import RunState
+    from nbflow.errors import UnreachableError
     from nbflow.execution import Attach
     from nbflow.results import RunResult
     from nbflow.runs import Runs
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 class Carrier:
     """Carries out the runs of a store, and publishes what they give in an archive.
 
-    Those whose process it has found dead, and has ended as interrupted, go to the list `rescued`.
+    Those whose process it has found dead, and has ended as interrupted, go to the list `rescued`; what was in the way
+    of ending one goes to `unrescued`, by its id.
     """
 
-    def __init__(self, runs: Runs, archiving: Archiving, rescued: list[str]) -> None:
+    def __init__(
+        self, runs: Runs, archiving: Archiving, rescued: list[str], unrescued: dict[str, UnreachableError]
+    ) -> None:
         self._runs = runs
         self._archiving = archiving
         self._rescued = rescued
+        self._unrescued = unrescued
 
     def ports(self, executor: Executor, listeners: Sequence[Listener] = ()) -> Ports:
         """What an engine works with."""
@@ -81,7 +86,7 @@ class Carrier:
         """End runs whose process has died, as far as that can be done now; what cannot be written is only shown."""
         from nbflow.rescue import end_dead
 
-        self._rescued += end_dead(rows, self._runs, self._alone, self._archiving.files.check)
+        self._rescued += end_dead(rows, self._runs, self._alone, self._archiving.files.check, self._unrescued)
 
     def cancel(self, row: RunRow, request: Cancel) -> None:
         """End a run that nobody carries out, as is asked."""
@@ -93,7 +98,9 @@ class Carrier:
         def alive(owner: str) -> bool | None:
             return owner != heir_of and is_alive(owner)
 
-        return self._runs.store.claim(row.run, this_process(), alive)
+        fence = self._runs.store.claim(row.run, this_process(), alive)
+        self._unrescued.pop(row.run, None)  # it goes on
+        return fence
 
     def seal(self, state: RunState) -> None:
         """Complete the archive of a run that has ended, and clear away what it does not need any more."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus, TaskState
-from nbflow.errors import ConfigError, ConflictError, Problem
+from nbflow.errors import ConfigError, ConflictError, Problem, UnreachableError
 from nbflow.lookup import find_pipeline, find_task
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ class Project:
     """A folder with `pipelines.toml`: its pipelines, its runs, its archive.
 
     `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
-    interrupted. Use it as a context manager, or call `close`.
+    interrupted, `unrescued` why others of these could not be. Use it as a context manager, or call `close`.
     """
 
     def __init__(self, spec: ProjectSpec, path: Path) -> None:
         self.spec = spec
         self.rescued: list[str] = []
+        self.unrescued: dict[str, UnreachableError] = {}
         self._path = path
         self._opened: Store | None = None
 
@@ -267,7 +268,7 @@ class Project:
         """What carries out runs of this project."""
         from nbflow.carrying import Carrier
 
-        return Carrier(self.runs, self.archiving, self.rescued)
+        return Carrier(self.runs, self.archiving, self.rescued, self.unrescued)
 
     def _make(
         self, pipeline: str, asked: Request, executor: Executor | None = None, *, recorded: bool = True

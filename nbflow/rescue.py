@@ -15,7 +15,7 @@ from nbflow.engine.effects import journal_path
 from nbflow.engine.loop import Ports
 from nbflow.engine.owner import this_process
 from nbflow.engine.recovery import interruption, recover
-from nbflow.errors import NbflowError
+from nbflow.errors import NbflowError, UnreachableError
 from nbflow.execution import carry_out, released
 from nbflow.runs import Runs
 from nbflow.worker.journal import is_in_use
@@ -25,14 +25,18 @@ MOST_EVENTS = 20_000
 
 
 def end_dead(
-    rows: Iterable[RunRow], runs: Runs, ports: Callable[[], Ports], check_archive: Callable[[], None]
+    rows: Iterable[RunRow],
+    runs: Runs,
+    ports: Callable[[], Ports],
+    check_archive: Callable[[], None],
+    failed: dict[str, UnreachableError],
 ) -> list[str]:
     """End dead runs in passing, and tell which; `ports` gives what an engine needs for one of them.
 
     Of those that had ended, only the archive is completed; they are not told.
 
     Left as they are, and only shown: those whose workers are still saving their notebooks, those at which somebody else
-    is already, those that are long, and all where nothing can be written.
+    is already, those that are long, and all where nothing can be written: why is then in `failed`, by their ids.
     """
     ended = []
     for row in rows:
@@ -41,6 +45,9 @@ def end_dead(
                 check_archive()
                 if end(row, runs, ports()):
                     ended.append(row.run)
+            failed.pop(row.run, None)
+        except UnreachableError as error:
+            failed[row.run] = error
         except NbflowError:
             continue
     return ended

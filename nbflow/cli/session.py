@@ -93,6 +93,11 @@ class Session:
         finally:
             for run in project.rescued:
                 self.err.line(f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}")
+            for run, error in list(project.unrescued.items())[:1]:
+                others = len(project.unrescued) - 1
+                more = f" (nor can {others} more)" if others else ""
+                text = f"warning: run {run}, whose process has died, cannot be ended now{more}: {error}"
+                self.err.line(one_line(text))
 
     def _salvaged(self) -> Project:
         """The project without pipelines: its places as far as the file can be read, else those of the defaults."""

@@ -35,7 +35,7 @@ def rescued() -> list[str]:
 
 @pytest.fixture
 def carrier(project: Project, rescued: list[str]) -> Carrier:
-    return Carrier(project.runs, project.archiving, rescued)
+    return Carrier(project.runs, project.archiving, rescued, {})
 
 
 def state(project: Project, run: str) -> tuple[str, str | None]:

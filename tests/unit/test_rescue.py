@@ -46,13 +46,14 @@ class Bench:
         self.runs = Runs(self.store, lambda owner: self.alive.get(owner, False))
         self.executors: list[FakeExecutor] = []
         self.sealed: list[RunState] = []
+        self.failed: dict[str, UnreachableError] = {}
 
     def ports(self) -> Ports:
         self.executors.append(FakeExecutor())
         return Ports(store=self.store, executor=self.executors[-1], clock=self.clock, seal=self.sealed.append)
 
     def end_dead(self, check: Any = nothing) -> list[str]:
-        return end_dead(self.runs.dead(), self.runs, self.ports, check)
+        return end_dead(self.runs.dead(), self.runs, self.ports, check, self.failed)
 
     def document(self) -> dict[str, Any]:
         return self.runs.document(self.runs.find(RUN))
@@ -191,22 +192,24 @@ def test_nothing_is_done_where_the_archive_or_the_store_cannot_be_written(bench:
     claim = bench.store.claim
     bench.store.claim = fail  # type: ignore[method-assign]
     assert bench.end_dead() == []
+    assert {run: error.message for run, error in bench.failed.items()} == {RUN: "the disk is read-only"}
     bench.store.claim = claim  # type: ignore[method-assign]
     assert list(bench.store.events(RUN)) == before
     assert bench.end_dead() == [RUN]
+    assert bench.failed == {}
 
 
 def test_of_two_who_find_it_one_ends_it(bench: Bench) -> None:
     rows = bench.runs.dead()
-    assert end_dead(rows, bench.runs, bench.ports, nothing) == [RUN]
+    assert end_dead(rows, bench.runs, bench.ports, nothing, {}) == [RUN]
     kept = list(bench.store.events(RUN))
-    end_dead(rows, bench.runs, bench.ports, nothing)
+    end_dead(rows, bench.runs, bench.ports, nothing, {})
     assert list(bench.store.events(RUN)) == kept
 
 
 def test_a_long_run_is_not_ended_in_passing(bench: Bench) -> None:
     rows = [replace(row, seq=MOST_EVENTS + 1) for row in bench.runs.dead()]
-    assert end_dead(rows, bench.runs, bench.ports, nothing) == []
+    assert end_dead(rows, bench.runs, bench.ports, nothing, {}) == []
 
 
 def test_its_executor_is_closed_whatever_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

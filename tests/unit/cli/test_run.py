@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from nbflow.archive.files import FileArchive
 from nbflow.core.attempt import WorkOrder
 from nbflow.core.decide import react
 from nbflow.core.messages import Report, Start
 from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
+from nbflow.errors import UnreachableError
 from nbflow.project import Project
 from support.commands import Shell, Terminal, executed
 
@@ -254,6 +256,19 @@ def test_whoever_meets_a_dead_run_is_told_once(shell: Shell, options: list[str])
     assert said.err == f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}\n"
     assert run in said.out
     assert shell("runs", *options).err == ""
+
+
+def test_dead_runs_that_cannot_be_ended_now_are_told_in_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: FileArchive) -> None:
+        raise UnreachableError("no room\nat all")
+
+    run = left_by_the_dead(shell)
+    with monkeypatch.context() as full:
+        full.setattr(FileArchive, "check", fail)
+        said = shell("runs", "--json")
+    assert said.code == 0
+    assert [(one["run"], one["state"]) for one in said.json["runs"]] == [(run, "interrupted")]
+    assert said.err == f"warning: run {run}, whose process has died, cannot be ended now: no room at all\n"
 
 
 def test_who_goes_on_with_a_dead_run_need_not_be_told_how(shell: Shell) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nbflow.errors import UnreachableError
+from nbflow.project import Project
 from support.commands import Shell
 
 
@@ -110,3 +113,18 @@ def test_what_needs_the_pipelines_tells_what_is_wrong(shell: Shell) -> None:
         said = shell(*arguments)
         assert said.code == 2
         assert "pipelines.toml:1:" in said.err
+
+
+def test_of_dead_runs_that_cannot_be_ended_now_one_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, reason = Project.__init__, UnreachableError("no room\nat all")
+
+    def full(self: Project, *arguments: Any) -> None:
+        make(self, *arguments)
+        self.unrescued |= {"first": reason, "second": reason}
+
+    monkeypatch.setattr(Project, "__init__", full)
+    said = shell("list")
+    assert said.code == 0
+    assert said.err == (
+        "warning: run first, whose process has died, cannot be ended now (nor can 1 more): no room at all\n"
+    )
