@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from nbflow.cli.stop import CTRL_C
 from nbflow.cli.text import clip, one_line, plain_output, width
 from nbflow.core import events as ev
 from nbflow.core.attempt import CellCounts, CellState
+from nbflow.core.status import TaskState
 
 WIDEST_NAME = 32
 """Columns that names of tasks are aligned in; a longer one pushes its line to the right."""
@@ -25,7 +27,7 @@ class Lines:
     """Writes a line for each event that people care about; with `verbose`, for each cell and what it prints too.
 
     `progress` is the run before the first event that is given. `only` leaves out all other tasks; `ours` is true where
-    this process carries the run out.
+    this process carries the run out, and `waits` tells then, by pool, what is waited for where nothing goes on.
     """
 
     def __init__(
@@ -36,12 +38,15 @@ class Lines:
         verbose: bool = False,
         only: str | None = None,
         ours: bool = False,
+        waits: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._out = out
         self._progress = progress
         self._verbose = verbose
         self._only = only
         self._ours = ours
+        self._waits = waits
+        self._waited: set[str] = set()
         self._in_line: dict[tuple[str, int, int], bool] = {}
         self._zone = ZoneInfo(progress.created.settings.timezone)
         names = [only] if only else progress.watched
@@ -64,6 +69,17 @@ class Lines:
                 seen, text = told
                 mark = self._out.paint(self._out.glyph(seen), seen.style)
                 self._out.line(f"{self._time(at)}  {mark} {self._name(name)}  {one_line(text)}")
+        self._tell_waits(at)
+
+    def _tell_waits(self, at: datetime) -> None:
+        """Say why nothing goes on; once, until something does."""
+        if self._progress.count(TaskState.RUNNING):
+            self._waited.clear()
+            return
+        for pool, text in self._waits().items():
+            if pool not in self._waited:
+                self._waited.add(pool)
+                self._out.line(f"{self._time(at)}  {one_line(text)}")
 
     def _output(self, event: ev.CellOutput | ev.CellEnded, at: datetime) -> None:
         """What a cell printed, each line with its task, as those of several may come together.

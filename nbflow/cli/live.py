@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import IO, cast
 
@@ -24,6 +24,7 @@ from nbflow.cli.output import Output
 from nbflow.cli.progress import Progress, TaskProgress
 from nbflow.cli.states import look
 from nbflow.cli.text import clip, one_line
+from nbflow.cli.watch import Waits
 from nbflow.core import events as ev
 from nbflow.core.estimate import Remaining, remaining
 from nbflow.core.status import TaskState
@@ -39,14 +40,10 @@ UNDER_WAY = (TaskState.RUNNING, TaskState.RETRYING)
 OPEN = (*UNDER_WAY, TaskState.QUEUED, TaskState.PENDING)
 
 
-Waits = Callable[[], Mapping[str, str]]
-"""By pool, what the next task of it waits for, in words; asked in the thread that draws."""
-
-
 class LiveTable:
     """Begin it with the state of the run, give it the events, end it. Safe to be drawn while it is told."""
 
-    def __init__(self, out: Output, progress: Progress, past: Mapping[str, float], waits: Waits = dict) -> None:
+    def __init__(self, out: Output, progress: Progress, past: Mapping[str, float], waits: Waits) -> None:
         self._out = out
         self._progress = progress
         self._past = past

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 Past = Callable[[str], Mapping[str, float]]
 """Seconds that the tasks of a pipeline took before."""
 
+Waits = Callable[[], Mapping[str, str]]
+"""By pool, what the next task of it waits for, in words; any thread may ask."""
+
 
 class Viewer(Protocol):
-    """Shows a run. `begin` is given the run as it is before the first event."""
+    """Shows a run. `begin` is given the run as it is before the first event, and what tells what it waits for."""
 
-    def begin(self, state: RunState) -> None:
+    def begin(self, state: RunState, waits: Waits) -> None:
         """The run is about to go on."""
         ...
 
@@ -48,7 +51,7 @@ class Watch:
         """The `attach` of Project."""
         self.is_attached = True
         self._stopper.attach(engine)
-        self._viewer.begin(engine.state)
+        self._viewer.begin(engine.state, lambda: engine.waits)
 
     def __call__(self, stamped: Stamped) -> None:
         self._viewer(stamped)
@@ -77,7 +80,7 @@ def viewer(outputs: Outputs, past: Past, *, verbose: bool, live: bool = True) ->
 class Nobody:
     """Shows nothing."""
 
-    def begin(self, state: RunState) -> None:
+    def begin(self, state: RunState, waits: Waits = dict) -> None:
         """Nothing to know."""
 
     def __call__(self, stamped: Stamped) -> None:
@@ -93,7 +96,7 @@ class JsonLines:
     def __init__(self, out: Output) -> None:
         self._out = out
 
-    def begin(self, state: RunState) -> None:
+    def begin(self, state: RunState, waits: Waits = dict) -> None:  # noqa: ARG002 - there is no event for it
         """The creation comes before every listener."""
         from nbflow.core.events import Stamped
 
@@ -117,12 +120,16 @@ class PlainLines:
         self._verbose = verbose
         self._lines: Lines | None = None
 
-    def begin(self, state: RunState) -> None:
+    def begin(self, state: RunState, waits: Waits = dict) -> None:
         """Know the tasks."""
         from nbflow.cli.lines import Lines
         from nbflow.cli.progress import Progress
 
-        self._lines = Lines(self._out, Progress(state), verbose=self._verbose, ours=True)
+        def idle() -> Mapping[str, str]:
+            """While something goes on, which may be known before its events are shown, there is nothing to explain."""
+            return {} if state.live else waits()
+
+        self._lines = Lines(self._out, Progress(state), verbose=self._verbose, ours=True, waits=idle)
 
     def __call__(self, stamped: Stamped) -> None:
         if self._lines is not None:
@@ -141,12 +148,12 @@ class LiveView:
         self._table: Callable[[Stamped], None] | None = None
         self._end: Callable[[], None] = lambda: None
 
-    def begin(self, state: RunState) -> None:
+    def begin(self, state: RunState, waits: Waits = dict) -> None:
         """Draw from now on."""
         from nbflow.cli.live import LiveTable
         from nbflow.cli.progress import Progress
 
-        table = LiveTable(self._out, Progress(state), self._past(state.created.pipeline))
+        table = LiveTable(self._out, Progress(state), self._past(state.created.pipeline), waits)
         table.begin()
         self._table, self._end = table, table.end
 

@@ -118,6 +118,20 @@ def test_a_stop_names_who_asked_or_what_to_do_next() -> None:
     assert lines(story)[-1] == "stopping now: the kernels are killed"
 
 
+def test_a_run_at_which_nothing_goes_on_says_once_what_it_waits_for() -> None:
+    story = Story(planned("a", pool="db"), planned("b"), pools={"db": 1})
+    waits = {"db": "waits for pool db (1 of 1 taken, by run x)"}
+    story.send("start")
+    stream = TextFile()
+    show = Lines(Output(stream), Progress(fold(story.history[:1])), waits=lambda: waits)
+    story.send("succeeded a/1")
+    for stamped in [*story.history[1:3], *story.history[1:]]:
+        show(stamped)
+    shown = [text[10:] for text in stream.getvalue().splitlines()]
+    assert shown.count(waits["db"]) == 1
+    assert shown.index(waits["db"]) == 1
+
+
 def test_a_reason_does_not_say_the_state_once_more() -> None:
     story = Story(planned("a"), planned("b", "a"))
     story.send("start")

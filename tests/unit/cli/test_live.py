@@ -204,7 +204,7 @@ def test_it_draws_and_outlives_its_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     for stream in (Terminal(), Gone()):
         out = Output(stream)
         out.lasting = True
-        table = LiveTable(out, Progress(story.state), {})
+        table = LiveTable(out, Progress(story.state), {}, dict)
         table.begin()
         table.end()
         assert ("starting the kernel" in stream.getvalue()) is not out.gone

@@ -9,8 +9,9 @@ import pytest
 
 from nbflow.cli.output import Output, Outputs
 from nbflow.cli.watch import JsonLines, LiveView, PlainLines, viewer, watching
+from nbflow.core import events as ev
 from nbflow.core.state import fold
-from support.build import Story, planned
+from support.build import Story, planned, stamp
 from support.commands import Terminal, TextFile
 
 
@@ -44,6 +45,19 @@ def test_a_notebook_that_calls_nbflow_gets_lines(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("JPY_PARENT_PID", "4321")
     assert type(viewer(outputs(Terminal()), lambda _: {}, verbose=False)) is PlainLines
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_lines_say_what_a_run_waits_for_unless_something_goes_on(goes_on: bool) -> None:
+    stream = TextFile()
+    shown = PlainLines(Output(stream), verbose=False)
+    story = Story(planned("a", pool="db"), pools={"db": 1})
+    waits = {"db": "waits for pool db (1 of 1 taken, by run x)"}
+    shown.begin(story.state, lambda: waits)
+    if goes_on:
+        story.send("start")
+    shown(stamp([ev.RunStarted(owner="somebody")])[0])
+    assert (waits["db"] in stream.getvalue()) is not goes_on
 
 
 def test_json_lines_begin_with_the_creation_of_a_new_run() -> None:

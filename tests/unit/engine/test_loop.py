@@ -297,11 +297,13 @@ class TestPools:
 
         def rescue(runs: Any) -> None:
             asked.append((list(runs), bench.store.pools("other")))
+            assert bench.engine.waits == {"db": "waits for pool db (1 of 1 taken, by run other)"}
             bench.store.release("other", other.fence)
 
         bench.rescue = rescue
         bench.engine = bench.new_engine()
         assert bench.engine.run([START]).status == "succeeded"
+        assert bench.engine.waits == {}
         ((runs, uses),) = asked
         assert runs == ["other"]
         assert [(use.run, use.held, use.wanted) for use in uses] == [(RUN, 0, 1)]
