@@ -84,13 +84,13 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         inner = [_reader(arg) for arg in typing.get_args(hint) if arg is not type(None)]
-        return lambda data: None if data is None else inner[0](data)
+        return _same if inner[0] is _same else lambda data: None if data is None else inner[0](data)
     if origin is tuple:
         item = _reader(typing.get_args(hint)[0])
-        return lambda data: tuple(item(part) for part in data)
+        return tuple if item is _same else lambda data: tuple(item(part) for part in data)
     if origin is not None and issubclass(origin, Mapping):
         item = _reader(typing.get_args(hint)[1])
-        return lambda data: {key: item(part) for key, part in data.items()}
+        return dict if item is _same else lambda data: {key: item(part) for key, part in data.items()}
     if isinstance(hint, type):
         if is_dataclass(hint):
             return lambda data: load(hint, data)
@@ -98,4 +98,9 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
             return hint
         if hint is datetime:
             return datetime.fromisoformat
-    return lambda data: data
+    return _same
+
+
+def _same(data: Any) -> Any:
+    """What is JSON already."""
+    return data
