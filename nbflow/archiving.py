@@ -44,12 +44,12 @@ class Archiving:
             self._asking = threading.Thread(target=self._ask, args=(self.uploads,), name="archive", daemon=True)
             self._asking.start()
 
-    def check(self) -> None:
-        """Raise UnreachableError where nothing can be published.
+    def check(self, folder: str | None = None) -> None:
+        """Raise UnreachableError where nothing can be published, or nothing in the folder of a run.
 
         Object storage that is down, slow or has to have new credentials is none: what is published waits for it.
         """
-        self.files.check()
+        self.files.check(folder)
         self.ahead()
         if self._asking is not None:
             self._asking.join()

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from nbflow.archive import layout
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus, TaskState
@@ -150,8 +151,8 @@ class Project:
         from nbflow.core.plan import to_run
         from nbflow.preparation import loading, prepare
 
-        self.archiving.check()
         row = self.runs.find(run)
+        self.archiving.check(layout.run_folder(row.pipeline, row.run))
         if row.run in self.rescued:
             self.rescued.remove(row.run)  # it goes on
         if row.owner is not None and row.owner != heir_of and self.runs.is_held(row):
@@ -219,7 +220,6 @@ class Project:
         A run whose process has died is ended here as interrupted, with the notebooks as far as they came. Raises
         ConflictError for one that is going on.
         """
-        from nbflow.archive import layout
         from nbflow.archive.seal import is_sealed
 
         row = self.runs.find(run)
@@ -287,5 +287,5 @@ class Project:
         from nbflow.engine.owner import this_process  # not before the kernels have been told of
         from nbflow.execution import record
 
-        self.archiving.check()
+        self.archiving.check(created.settings.folder)
         return created.run, record(created, self._open_store(), this_process() if owned else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from nbflow.archive import layout
 from nbflow.core.rows import RunRow
 from nbflow.core.state import RunState
 from nbflow.engine.effects import journal_path
@@ -28,7 +29,7 @@ def end_dead(
     rows: Iterable[RunRow],
     runs: Runs,
     ports: Callable[[], Ports],
-    check_archive: Callable[[], None],
+    check_archive: Callable[[str], None],
     failed: dict[str, UnreachableError],
 ) -> list[str]:
     """End dead runs in passing, and tell which; `ports` gives what an engine needs for one of them.
@@ -41,9 +42,9 @@ def end_dead(
     ended = []
     for row in rows:
         try:
-            if row.seq <= MOST_EVENTS and not _is_being_saved(runs.state(row)):
-                check_archive()
-                if end(row, runs, ports()):
+            if row.seq <= MOST_EVENTS:
+                check_archive(layout.run_folder(row.pipeline, row.run))
+                if not _is_being_saved(runs.state(row)) and end(row, runs, ports()):
                     ended.append(row.run)
             failed.pop(row.run, None)
         except UnreachableError as error:

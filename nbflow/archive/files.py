@@ -50,23 +50,17 @@ class FileArchive:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def check(self) -> None:
+    def check(self, folder: str | None = None) -> None:
         """Make the root folder and prove, with a file that is written, synced and removed, that it can be used.
 
-        Where there is room for less than ROOM, it cannot.
+        So can `folder` below it, as far as it is there. Where there is room for less than ROOM, none can.
         """
-        try:
-            make_folder(self.root)
-            probe = self.root / _temporary_name("probe")
-            try:
-                _write(probe, BytesIO(b"nbflow can write here\n"))
-                if hasattr(os, "posix_fallocate"):  # not on macOS: there the first notebook finds out
-                    with probe.open("r+b") as file:
-                        os.posix_fallocate(file.fileno(), 0, ROOM)
-            finally:
-                probe.unlink(missing_ok=True)
-        except OSError as error:
-            raise _unreachable("use the archive", self.root, error) from error
+        _prove(self.root)
+        if folder is not None:
+            place = self.resolve(folder)
+            there = [one for one in (place, *place.parents) if one.is_relative_to(self.root) and os.path.lexists(one)]
+            if there[0] != self.root:
+                _prove(there[0])
 
     def publish(self, path: str, data: bytes) -> ArchivedFile:
         """Write a file whole or not at all, durably; an earlier file of that path stays until then."""
@@ -172,6 +166,24 @@ class FileArchive:
             raise FileNotFoundError(errno.ENOENT, "the archive's folder has gone", str(self.root))
         make_folder(target.parent)
         return target
+
+
+def _prove(place: Path) -> None:
+    """Make a folder, and write to it what nobody sees: whoever is killed meanwhile leaves nothing behind."""
+    try:
+        make_folder(place)
+        probe = place / _temporary_name("probe")
+        descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            probe.unlink()
+            os.write(descriptor, b"nbflow can write here\n")
+            if hasattr(os, "posix_fallocate"):  # not on macOS: there the first notebook finds out
+                os.posix_fallocate(descriptor, 0, ROOM)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unreachable("use the archive", place, error) from error
 
 
 def _temporary_name(name: str) -> str:

@@ -147,6 +147,23 @@ def test_an_archive_that_cannot_be_written_is_found_before_anything_runs(
     assert executor.orders == []
 
 
+def test_a_link_out_of_the_archive_is_found_before_anything_runs(
+    project: Project, executor: type[Answering], file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    executor.failing = {"report"}
+    failed = project.run("sales").run
+    executor.orders.clear()
+    elsewhere, place = tmp_path_factory.mktemp("elsewhere"), file.parent / "outputs/sales"
+    place.rename(elsewhere / "sales")
+    place.symlink_to(elsewhere / "sales")
+    for act in (lambda: project.run("sales"), lambda: project.execute(failed, resume=True)):
+        with pytest.raises(UnreachableError, match="by a symbolic link") as refused:
+            act()
+        assert refused.value.hint == "remove the link"
+    assert executor.orders == []
+    assert [row.run for row in project.runs.rows()] == [failed]
+
+
 def test_a_run_of_another_living_process_is_left_alone(project: Project, executor: type[Answering]) -> None:
     executor.failing = {"report"}
     failed = project.run("sales")

@@ -170,6 +170,43 @@ def test_check_names_a_file_in_the_way(tmp_path: Path) -> None:
     assert "a file stands" in (caught.value.hint or "")
 
 
+def test_check_looks_at_the_folder_of_a_run_as_far_as_it_is_there(archive: FileArchive, tmp_path: Path) -> None:
+    archive.check("sales/run")
+    assert files_below(archive.root) == []
+    assert list(archive.root.iterdir()) == []
+    (archive.root / "sales").write_text("a file")
+    with pytest.raises(UnreachableError, match=f"cannot use the archive {archive.root / 'sales'}"):
+        archive.check("sales/run")
+    (archive.root / "sales").unlink()
+    (archive.root / "sales").symlink_to(tmp_path)
+    with pytest.raises(UnreachableError, match=r"sales/run leads out of the archive .* by a symbolic link"):
+        archive.check("sales/run")
+    archive.check("other/run")
+    (archive.root / "sales").unlink()
+    (archive.root / "sales/run").mkdir(parents=True)
+    (archive.root / "elsewhere").symlink_to(archive.root / "sales")
+    archive.check("sales/run")
+    archive.check("elsewhere/run")
+    (archive.root / "gone").symlink_to(archive.root / "nowhere")
+    with pytest.raises(UnreachableError, match="cannot use the archive"):
+        archive.check("gone/run")
+
+
+def test_check_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from nbflow.archive.files import FileArchive
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+FileArchive(Path(sys.argv[1])).check()
+"""
+    root = tmp_path / "outputs"
+    root.mkdir()
+    killed = subprocess.run([sys.executable, "-c", code, str(root)], check=False)
+    assert killed.returncode == -9
+    assert list(root.iterdir()) == []
+
+
 def test_a_root_that_has_gone_is_not_made_again(archive: FileArchive) -> None:
     archive.root.rmdir()
     with pytest.raises(UnreachableError, match="has gone"):
