@@ -1,4 +1,8 @@
-"""Who owns a run: a process, named so that others can tell whether it still lives. Must not know stores."""
+"""Who owns a run: a process, named so that others can tell whether it still lives. Must not know stores.
+
+Only where its pid means the same as to us can that be told: since the same start of one machine, in one namespace of
+pids. Names do not tell machines apart, nor does `/etc/machine-id`: containers and copies of machines share them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from pathlib import Path
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SPACE = Path("/proc/self/ns/pid")
-"""Where pids mean what they mean to us: a container has its own, and may have the host's name."""
 
 
 def this_process() -> str:
@@ -15,43 +18,47 @@ def this_process() -> str:
     import psutil
 
     process = psutil.Process()
-    space = f".{_space()}" if _space() else ""
-    return f"{socket.gethostname()}:{process.pid}:{_start(process.pid)}{space}@{process.create_time():.0f}"
+    start = f"{_start(process.pid)}.{_boot()}.{_space()}"
+    return f"{socket.gethostname()}:{process.pid}:{start}@{process.create_time():.0f}"
 
 
 def is_alive(owner: str) -> bool | None:
-    """Whether an owner may still be at work; None for one of another host or container: only that can tell."""
+    """Whether an owner may still be at work.
+
+    None where nobody here can tell: it is of another host, of a container, or of a time before this machine was
+    started, unless it was another one of the same name. Then its lease decides.
+    """
     import psutil
 
-    host, pid, start = owner.rsplit(":", 2)
-    if host != socket.gethostname():
+    process, _, start = owner.rpartition(":")
+    host, _, pid = process.rpartition(":")
+    began, _, place = start.partition("@")[0].partition(".")
+    if (host, place) != (socket.gethostname(), f"{_boot()}.{_space()}"):
         return None
-    named, _, space = start.partition("@")[0].rpartition(".")
-    if "." not in named:  # an older nbflow does not name the space, nor a still older one the boot
-        named, space = start.partition("@")[0], ""
     try:
-        if space and space != _space() and named.endswith(_boot()):
-            return None
-        known = _start(int(pid))
-        same = named in (known, known.partition(".")[0])
-        return same and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
+        return began == _start(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError, OSError):
         return False
 
 
 def _start(pid: int) -> str:
-    """When a process began: in ticks since the boot, and which boot, where /proc tells; the wall clock may be set."""
+    """When a process began: in ticks since the boot, where /proc tells, since the wall clock may be set."""
     import psutil
 
     try:
-        ticks = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
-        return f"{ticks}.{_boot()}"
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
     except FileNotFoundError:
         return f"{psutil.Process(pid).create_time():.0f}"
 
 
 def _boot() -> str:
-    return _BOOT.read_text("ascii")[:8]
+    """Which start of which machine this is."""
+    import psutil
+
+    try:
+        return _BOOT.read_text("ascii").strip()
+    except OSError:
+        return f"{psutil.boot_time():.0f}"
 
 
 def _space() -> str:

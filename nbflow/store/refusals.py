@@ -59,7 +59,7 @@ def held(run: str, owner: str, *, sure: bool = True) -> ConflictError:
     hint = f"it is still going on: nbflow logs -f {run}"
     if not sure:
         free = f"{LEASE_SECONDS:g} s after its last sign of life it is free"
-        hint = f"whether it lives only its own host can tell; {free}"
+        hint = f"whether it still lives cannot be told from here; {free}"
     return ConflictError(f"run {run} is owned by {describe(owner)}", hint=hint)
 
 

@@ -248,7 +248,7 @@ class TestLease:
         assert not self.lapsed(store)
         with pytest.raises(ConflictError, match="owned by process 1 on elsewhere") as caught:
             store.claim(RUN, "me", unknown)
-        assert "only its own host can tell; 60 s after" in str(caught.value.hint)
+        assert "cannot be told from here; 60 s after" in str(caught.value.hint)
         clock.go_on(0.001)
         assert self.lapsed(store)
         store.claim(RUN, "me", unknown)
