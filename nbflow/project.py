@@ -206,7 +206,7 @@ class Project:
         if row.run in self.rescued:
             return row.run
         if row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
-            raise ConflictError(f"run {row.run} is not going on: it is {row.state}")
+            raise ConflictError(f"run {row.run} has already ended: {row.state}")
         request = Cancel(mode=StopMode.CANCEL, by=by, force=force)
         if self.runs.is_held(row):
             self.runs.store.post(row.run, request)

@@ -168,7 +168,7 @@ def _said(stamped: Stamped, before: str | None) -> str | None:
         case ev.TaskReused():
             return f"reused from {event.reused_from}: {event.reason}"
         case ev.TaskCancelled():
-            return f"cancelled: {event.reason}"
+            return f"cancelled: {event.reason.removeprefix('cancelled ')}"
         case _:
             return None
 

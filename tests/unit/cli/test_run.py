@@ -290,7 +290,7 @@ def test_cancel_of_what_has_ended_is_a_conflict(shell: Shell) -> None:
     run = shell.run()
     said = shell("cancel", run, "--json")
     assert said.code == 4
-    assert said.json["error"]["message"] == f"run {run} is not going on: it is succeeded"
+    assert said.json["error"]["message"] == f"run {run} has already ended: succeeded"
     assert shell("cancel", "nope").code == 3
 
 
