@@ -36,6 +36,7 @@ class Uploader:
         self.refused: dict[str, NbflowError] = {}
         self._uploads = uploads
         self._first, self._longest = first, longest
+        # Each value is an object of its own: what is asked for once more meanwhile is not done by what was under way.
         self._files: dict[str, Collection[str]] = {}
         self._runs: dict[str, Known] = {}
         self._change = threading.Condition()
@@ -47,13 +48,13 @@ class Uploader:
     def add(self, path: str, known: Collection[str] = ()) -> None:
         """Upload a file that will not change any more."""
         with self._change:
-            self._files[path] = known
+            self._files[path] = list(known)
             self._wake()
 
     def add_run(self, folder: str, known: Known = EMPTY) -> None:
         """Upload all that waits of a run that has ended."""
         with self._change:
-            self._runs[folder] = known
+            self._runs[folder] = dict(known)
             self._wake()
 
     def settle(self, patience: float) -> bool:
@@ -121,7 +122,8 @@ class Uploader:
             self._give_up(error)
             return False
         with self._change:
-            del self._runs[folder]
+            if self._runs[folder] is known:
+                del self._runs[folder]
             self._change.notify_all()
         return True
 
@@ -161,7 +163,8 @@ class Uploader:
         with self._change:
             if path not in self.refused:
                 self.problem = None
-            self._files.pop(path, None)
+            if self._files.get(path) is known:
+                del self._files[path]
             self._moved = time.monotonic()
             self._change.notify_all()
         return True

@@ -130,6 +130,32 @@ def test_the_manifest_comes_after_what_it_names(uploads: Uploads, uploader: Uplo
     assert uploader.refused == {}
 
 
+def test_what_is_asked_for_meanwhile_is_not_forgotten(
+    uploads: Uploads, uploader: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that has ended is resumed, and ends again, while what it left is on its way."""
+    create, under_way, go_on = Objects.create, threading.Event(), threading.Event()
+
+    def slow(self: Objects, path: str, source: Path) -> bool:
+        under_way.set()
+        assert go_on.wait(ENOUGH)
+        return create(self, path, source)
+
+    monkeypatch.setattr(Objects, "create", slow)
+    [path, *_] = publish(uploads, "a.ipynb", "run.json", "index.html")
+    uploader.add_run(FOLDER)
+    assert under_way.wait(ENOUGH)
+    publish(uploads, "b.ipynb")
+    uploads.files.publish(path, b"a.ipynb, later")
+    uploader.add(path)
+    uploader.add_run(FOLDER)
+    go_on.set()
+    assert uploader.settle(ENOUGH)
+    assert names(uploads) == ["a.ipynb", "b.ipynb", "index.html", "run.json"]
+    assert held_files(uploads.objects.url)[path] == b"a.ipynb, later"
+    assert not uploads.ledgers.is_waiting(RUN)
+
+
 def test_what_cannot_be_read_here_is_named(
     uploads: Uploads, uploader: Uploader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
