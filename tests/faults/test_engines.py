@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -153,3 +155,29 @@ def test_an_engine_that_has_lost_its_run_stops_all_that_is_its_own(shared: Proje
     refused = shared.call("resume", run)
     assert refused.code == 4
     assert "process 77 on elsewhere" in refused.err
+
+
+def test_a_pid_that_somebody_else_has_by_now_holds_no_run(shared: Project) -> None:
+    """A dead engine's number has been given out again: its run is not taken for one that goes on."""
+    hold = shared.root / "hold"
+    hold.touch()
+    with shared.start("run", "slow") as engine:
+        until(lambda: len(ledger(shared)) == 2, 60)
+        engine.send_signal(signal.SIGKILL)
+    shared.until_nobody_lives()
+    with (
+        subprocess.Popen(["sleep", "1000"]) as other,
+        closing(sqlite3.connect(shared.root / "outputs/.nbflow/state.db", isolation_level=None)) as store,
+    ):
+        try:
+            change = "UPDATE runs SET owner = replace(owner, ?, ?) WHERE owner LIKE ?"
+            pids = f":{engine.pid}:", f":{other.pid}:", f"%:{engine.pid}:%"
+            assert store.execute(change, pids).rowcount == 1
+            (run,) = shared.runs()
+            assert run["state"] == "interrupted"
+            hold.unlink()
+            assert shared.call("resume", run["run"]).code == 0
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert shared.check()[run["run"]].status == "succeeded"

@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 import nbflow
 from nbflow.core.attempt import ErrorKind
 from nbflow.core.spec import Limits
 from support.attempts import bench, order, states
+from support.invariants import PROJECT
 from support.projects import Project, project
 from support.waiting import allowed, until
 
@@ -103,6 +105,25 @@ def test_three_signals(made: Project) -> None:
     assert (engine.returncode, err) == (130, "")
     assert "stopping now: the kernels are killed" in out
     assert re.search(r"! stubborn +left behind, and was ended: .*sh \(pid \d+\)", out), out
+    assert_stopped(made, run, "interrupted")
+
+
+def test_ctrl_c_three_times_on_a_terminal(made: Project) -> None:
+    """As twice: the kernels are killed, what they leave is ended, and the store is right."""
+    own = {"TMPDIR": str(made.temporary), PROJECT: str(made.root.resolve()), "TERM": "xterm"}
+    command = [sys.executable, "-m", "nbflow", "run", "three"]
+    terminal = pexpect.spawn(
+        command[0], command[1:], cwd=made.root, env={**os.environ, **own}, encoding="utf-8", dimensions=(30, 120)
+    )
+    run = begun(made)
+    terminal.send("\x03")
+    terminal.expect("stopping", timeout=30)
+    began = time.monotonic()
+    terminal.send("\x03\x03")
+    terminal.expect(pexpect.EOF, timeout=30)
+    terminal.close()
+    assert time.monotonic() - began < allowed(8)
+    assert terminal.exitstatus == 130
     assert_stopped(made, run, "interrupted")
 
 
