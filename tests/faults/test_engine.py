@@ -7,15 +7,22 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from nbflow.core.messages import Start
 from nbflow.core.state import RunState, fold
+from nbflow.engine.clock import SystemClock
+from nbflow.engine.loop import Engine, Ports
+from nbflow.execution import record
 from nbflow.store.sqlite import SqliteStore
-from support.engine_process import RUN, SHAPES
+from support.engine_process import RUN, SHAPES, make
+from support.engines import FakeExecutor
 from support.invariants import ask_oracle, check_log
 from support.stored import projected, rebuilt
 
@@ -106,3 +113,29 @@ def test_ten_thousand_tasks_with_a_death_in_the_middle(tmp_path: Path, shape: st
     state = check(tmp_path, oracle=False)  # which is slow on purpose
     assert len(state.tasks) == MANY + (2 if shape == "fan" else 0)
     assert sum(len(task.attempts) > 1 for task in state.tasks.values()) <= 8
+
+
+@pytest.mark.parametrize(("shape", "small"), [("fan", 1_000), ("layers", 500)])
+def test_the_store_and_memory_grow_as_the_tasks_do(tmp_path: Path, shape: str, small: int) -> None:
+    """Bytes, of four times as many tasks, and of so many more edges between them."""
+    few, many = (carry_out(tmp_path / f"{size}.db", shape, size) for size in (small, 4 * small))
+    edges, more = (sum(len(needs) for _, needs in SHAPES[shape](size)) for size in (small, 4 * small))
+    assert many[0] < 1.1 * few[0] * more / edges, "the store"
+    assert many[1] < 1.1 * few[1] * more / edges, "memory"
+
+
+def carry_out(file: Path, shape: str, size: int) -> tuple[int, int]:
+    """The bytes that a whole run leaves in a store, and the most that it had of memory."""
+    created = make(shape, size, faults=False)
+    created = replace(created, settings=replace(created.settings, jobs=100))
+    with closing(SqliteStore(file)) as store:
+        record(created, store)
+        del created
+        tracemalloc.start()
+        ports = Ports(store=store, executor=FakeExecutor(), clock=SystemClock(), seal=lambda _: None)
+        fence = store.claim(RUN, "me", lambda _: False)
+        ended = Engine(fold(store.events(RUN)), fence, ports).run([Start(owner="me")])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert ended.status == "succeeded"
+    return file.stat().st_size, peak
