@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from socket import gethostname
 
 import pytest
 
@@ -13,6 +12,7 @@ from nbflow import plugins
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report, Started
 from nbflow.core.spec import Preload
+from nbflow.engine.owner import this_process
 
 TOML = """
 [pipelines.sales.params]
@@ -23,8 +23,9 @@ extract = { notebook = "extract.ipynb" }
 report = { notebook = "report.ipynb", needs = ["extract"], params = { rows = "{{ tasks.extract.outputs.rows }}" } }
 """
 
-GONE = f"{gethostname()}:1:1"
-"""A process of this host that is not there."""
+_PROCESS, _, _START = this_process().rpartition(":")
+GONE = f"{_PROCESS}:1{_START}"
+"""A process of this machine that is not there: its pid is that of a younger one."""
 
 
 class Answering:

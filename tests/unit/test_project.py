@@ -174,7 +174,7 @@ def test_a_run_of_another_living_process_is_left_alone(project: Project, executo
 
 def test_cancel_asks_only_those_that_run(project: Project) -> None:
     done = project.run("sales")
-    with pytest.raises(ConflictError, match="it is succeeded"):
+    with pytest.raises(ConflictError, match="has already ended: succeeded"):
         project.cancel(done.run, by="me")
 
 
@@ -310,7 +310,7 @@ def test_whoever_finds_a_dead_run_knows_of_it(project: Project, file: Path) -> N
         assert later.runs.find(run).state == "interrupted"
         later.execute(run, resume=True)
         assert later.rescued == [], "it went on"
-    with Project.open(file) as last, pytest.raises(ConflictError, match="it is succeeded"):
+    with Project.open(file) as last, pytest.raises(ConflictError, match="has already ended: succeeded"):
         last.cancel(run, by="me")
 
 

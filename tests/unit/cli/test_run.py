@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from socket import gethostname
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
 from nbflow.errors import UnreachableError
 from nbflow.project import Project
+from support.answering import GONE
 from support.commands import Shell, Terminal, executed
 
 NDJSON = ["run_created", "run_started"]
@@ -241,9 +241,8 @@ def left_by_the_dead(shell: Shell) -> str:
     with Project.open(shell.folder.file) as project:
         run = project.create("sales")
         state = project.runs.state(project.runs.find(run))
-        owner = f"{gethostname()}:1:1"
-        fence = project.runs.store.claim(run, owner, lambda _: False)
-        events = react(state, [Start(owner=owner)], state.created_at)
+        fence = project.runs.store.claim(run, GONE, lambda _: False)
+        events = react(state, [Start(owner=GONE)], state.created_at)
         project.runs.store.append(events, project_of(state), fence)
     return run
 
@@ -259,7 +258,7 @@ def test_whoever_meets_a_dead_run_is_told_once(shell: Shell, options: list[str])
 
 
 def test_dead_runs_that_cannot_be_ended_now_are_told_in_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: FileArchive) -> None:
+    def fail(*_: object) -> None:
         raise UnreachableError("no room\nat all")
 
     run = left_by_the_dead(shell)
