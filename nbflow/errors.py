@@ -81,3 +81,7 @@ class StoppedError(NbflowError):
     """A run was stopped on request while there was nowhere to record that."""
 
     exit_code = 130
+
+
+class NoRoomError(UnreachableError):
+    """The disk is full."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from nbflow.errors import UnreachableError
@@ -14,6 +16,12 @@ ELSEWHERE = "check that the file and its folder can be written, or set [nbflow] 
 
 COMPANIONS = ("-journal", "-wal", "-shm")
 """What SQLite keeps beside a file while it is in use, and leaves behind where its process is killed."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where there is no room."""
+
+_LEAST_BYTES = 65_536
+"""What SQLite needs to do anything at all: the index of its log, and a few pages in that."""
 
 
 def check_file(path: Path) -> None:
@@ -74,6 +82,18 @@ def is_writable(path: Path) -> bool:
     except UnreachableError:
         return False
     return True
+
+
+def is_full(folder: Path) -> bool:
+    """Whether there is no room in a folder: on its disk, or in our share of that. It is tried out."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_LEAST_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in FULL
+    return False
 
 
 def _companions(path: Path) -> list[Path]:

@@ -5,7 +5,6 @@ Knows named statements, not what they are for. What SQLite or the disk says beco
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import threading
@@ -14,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nbflow.errors import UnreachableError
-from nbflow.store.access import ELSEWHERE, RESTORE, check_writable, is_writable
-from nbflow.store.file import create_file, open_file
+from nbflow.errors import NoRoomError, UnreachableError
+from nbflow.store.access import ELSEWHERE, FULL, RESTORE, check_writable, is_full, is_writable
+from nbflow.store.file import NO_SPACE, create_file, open_file
 from nbflow.store.hurry import Hurry
 from nbflow.store.sql import statements
 from nbflow.store.transaction import patiently, transaction
@@ -25,7 +24,8 @@ from nbflow.store.transaction import patiently, transaction
 class Database:
     """A connection to the file `path`, opened as soon as it is needed and there.
 
-    Others are waited for `seconds`, unless there is a `hurry`.
+    Others are waited for `seconds`, unless there is a `hurry`. On a full disk it is opened alone, for one call at a
+    time.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -38,6 +38,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._can_write = False
+        self._is_alone = False
+        self._depth = 0
         self._closed: str | None = None
 
     def open(self, *, create: bool) -> bool:
@@ -46,21 +48,19 @@ class Database:
         A file that cannot be written is opened to be read, unless it has been made or is to be written now.
         """
         with self._used():
+            if self._file is not None and self._file != _identity(self.path):
+                raise UnreachableError(
+                    f"{self.path}: the store was removed or replaced while it was in use",
+                    hint="put the file back, or start again to use the new one",
+                )
             if self._connection is None:
                 if not _is_there(self.path):
                     if not create:
                         return False
                     create_file(self.path)
                 self._can_write = create or is_writable(self.path)
-                self._connection = patiently(
-                    lambda: open_file(self.path, self._seconds, write=self._can_write), self._seconds, self.hurry
-                )
+                self._connection = patiently(self._connect, self._seconds, self.hurry)
                 self._file = _identity(self.path)
-            elif self._file != _identity(self.path):
-                raise UnreachableError(
-                    f"{self.path}: the store was removed or replaced while it was in use",
-                    hint="put the file back, or start again to use the new one",
-                )
             return True
 
     def rows(self, name: str, values: Mapping[str, Any]) -> list[Any]:
@@ -104,6 +104,23 @@ class Database:
             raise UnreachableError(f"{self.path}: there is no store yet", hint="nbflow run makes one")
         return self._connection
 
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file together with others; where the disk has no room for what that takes, alone, or to be read."""
+        self._is_alone = False
+        try:
+            return open_file(self.path, self._seconds, write=self._can_write)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in NO_SPACE or not self._can_write:
+                raise
+        self._is_alone = True
+        try:
+            return open_file(self.path, self._seconds, alone=True)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
+                raise
+        self._can_write = False
+        return open_file(self.path, self._seconds, write=False)
+
     def _shut(self, reason: str) -> None:
         self._closed = self._closed or reason
         self._drop()
@@ -121,22 +138,33 @@ class Database:
         with self._lock:
             if self._closed is not None:
                 raise self._unusable(self._closed)
+            self._depth += 1
             try:
                 yield
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
                 raise
             except sqlite3.DatabaseError as error:
-                if _kind(error) in GRAVE:
+                if _kind(error) in GRAVE and self._connection is not None:
                     # What the kernel failed to write it calls clean: only a new connection reads what is there. And
                     # what is damaged must not be written to.
                     self._shut(f"it was closed after an error: {error}")
+                if _kind(error) == sqlite3.SQLITE_FULL or (_kind(error) in UNCLEAR and is_full(self.path.parent)):
+                    raise self._no_room() from error
                 raise self._unusable(error, self._hint(error)) from error
             except OSError as error:
-                hint = ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else ELSEWHERE
-                raise self._unusable(error.strerror or error, hint) from error
+                if error.errno in FULL:
+                    raise self._no_room() from error
+                raise self._unusable(error.strerror or error, ELSEWHERE) from error
+            finally:
+                self._depth -= 1
+                if self._is_alone and not self._depth:
+                    self._drop()  # whoever else wants it waits for this
 
     def _unusable(self, reason: object, hint: str | None = None) -> UnreachableError:
         return UnreachableError(f"{self.path}: the store cannot be used: {reason}", hint=hint)
+
+    def _no_room(self) -> NoRoomError:
+        return NoRoomError(f"{self.path}: the store cannot be used: the disk of {self.path.parent} is full", hint=ROOM)
 
     def _hint(self, error: sqlite3.Error) -> str:
         if _kind(error) == sqlite3.SQLITE_BUSY:
@@ -147,13 +175,15 @@ class Database:
 GRAVE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """After these errors nothing more is read or written by the same connection."""
 
-ROOM = "make room on the disk, then: nbflow resume"
+UNCLEAR = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""So SQLite calls a full disk where a file beside the store cannot be made or grow."""
+
+ROOM = "make room there, as `nbflow prune` does, then: nbflow resume"
 DAMAGED = f"look at the damage with: nbflow doctor; {RESTORE}"
 HINTS = {
     sqlite3.SQLITE_ERROR: RESTORE,  # a table is not there
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_NOTADB: RESTORE,
-    sqlite3.SQLITE_FULL: ROOM,
     sqlite3.SQLITE_IOERR: "see that the disk has room and works, then: nbflow resume",
     sqlite3.SQLITE_PROTOCOL: "its folder may be on a network: set [nbflow] state to a local one",
 }

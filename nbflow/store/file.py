@@ -7,6 +7,9 @@ shared memory. On a network file system, and in a folder that a program copies, 
 cut to nothing by a commit: of all of SQLite's ways the one where each takes what it sees from the files themselves. A
 file that has such a journal keeps it wherever it is opened: SQLite would let us change it under the eyes of a machine
 that shares it.
+
+The index takes room on the disk. Where there is none, a file can be used alone: others are locked out, and the index is
+in the memory of the one process.
 """
 
 from __future__ import annotations
@@ -32,7 +35,15 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 
 
 _NO_INDEX = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_READONLY_CANTINIT)
-"""What SQLite says where the index of a write-ahead log cannot be made."""
+"""What SQLite says where it may not make the index of a write-ahead log."""
+
+NO_SPACE = (
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_CANTOPEN,
+)
+"""What it says where there is no room for that, or for one more file."""
 
 
 def create_file(path: Path) -> None:
@@ -61,12 +72,13 @@ def create_file(path: Path) -> None:
         sync_folder(folder)
 
 
-def open_file(path: Path, seconds: float, *, write: bool = True) -> sqlite3.Connection:
+def open_file(path: Path, seconds: float, *, write: bool = True, alone: bool = False) -> sqlite3.Connection:
     """A connection to a store that is there, in autocommit mode; its schema is brought up to date.
 
     Other processes are waited for so many seconds. Without `write`, nothing is changed, and what cannot be written can
-    be read all the same. Raises UnreachableError for a file that is no store or not safe to use, OSError and
-    sqlite3.Error where it cannot be read.
+    be read all the same. With `alone`, others are locked out until it is closed. Raises UnreachableError for a file
+    that is no store or not safe to use, OSError and sqlite3.Error where it cannot be read: one of NO_SPACE where it can
+    be used alone at most.
     """
     access.check_folder(path)
     access.check_file(path)
@@ -76,6 +88,8 @@ def open_file(path: Path, seconds: float, *, write: bool = True) -> sqlite3.Conn
     drafts.sweep(path)
     connection = connect(path, seconds, "mode=rw")
     try:
+        if alone:
+            connection.execute(statements()["use_alone"])
         _settle_journal(connection, path, seconds)
         check_application(connection, path)
         migrate(connection, str(path), seconds, before=lambda version: back_up(path, version))

@@ -15,7 +15,7 @@ from typing import Any
 from nbflow.errors import UnreachableError
 from nbflow.store import access, places
 from nbflow.store.backup import backups
-from nbflow.store.file import check_application, connect, read_file
+from nbflow.store.file import NO_SPACE, check_application, connect, read_file
 from nbflow.store.migrate import migrations, version_of
 from nbflow.store.sql import statements
 
@@ -77,9 +77,23 @@ def look(path: Path) -> Health:
 def _open(path: Path) -> sqlite3.Connection:
     if not access.is_writable(path):
         return read_file(path, WAIT_SECONDS)
-    connection = connect(path, WAIT_SECONDS, "mode=rw")
     if places.network_type(path) is not None:
-        connection.execute(statements()["use_alone"])  # a log is then read without shared memory
+        return _alone(path)
+    connection = connect(path, WAIT_SECONDS, "mode=rw")
+    try:
+        _first(connection, "read_version")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode not in NO_SPACE:
+            raise
+        return _alone(path)
+    return connection
+
+
+def _alone(path: Path) -> sqlite3.Connection:
+    """A log is then read without shared memory."""
+    connection = connect(path, WAIT_SECONDS, "mode=rw")
+    connection.execute(statements()["use_alone"])
     return connection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,14 +69,34 @@ def test_a_full_archive(archive: tuple[Project, Disk]) -> None:
     assert states == {"small": "succeeded", "large": "failed", "next": "cancelled", "last": "cancelled"}
     errors = {task["task"]: task["error"] for task in document["tasks"]}
     assert errors["large"]["kind"] == "archive"
+    again = place.call("resume", "@last")
+    assert again.code == 6
+    assert "No space left on device" in again.err
+    disk.fill("rest", leave=4096)
     refused = place.call("resume", "@last")
     assert refused.code == 6
     assert "cannot use the archive" in refused.err
+    disk.remove("rest")
     assert hashes(disk, "before") == before
     disk.remove("ballast")
     assert place.call("resume", "@last").code == 0
     assert hashes(disk, "before") == before
     place.check_from_within(place.root / "records/state.db")
+
+
+def test_an_archive_of_64_kib(place: Project) -> None:
+    """Journals are on it too. The run begins; the first task that does not fit fails; nothing is half there."""
+    with small_disk(place.root / "outputs", "64k") as disk:
+        place = replace(place, wrap=disk.wrap)
+        said = place.call("run", "many", "-j", "1")
+        assert said.code == 6, said.out + said.err
+        assert "No space left on device" in said.err
+        document = place.call("show", "@last", "--json").json
+        errors = {task["task"]: task["error"]["kind"] for task in document["tasks"] if task["error"]}
+        assert "archive" in errors.values()
+        assert disk.do("find", "outputs", "-name", "*.tmp") == ""
+        for kept in disk.do("find", "outputs", "-name", "*.ipynb").splitlines():
+            json.loads(disk.do("cat", kept))
 
 
 def test_a_full_store(records: tuple[Project, Disk]) -> None:
@@ -85,8 +106,8 @@ def test_a_full_store(records: tuple[Project, Disk]) -> None:
     disk.fill("ballast", leave=40_000)
     said = place.call("run", "many", "-j", "1")
     assert said.code == 6, said.out + said.err
-    assert "the store cannot be used: database or disk is full" in said.err
-    assert "hint: make room on the disk, then: nbflow resume" in said.err
+    assert f"the disk of {place.root}/records is full" in said.err
+    assert "hint: make room there, as `nbflow prune` does, then: nbflow resume" in said.err
     place.until_nobody_lives()
     disk.remove("ballast")
     for run in place.runs():
@@ -122,4 +143,97 @@ def test_a_failing_disk(place: Project, calls: str, only: str | None, number: in
         assert task["state"] != "running"
         assert task["state"] != "succeeded" or (place.root / task["notebook"]).is_file()
     assert place.call("report" if run["state"] == "succeeded" else "resume", run["run"]).code == 0
+    place.check_from_within(place.root / "records/state.db")
+
+
+READING = (
+    ("runs", "--json"),
+    ("show", "@last", "--json"),
+    ("logs", "@last", "--json"),
+    ("explain", "@last", "--json"),
+    ("open", "@last", "--json"),
+    ("open", "@last/only", "--json"),
+    ("list", "--json"),
+    ("graph", "before", "--json"),
+    ("plan", "before", "--json"),
+)
+
+
+@pytest.fixture
+def only_disk(place: Project) -> Iterator[tuple[Project, Disk]]:
+    """Archive and store are on one disk, of 12 MB."""
+    (place.root / "pipelines.toml").write_text(TOML.replace("records/", "outputs/.nbflow/"), "utf-8")
+    with small_disk(place.root / "outputs", "12m") as disk:
+        yield replace(place, wrap=disk.wrap), disk
+
+
+def test_no_byte_is_left(only_disk: tuple[Project, Disk]) -> None:
+    """All that was recorded can be read as ever; what would write says that the disk is full; then work goes on."""
+    place, disk = only_disk
+    assert place.call("run", "before").code == 0
+    before = hashes(disk, "before")
+    usual = [place.call(*command) for command in READING]
+    assert {said.code for said in usual} == {0}, usual
+    disk.fill("ballast", leave=0)
+    assert [place.call(*command) for command in READING] == usual
+    doctor = place.call("doctor", "--json")
+    assert doctor.code == 6
+    told = {(check["check"], check["state"]): check["message"] for check in doctor.json["checks"]}
+    assert "whole; 1 run," in told["store", "ok"]
+    assert "No space left on device" in told["archive", "fail"]
+    assert f"0 bytes are free at {place.root}/outputs/.nbflow" in told["store", "fail"]
+    for command in (("run", "many"), ("resume", "@last")):
+        said = place.call(*command)
+        assert said.code == 6, said
+        assert f"cannot use the archive {place.root}/outputs: No space left on device" in said.err
+    assert hashes(disk, "before") == before
+    disk.remove("ballast")
+    assert place.call("run", "many").code == 0
+    assert hashes(disk, "before") == before
+    place.check_from_within(place.root / "outputs/.nbflow/state.db")
+
+
+def test_no_byte_is_left_for_a_dead_run(only_disk: tuple[Project, Disk]) -> None:
+    """What only the write-ahead log has is shown too, though the log has no index; it is ended once there is room."""
+    place, disk = only_disk
+    killed = place.call("run", "many", "--json", fault="committed:kill:9")
+    assert killed.code == -9
+    seen = [line["seq"] for line in killed.lines]
+    place.until_nobody_lives()
+    state = f"{place.root}/outputs/.nbflow/state.db"
+    disk.do("rm", f"{state}-shm")
+    disk.fill("ballast", leave=0)
+    said = place.call("runs", "--json")
+    (run,) = said.json["runs"]
+    assert (said.code, run["state"]) == (0, "interrupted")
+    assert said.err.startswith(f"warning: run {run['run']}, whose process has died, cannot be ended now: ")
+    assert said.err.count("\n") == 1
+    told = [event["seq"] for event in place.call("logs", "@last", "--json").json["events"]]
+    assert told == list(range(1, len(told) + 1))
+    assert seen == told[: len(seen)]
+    for command in (("cancel", "@last"), ("resume", "@last"), ("open", "@last")):
+        said = place.call(*command)
+        assert said.code == 6, said
+        assert "No space left on device" in said.err or f"the disk of {place.root}/outputs/.nbflow is full" in said.err
+        print(said)
+    disk.remove("ballast")
+    assert place.call("resume", "@last").code == 0
+    place.check_from_within(Path(state))
+
+
+def test_no_byte_is_left_for_the_store(records: tuple[Project, Disk]) -> None:
+    """The archive is somewhere else: whatever would write names the store's folder."""
+    place, disk = records
+    assert place.call("run", "before").code == 0
+    usual = [place.call(*command) for command in READING]
+    disk.fill("ballast", leave=0)
+    assert [place.call(*command) for command in READING] == usual
+    for command in (("run", "many"), ("prune", "@last", "--yes")):
+        said = place.call(*command)
+        assert said.code == 6, said
+        assert f"state.db: the store cannot be used: the disk of {place.root}/records is full" in said.err
+        assert "hint: make room there, as `nbflow prune` does, then: nbflow resume" in said.err
+    assert [place.call(*command) for command in READING] == usual
+    disk.remove("ballast")
+    assert place.call("run", "many").code == 0
     place.check_from_within(place.root / "records/state.db")

@@ -249,10 +249,10 @@ class TestFailingDisk:
 class TestFullDisk:
     @pytest.fixture
     def small(self, tmp_path: Path) -> tuple[str, ...]:
-        """A command that runs another one in a name space where `tmp_path/disk` is a disk of 800 KB."""
+        """A command that runs another one in a name space where `tmp_path/disk` is a disk of 800 KB, and 30 files."""
         disk = tmp_path / "disk"
         disk.mkdir()
-        mount = f'mount -t tmpfs -o size=800k,mode=700 tmpfs "{disk}" && exec "$@"'
+        mount = f'mount -t tmpfs -o size=800k,nr_inodes=30,mode=700 tmpfs "{disk}" && exec "$@"'
         wrap = ("unshare", "-m", "sh", "-c", mount, "sh")
         if shutil.which("unshare") is None:
             pytest.skip("unshare is not there")
@@ -264,8 +264,23 @@ class TestFullDisk:
     def test_it_is_named_and_work_goes_on_once_there_is_room(self, tmp_path: Path, small: tuple[str, ...]) -> None:
         with process("fill", tmp_path / "disk", wrap=small) as made:
             full, then = ended(made)
-        assert re.fullmatch(r"full 6 \S+/state\.db: the store cannot be used: .* full \| make room .*", full)
+        full_disk = rf"the disk of {re.escape(str(tmp_path / 'disk'))} is full \| make room .*"
+        assert re.fullmatch(rf"full 6 \S+/state\.db: the store cannot be used: {full_disk}", full)
         assert then == "went on"
+
+    @pytest.mark.parametrize("how", ["bytes", "files"])
+    @pytest.mark.parametrize("is_dead", [False, True])
+    def test_it_is_read_though_nothing_fits_any_more(
+        self, tmp_path: Path, small: tuple[str, ...], how: str, is_dead: bool
+    ) -> None:
+        """Also what is in the log alone, without its index. Whoever writes is told, and does so once there is room, as
+        there is where the log is taken in.
+        """
+        with process("read_full", tmp_path / "disk", how, int(is_dead), wrap=small) as made:
+            seen, *refused, then = ended(made)
+        assert (seen, then) == ("read", "wrote")
+        assert len(refused) == (0 if is_dead else 1)
+        assert all(f"the disk of {tmp_path / 'disk'} is full" in text for text in refused)
 
     def test_no_room_for_a_new_store(self, tmp_path: Path, small: tuple[str, ...]) -> None:
         with process("fill_first", tmp_path / "disk", wrap=small) as made:

@@ -180,6 +180,51 @@ def fill(folder: str) -> None:
     say("went on")
 
 
+def read_full(folder: str, how: str, is_dead: str) -> None:
+    """Read a store, and write to it as soon as that is possible, where not a byte, or not one more file, fits on the
+    disk.
+
+    With `is_dead`, it is as a writer that was killed leaves it: all is in the log alone, and the index of that is gone.
+    """
+    path, log = Path(folder, "state.db"), Path(folder, "state.db-wal")
+    with closing(SqliteStore(path)) as store:
+        run = Kept(store, planned("a"))
+        run.send("start")
+        left = path.read_bytes(), log.read_bytes()
+    if int(is_dead):
+        path.write_bytes(left[0])
+        log.write_bytes(left[1])
+    ballast = occupy(Path(folder), how)
+    with closing(SqliteStore(path)) as store:
+        assert list(store.events(RUN)) == run.history
+        assert projected(store, RUN) == rebuilt(store, RUN)
+        say("read")
+        batch = cells(run.state, 1)
+        try:
+            store.append(*batch, run.fence)
+        except NbflowError as error:
+            say("full", error.exit_code, error.message, "|", error.hint)
+            assert list(store.events(RUN)) == run.history
+            for one in ballast:
+                one.unlink()
+            store.append(*batch, run.fence)
+        assert projected(store, RUN) == rebuilt(store, RUN)
+    say("wrote")
+
+
+def occupy(folder: Path, how: str) -> list[Path]:
+    """Fill a disk to its last byte, or with so many files that no other one can be made; what it is filled with."""
+    made = []
+    try:
+        while True:
+            made.append(folder / f"ballast-{len(made)}")
+            with made[-1].open("wb", buffering=0) as file:
+                while how == "bytes":
+                    file.write(b"x" * 4096)
+    except OSError:
+        return [one for one in made if one.exists()]
+
+
 def fill_first(folder: str) -> None:
     """Make a store where there is no room for one."""
     ballast = Path(folder, "ballast")
@@ -201,7 +246,23 @@ def fill_first(folder: str) -> None:
 
 WHAT: dict[str, Callable[..., None]] = {
     one.__name__: one
-    for one in (append, make, many, claim, take, hold, post, read, grow, upgrade, open_old, see, fill, fill_first)
+    for one in (
+        append,
+        make,
+        many,
+        claim,
+        take,
+        hold,
+        post,
+        read,
+        grow,
+        upgrade,
+        open_old,
+        see,
+        fill,
+        read_full,
+        fill_first,
+    )
 }
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from nbflow.errors import UnreachableError
-from nbflow.store.access import check_file, check_folder, check_not_lost, check_writable, is_writable
+from nbflow.store.access import check_file, check_folder, check_not_lost, check_writable, is_full, is_writable
 from nbflow.store.file import create_file
 
 
@@ -46,3 +48,15 @@ def test_a_store_that_is_gone_is_not_begun_anew_while_its_log_is_there(tmp_path:
 def test_an_empty_log_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "state.db-wal").touch()
     check_not_lost(tmp_path / "state.db")
+
+
+def test_no_room_is_found_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_full(tmp_path)
+    for reason, told in ((errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)):
+
+        def fail(_: int, reason: int = reason) -> None:
+            raise OSError(reason, os.strerror(reason))
+
+        monkeypatch.setattr(os, "fsync", fail)
+        assert is_full(tmp_path) is told
+    assert list(tmp_path.iterdir()) == []

@@ -8,16 +8,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nbflow.errors import UnreachableError
+from nbflow.errors import NoRoomError, UnreachableError
 from nbflow.store.database import Database
+from nbflow.store.file import open_file
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
 from support.stored import Kept, projected, rebuilt
 
-RUN = {"run": "r", "pipeline": "p", "state": "queued", "created": "2026", "seq": 1, "document": "{}"}
+RUN = {
+    "run": "r",
+    "pipeline": "p",
+    "state": "queued",
+    "created": "2026",
+    "seq": 1,
+    "document": "{}",
+    "owner": None,
+    "fence": 0,
+    "now": None,
+}
 
 
 @pytest.fixture
@@ -192,10 +204,70 @@ class TestOthers:
         assert seen == [True]
 
 
+class TestNoRoom:
+    """SQLite's words for a full disk are played by a function; `tests/faults` has real ones."""
+
+    @pytest.fixture
+    def lonely(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+        """One whose disk has no room for the index of the log."""
+        with closing(Database(path, 1.0)) as other:
+            other.open(create=True)
+            add(other)
+
+        class Full(sqlite3.OperationalError):
+            sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+        def opened(place: Path, seconds: float, **how: bool) -> sqlite3.Connection:
+            if not how.get("alone"):
+                raise Full("disk I/O error")
+            return open_file(place, seconds, **how)
+
+        monkeypatch.setattr("nbflow.store.database.open_file", opened)
+        with closing(Database(path, 0.2)) as made:
+            yield made
+
+    def test_it_is_read_and_written_alone(self, lonely: Database) -> None:
+        assert has(lonely)
+        add(lonely, "late")
+        assert has(lonely, "late")
+        with lonely.transaction():
+            lonely.run("create_run", {**RUN, "run": "within"})
+            assert lonely.rows("read_run", {"run": "within", "expired": ""}), "it is still open"
+
+    def test_others_are_let_in_between(self, path: Path, lonely: Database) -> None:
+        assert has(lonely)
+        with closing(open_file(path, 0.0)) as other:
+            other.execute("PRAGMA user_version").fetchone()
+            with pytest.raises(UnreachableError, match="database is locked"):
+                has(lonely)
+        assert has(lonely)
+
+    def test_a_file_that_is_replaced_is_noticed(self, path: Path, lonely: Database) -> None:
+        assert has(lonely)
+        path.rename(path.with_name("other"))
+        with pytest.raises(UnreachableError, match="removed or replaced"):
+            has(lonely)
+
+    def test_the_folder_is_named(self, path: Path, lonely: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Full(sqlite3.OperationalError):
+            sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise Full("disk I/O error")
+
+        monkeypatch.setattr("nbflow.store.database.open_file", fail)
+        with pytest.raises(UnreachableError, match="disk I/O error") as other:
+            has(lonely)
+        assert not isinstance(other.value, NoRoomError)
+        monkeypatch.setattr("nbflow.store.database.is_full", lambda _: True)
+        with pytest.raises(NoRoomError, match=rf"the disk of {path.parent} is full"):
+            has(lonely)
+
+
 class TestErrors:
     def test_a_full_file(self, database: Database) -> None:
         database._ready.execute("PRAGMA max_page_count = 20")
-        with pytest.raises(UnreachableError, match="the store cannot be used: database or disk is full") as caught:
+        with pytest.raises(UnreachableError, match=r"the store cannot be used: the disk of .* is full") as caught:
             add(database, "x" * 100_000)
         assert "make room" in str(caught.value.hint)
         database._ready.execute("PRAGMA max_page_count = 10000")

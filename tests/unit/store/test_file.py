@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from nbflow.errors import UnreachableError
+from nbflow.errors import NoRoomError, UnreachableError
 from nbflow.store import places
 from nbflow.store.file import APPLICATION, create_file, open_file, read_file
 from nbflow.store.migrate import migrations
@@ -123,7 +123,7 @@ class TestCreate:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "link", fail)
-        with pytest.raises(UnreachableError, match="No space left on device") as caught:
+        with pytest.raises(NoRoomError, match=f"the disk of {tmp_path}/new is full") as caught:
             SqliteStore(tmp_path / "new" / "state.db")
         assert "make room" in str(caught.value.hint)
         assert names(tmp_path / "new") == []
