@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -77,3 +78,55 @@ def test_the_readme_has_its_two_commands_first() -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert "nbflow run flights_nightly" in blocks[0]
     assert "pytest" in blocks[1]
+
+
+CATALOGUE = ROOT / "docs" / "reference" / "faults.md"
+NAMED = re.compile(r"`(tests/[\w/]+\.py)((?:::\w+)*)`( \*\(slow\)\*)?")
+
+
+def known_tests(path: Path) -> dict[str, bool]:
+    """The tests of a file, `name` or `Class::name`, and whether all of each is slow."""
+    found: dict[str, bool] = {}
+    tree = ast.parse(path.read_text("utf-8"))
+    whole = any(is_slow(one.value) for one in tree.body if isinstance(one, ast.Assign))
+
+    def collect(body: list[ast.stmt], before: str, slow: bool) -> None:
+        for one in body:
+            if isinstance(one, ast.ClassDef | ast.FunctionDef):
+                marked = slow or any(map(is_slow, one.decorator_list))
+                if isinstance(one, ast.ClassDef):
+                    collect(one.body, f"{before}{one.name}::", marked)
+                elif one.name.startswith("test_"):
+                    found[before + one.name] = marked
+
+    collect(tree.body, "", whole)
+    return found
+
+
+def is_slow(node: ast.expr) -> bool:
+    """Whether a mark is that of slow tests; one of some parameters alone is none."""
+    return any(ast.unparse(one) == "pytest.mark.slow" for one in (node.elts if isinstance(node, ast.List) else [node]))
+
+
+def test_the_catalogue_of_faults_names_tests_that_exist() -> None:
+    named = NAMED.findall(CATALOGUE.read_text("utf-8"))
+    assert len(named) > 100
+    for path, name, slow in named:
+        assert (ROOT / path).is_file(), f"there is no {path}"
+        if name:
+            known = known_tests(ROOT / path)
+            assert name.removeprefix("::") in known, f"there is no {path}{name}"
+            assert known[name.removeprefix("::")] == bool(slow), f"{path}{name}: slow, or not"
+
+
+def test_the_catalogue_of_faults_names_all_that_is_tested() -> None:
+    text = CATALOGUE.read_text("utf-8")
+    for path in sorted((ROOT / "tests/faults").glob("test_*.py")):
+        assert f"`tests/faults/{path.name}::" in text, f"no fault is shown by {path.name}"
+    numbers = {"P": 9, "K": 9, "A": 5, "D": 5, "L": 4, "V": 3}
+    for one in (
+        *(f"{letter}{number}" for letter, most in numbers.items() for number in range(1, most + 1)),
+        "T1",
+        "T2",
+    ):
+        assert re.search(rf"\*\*[^*]*\b{one}\b", text), f"{one} is not in the catalogue"
