@@ -182,7 +182,7 @@ def check_leftovers(runs: Iterable[RunState], outputs: Path, temporary: Path | N
     left = [str(one) for one in (outputs / ".nbflow/journals").rglob("*.jsonl") if str(one) not in kept]
     assert left == [], "I7: journals are left"
     if temporary is not None:
-        assert [one.name for one in temporary.iterdir()] == [], "I7: temporary folders are left"
+        assert [str(one.relative_to(temporary)) for one in temporary.rglob("*")] == [], "I7: temporary folders are left"
 
 
 def processes_of(root: Path) -> list[str]:
