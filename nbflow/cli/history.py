@@ -153,9 +153,10 @@ def _said(stamped: Stamped, before: str | None) -> str | None:
             return event.reason
         case ev.AttemptEnded():
             outcome = event.outcome
+            took = f" after {duration(outcome.duration)}" if outcome.duration else ""  # of one that is lost, unknown
             why = f": {describe_error(outcome.error)}" if outcome.error is not None else ""
             left = f"; {describe_left(outcome.left_behind)}" if outcome.left_behind else ""
-            return f"attempt {event.attempt} {outcome.verdict.value} after {duration(outcome.duration)}{why}{left}"
+            return f"attempt {event.attempt} {outcome.verdict.value}{took}{why}{left}"
         case ev.RetryScheduled():
             delay = (event.due - stamped.at).total_seconds()
             return f"waits {duration(delay)} to be tried again: {event.reason}"

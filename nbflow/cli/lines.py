@@ -164,7 +164,7 @@ def stop_text(event: ev.CancelRequested, *, ours: bool) -> str:
     return (
         f"{STOPPING}; {CTRL_C} again kills them"
         if ours and event.by == CTRL_C
-        else f"{STOPPING} (asked by {one_line(event.by)})"
+        else f"{STOPPING} (because of {one_line(event.by)})"
     )
 
 

@@ -85,14 +85,15 @@ def test_explain_tells_the_story_of_each_task(shell: Shell) -> None:
 def test_explain_names_what_no_attempt_can_tell_and_what_one_has_left_behind(shell: Shell) -> None:
     shell.run()
     with closing(SqliteStore(shell.folder.root / "outputs/.nbflow/state.db")) as store:
-        tasks = [planned("a", for_each="{{ params.gone }}"), planned("b")]
+        tasks = [planned("a", for_each="{{ params.gone }}"), planned("b"), planned("c")]
         left = Outcome(verdict=Verdict.SUCCEEDED, duration=2, left_behind=("sleep (pid 7)",))
         kept = Kept(store, *tasks, run="mine-1", owner=this_process())
-        kept.play("start", Finished(task="b", attempt=1, outcome=left))
+        kept.play("start", Finished(task="b", attempt=1, outcome=left), "lost c/1")
     told = {task["task"]: task["history"] for task in shell("explain", "mine-1", "--json").json["tasks"]}
     assert [entry["text"] for entry in told["a"]] == [
         "it could not begin: start_failed: for_each: there is no parameter 'gone'",
     ]
+    assert told["c"][1]["text"] == "attempt 1 failed: lost: the worker is gone"
     assert told["b"][-1]["text"] == "attempt 1 succeeded after 2s; left behind, and was ended: sleep (pid 7)"
 
 

@@ -112,7 +112,7 @@ def test_a_stop_names_who_asked_or_what_to_do_next() -> None:
     story.send("start")
     story.send(Cancel(mode=StopMode.INTERRUPT, by="Ctrl-C"))
     stopping = "stopping: the kernels are interrupted and the notebooks saved"
-    assert lines(story)[-1] == f"{stopping} (asked by Ctrl-C)"
+    assert lines(story)[-1] == f"{stopping} (because of Ctrl-C)"
     assert lines(story, ours=True)[-1] == f"{stopping}; Ctrl-C again kills them"
     story.send("interrupt force")
     assert lines(story)[-1] == "stopping now: the kernels are killed"
@@ -143,7 +143,7 @@ def test_ctrl_c_again_is_told_to_whom_pressed_it_alone() -> None:
     story = Story(planned("a"))
     story.send("start")
     story.send(Cancel(mode=StopMode.TIMEOUT, by="the run's time limit"))
-    assert lines(story, ours=True)[-1].endswith("notebooks saved (asked by the run's time limit)")
+    assert lines(story, ours=True)[-1].endswith("notebooks saved (because of the run's time limit)")
 
 
 def test_cells_that_did_not_run_are_not_counted_as_run() -> None:

@@ -183,7 +183,7 @@ def test_a_signal_stops_the_run_in_good_order(number: signal.Signals, shell: She
     signalled(shell, number)
     said = shell("run", "sales")
     assert said.code == 130
-    again = "; Ctrl-C again kills them" if number == signal.SIGINT else f" (asked by {number.name})"
+    again = "; Ctrl-C again kills them" if number == signal.SIGINT else f" (because of {number.name})"
     assert f"stopping: the kernels are interrupted and the notebooks saved{again}\n" in said.out
     assert "■ interrupted" in said.out
     assert "cancel extract/1" in shell.executor.calls
