@@ -159,7 +159,9 @@ class _Fold:
             case {"type": "widget_clear", "comm": comm, "wait": wait}:
                 self.widgets.setdefault(comm, Widget()).capturing().clear(wait=wait)
             case _:
-                raise FoldError(f"a record of unknown type {record.get('type')!r}")
+                raise FoldError(
+                    f"its journal has a record of a type that this nbflow does not know: {record.get('type')!r}"
+                )
 
     def open_texts(self) -> tuple[tuple[int, TextFile], ...]:
         """Files whose end the journal does not tell, with their cells."""
@@ -284,11 +286,22 @@ def fold(records: Iterable[Record]) -> Folded:
     """The notebook and the outcome of an attempt. Raises FoldError for records that are none of an attempt."""
     rest = iter(records)
     first = next(rest, {})
-    if first.get("type") != "attempt" or first.get("version") != VERSION:
-        raise FoldError("the journal does not begin as one of this version does")
-    folding = _Fold(first)
-    for record in rest:
-        folding.apply(record)
+    if first.get("type") != "attempt":
+        raise FoldError("its journal does not begin as one does")
+    if first.get("version") != VERSION:
+        raise FoldError(f"its journal is of version {first.get('version')}, and this nbflow reads version {VERSION}")
+    try:
+        folding = _Fold(first)
+        for record in rest:
+            folding.apply(record)
+        return _folded(folding)
+    except FoldError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FoldError(f"its journal holds what this nbflow cannot read: {error!r}") from error
+
+
+def _folded(folding: _Fold) -> Folded:
     return Folded(
         document=folding.document(),
         outcome=folding.outcome(),

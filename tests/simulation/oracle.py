@@ -618,7 +618,7 @@ class Oracle:
 
     def _params(self, name: str) -> dict[str, Any]:
         plan = self.tasks[name].plan
-        given = {key: value for key, value in self.created.params.items() if key in plan.accepts}
+        given = {key: value for key, value in {**self.created.params, **plan.matrix}.items() if key in plan.accepts}
         if self.tasks[name].item and "item" in plan.accepts:
             given["item"] = self.tasks[name].item[0]
         return {**given, **{key: self._rendered(name, value) for key, value in plan.params.items()}}

@@ -178,10 +178,18 @@ class TestStates:
         assert folded.outcome.stopped_at == 0
         assert folded.document["metadata"]["nbflow"]["stopped_at"] == 0
 
-    @pytest.mark.parametrize("first", [{"type": "ended"}, {"type": "attempt", "version": 99}])
-    def test_a_journal_of_another_version_is_refused(self, first: dict[str, Any]) -> None:
-        with pytest.raises(FoldError, match="this version"):
-            fold([first])
+    @pytest.mark.parametrize(
+        ("records", "said"),
+        [
+            ([{"type": "ended"}], "does not begin as one does"),
+            ([{"type": "attempt", "version": 99}], "is of version 99, and this nbflow reads version 1"),
+            ([{"type": "attempt", "version": 1}], r"cannot read: KeyError\('document'\)"),
+            ([header("1"), {"type": "warning"}], r"cannot read: KeyError\('text'\)"),
+        ],
+    )
+    def test_a_journal_of_another_version_is_refused(self, records: list[dict[str, Any]], said: str) -> None:
+        with pytest.raises(FoldError, match=said):
+            fold(records)
 
     def test_an_unknown_record_is_refused(self) -> None:
         with pytest.raises(FoldError, match="'teleported'"):
