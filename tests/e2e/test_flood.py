@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
 from nbflow.core.spec import Limits
+from nbflow.kernels.footprint import Footprint
 from support import attempts
 from support.attempts import Bench, archived, bench, order, states, text
 from support.waiting import allowed
@@ -188,22 +191,38 @@ def test_an_interrupt_ends_a_flood(runs: Bench, tmp_path: Path) -> None:
     assert "[truncated: " in text(document["cells"][0])
 
 
+def watch(over: threading.Event, peaks: list[int]) -> None:
+    """Note how much memory all that this process has started holds, until it is over."""
+    footprint = Footprint(os.getpid(), 0)
+    while not over.wait(0.5):
+        peaks.append(footprint.read().size)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("source", "size"),
+    ("source", "size", "most"),
     [
-        ("line = 'x' * 99\nfor _ in range(10_000_000): print(line)", 1_000_000_000),
-        ("print('x' * 200_000_000)", 200_000_001),
-        ("for number in range(1_000_000): print(number % 10, flush=True)", 2_000_000),
+        ("line = 'x' * 99\nfor _ in range(10_000_000): print(line)", 1_000_000_000, 400_000_000),
+        ("print('x' * 200_000_000)", 200_000_001, 1_500_000_000),  # the notebook itself has it in memory
+        ("for number in range(1_000_000): print(number % 10, flush=True)", 2_000_000, 400_000_000),
     ],
 )
 def test_a_very_great_flood(
-    runs: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, size: int
+    runs: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, size: int, most: int
 ) -> None:
     monkeypatch.setattr(attempts, "LONGEST", 1_200.0)
     done = order(tmp_path, source)
-    outcome, document = runs.run(done)
+    over, peaks = threading.Event(), [0]
+    watching = threading.Thread(target=watch, args=(over, peaks))
+    watching.start()
+    try:
+        outcome, document = runs.run(done)
+    finally:
+        over.set()
+        watching.join()
     assert outcome.verdict is Verdict.SUCCEEDED
+    assert 0 < max(peaks) < most
+    assert (Path(done.outputs) / done.folder / "clean.ipynb").stat().st_size < 20_000_000
     found = 0
     with gzip.open(Path(done.outputs) / done.folder / "clean.cell-1.stdout.txt.gz") as file:
         while piece := file.read(1_000_000):

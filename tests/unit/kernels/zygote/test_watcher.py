@@ -99,7 +99,7 @@ def test_its_owner_dies(shared: Zygote) -> None:
     assert not is_gone(pid)
     os.kill(holder, signal.SIGKILL)
     os.waitpid(holder, 0)
-    until(lambda: is_gone(pid) and is_gone(watcher) and not folder.exists())
+    until(lambda: is_gone(pid) and is_gone(watcher) and not folder.exists(), allowed(5.0))
 
 
 def test_its_watcher_dies(shared: Zygote) -> None:
