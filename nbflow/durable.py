@@ -22,7 +22,12 @@ def sync_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make a folder where there is none, with those above it, so that what is put into it is not lost with them."""
+    for one in make_unsynced(folder):
+        sync_folder(one)
+
+
+def make_unsynced(folder: Path, mode: int = 0o777) -> list[Path]:
+    """The same, and leave it to the caller to sync the folders that are given back."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in missing:
-        sync_folder(one.parent)
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    return [one.parent for one in missing]

@@ -1,7 +1,8 @@
 """The journal of one attempt: an append-only file of JSON lines, the first truth about it.
 
-Each line reaches the operating system as it is written, the disk within a second and at the end of each cell. The file
-is locked while its worker lives. `fold` makes the notebook and the outcome of it. Must not know kernels or archives.
+Each line reaches the operating system as it is written, the disk within a second and at the end of each cell; the name
+of a new one, once it has lasted for a second. The file is locked while its worker lives. `fold` makes the notebook and
+the outcome of it. Must not know kernels or archives.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nbflow.durable import make_unsynced, sync_folder
 from nbflow.errors import UnreachableError
 
 VERSION = 1
@@ -35,9 +37,11 @@ class JournalError(UnreachableError):
 class Journal:
     """The writer of one journal. Use `create` or `reopen`; all methods may be called from one thread."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, folders: Sequence[Path] = ()) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._folders = folders
+        self._begun = time.monotonic()
         self._failure: OSError | None = None
         self._unsynced = threading.Event()
         self._hurry = threading.Event()
@@ -50,13 +54,13 @@ class Journal:
         """Begin a new journal and lock it. Raises JournalError; one that exists belongs to another attempt."""
         place = Path(path)
         try:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            above = make_unsynced(place.parent, 0o700)
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(place, flags, 0o600)
         except OSError as error:
             raise JournalError(f"cannot begin the journal {path}: {error.strerror}") from error
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return cls(place, descriptor)
+        return cls(place, descriptor, (place.parent, *above))
 
     @classmethod
     def reopen(cls, path: str, *, patience: float, evict: Callable[[], None]) -> Journal:
@@ -114,6 +118,17 @@ class Journal:
             self._hurry.clear()
             self._unsynced.clear()
             self._sync()
+            if time.monotonic() - self._begun >= _SYNC_EVERY:
+                self._sync_names()
+
+    def _sync_names(self) -> None:
+        """Have the journal be there after a loss of power too; one that is over soon is never looked for."""
+        folders, self._folders = self._folders, ()
+        try:
+            for folder in folders:
+                sync_folder(folder)
+        except OSError as error:
+            self._failure = self._failure or error
 
     def _sync(self) -> None:
         if self._failure is not None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from nbflow.worker import journal as jr
 from nbflow.worker.journal import Journal, JournalError
+from support.waiting import until
 
 
 def evict() -> None:
@@ -181,6 +182,21 @@ def test_everything_is_synced_within_a_second_or_when_asked(place: Path, monkeyp
     journal.close()
     assert synced[-1] == place.stat().st_size
     assert len(synced) < 10
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+def test_the_name_of_one_that_lasts_is_synced_too(place: Path, monkeypatch: pytest.MonkeyPatch, lasts: bool) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(jr, "sync_folder", synced.append)
+    monkeypatch.setattr(jr, "_SYNC_EVERY", 0.02 if lasts else 60.0)
+    journal = Journal.create(str(place))
+    journal.append("attempt")
+    expected = [place.parent, place.parent.parent, place.parents[2]] if lasts else []
+    if lasts:
+        until(lambda: journal.append("output") is None and synced == expected)
+    journal.sync_soon()
+    journal.close()
+    assert synced == expected
 
 
 def test_instants_are_utc_with_milliseconds() -> None:
