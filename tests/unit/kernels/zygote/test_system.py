@@ -55,7 +55,7 @@ def test_threads_beside_the_one_that_asks() -> None:
     finally:
         stop.set()
         thread.join()
-    assert set(system.unsafe_threads()) <= there
+    until(lambda: set(system.unsafe_threads()) <= there)  # the system lets go of a thread after Python has
 
 
 def test_children_are_ended_and_named_orphans_included() -> None:
