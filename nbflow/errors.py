@@ -7,6 +7,7 @@ escapes is a bug of nbflow. This module must not import anything of nbflow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,4 +85,8 @@ class StoppedError(NbflowError):
 
 
 class NoRoomError(UnreachableError):
-    """The disk is full."""
+    """The disk of `folder` is full."""
+
+    def __init__(self, message: str, *, folder: Path, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.folder = folder

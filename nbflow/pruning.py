@@ -2,13 +2,14 @@
 at any moment does not spoil.
 
 Of each run first the rows go, in one transaction that leaves a note; then its files, by the note; then the note. So
-nobody ever sees half a run, and whoever prunes next finishes what a killed one has begun.
+nobody ever sees half a run, and whoever prunes next finishes what a killed one has begun. Where the disk has no room
+even for that transaction, files of runs that are to go make it first: whoever is killed then leaves runs without files.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from nbflow.core.retention import Retention, ended_at, meant, needed
 from nbflow.core.rows import Removed
 from nbflow.core.status import RunStatus
 from nbflow.core.views import instant
-from nbflow.errors import ConflictError, NbflowError, UnreachableError
+from nbflow.errors import ConflictError, NbflowError, NoRoomError, UnreachableError
 
 if TYPE_CHECKING:
     from nbflow.archiving import Archiving
@@ -149,19 +150,19 @@ class Pruner:
     def carry_out(self, pruning: Pruning, *, orphans: bool = False) -> Pruning:
         """Remove what a survey has found, unless it has changed since; what has really gone."""
         faults: dict[str, str] = {}
+        lying = [*pruning.leftovers, *(pruning.orphans if orphans else ())]
+        cleared = set(_cleared(lying, faults))  # first: whatever else is done takes room on the disk
         for one in pruning.begun:
             self._finish(one, faults)
-        kept, gone = dict(pruning.kept), []
+        kept, gone, room = dict(pruning.kept), [], iter(pruning.runs)
         for doomed in pruning.runs:  # from the newest on: what has taken results over goes before what it took them of
             try:
-                self._take_out(doomed)
+                self._take_out(doomed, room)
             except ConflictError as error:
                 kept[doomed.run] = error.message
                 continue
             gone.append(doomed)
             self._finish(Removed(run=doomed.run, pipeline=doomed.pipeline), faults)
-        lying = [*pruning.leftovers, *(pruning.orphans if orphans else ())]
-        cleared = set(_cleared(lying, faults))
         return replace(
             pruning,
             runs=tuple(gone),
@@ -173,18 +174,54 @@ class Pruner:
             freed=self.runs.store.removals.compact(),
         )
 
-    def _take_out(self, doomed: Doomed) -> None:
-        """Remove the rows of a run. Raises ConflictError where it has got an owner, or has changed, or is needed."""
+    def _take_out(self, doomed: Doomed, room: Iterator[Doomed]) -> None:
+        """Remove the rows of a run. Raises ConflictError where it has got an owner, or has changed, or is needed.
+
+        `room` are the runs whose files may make room for that.
+        """
+        while True:
+            try:
+                return self._remove(doomed)
+            except NoRoomError as full:
+                self._make_room(room, full)
+
+    def _remove(self, doomed: Doomed) -> None:
         store = self.runs.store
         fence = store.claim(doomed.run, self.owner, self.runs.alive)
         try:
-            row = store.run(doomed.run)
-            if row is not None and row.seq != doomed.seq:
-                raise ConflictError("it has gone on meanwhile")
+            self._check(doomed)
             store.removals.remove(doomed.run, fence)
         except NbflowError:
             store.release(doomed.run, fence)
             raise
+
+    def _make_room(self, doomed: Iterator[Doomed], full: NoRoomError) -> None:
+        """Remove the files of the next run that has some on a disk. Raises UnreachableError where none is left."""
+        for one in doomed:
+            try:
+                row = self._check(one)
+            except ConflictError:
+                continue
+            if row is None or row.owner not in (None, self.owner):
+                continue
+            place = self.shelves.place(row)
+            if place.exists() and place.stat().st_dev == full.folder.stat().st_dev:
+                self._drop_own(
+                    row.run
+                )  # before the rest: with that gone, nothing of the run would be kept for its sake
+                self.shelves.erase(Removed(run=row.run, pipeline=row.pipeline))
+                return
+        raise UnreachableError(full.message, hint="the runs to remove have no files on that disk: make room there")
+
+    def _check(self, doomed: Doomed) -> RunRow | None:
+        """The row of a run, if there is one. Raises ConflictError where it has changed, or is just becoming needed."""
+        row = self.runs.store.run(doomed.run)
+        if row is not None and row.seq != doomed.seq:
+            raise ConflictError("it has gone on meanwhile")
+        for run, origin in self._planned(self.runs.store.going()):
+            if origin == doomed.run:
+                raise ConflictError(f"run {run} has taken results of it over")
+        return row
 
     def _finish(self, removed: Removed, faults: dict[str, str]) -> None:
         """Remove the files of a run whose rows are gone. One that was made anew under its id keeps what is there."""

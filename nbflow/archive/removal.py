@@ -23,8 +23,11 @@ BIN = f"{layout.STATE_FOLDER}/removed"
 """Below the archive root: where folders are put out of sight, on the same file system as a rule."""
 
 _TRIES = 10
-_NOT_AT_ONCE = (errno.EXDEV, errno.EBUSY, errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-"""Another file system, or somebody else who removes it: then it is removed where it is."""
+_NOT_AT_ONCE = (
+    *(errno.EXDEV, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EBUSY, errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST),
+)
+"""Another file system, a full one, or somebody else who removes it: then it is removed where it is."""
 
 
 def remove_run(archive: FileArchive, pipeline: str, run: str) -> None:
@@ -89,8 +92,8 @@ def _files(place: Path) -> Iterator[os.DirEntry[str]]:
 
 def _hide(place: Path, out_of_sight: Path) -> None:
     """Put a folder out of sight in one step; on another file system that cannot be."""
-    out_of_sight.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        out_of_sight.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.rename(out_of_sight)
     except OSError as error:
         if error.errno not in _NOT_AT_ONCE:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from nbflow.archive.words import count
+from nbflow.cli.failures import show_error
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.text import Cell, clean, moment, one_line
 from nbflow.core.sizes import size
-from nbflow.errors import UnreachableError, UsageError
+from nbflow.errors import ConflictError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.core.retention import Retention
@@ -47,12 +48,13 @@ def prune_command(  # noqa: PLR0917 - one for each option
     orphans: bool,
     dry_run: bool,
     yes: bool,
-) -> None:
+) -> int:
     """Remove old runs: their notebooks, pages and records.
 
     Removes the runs to which all applies that is given, or the RUNs. Shows them and asks first. What is going on, what
     another run has taken results of, the newest success of each task, and what is not yet archived stays. What crashes
-    have left behind is cleared away in any case; so is what an earlier call has not finished.
+    have left behind is cleared away in any case; so is what an earlier call has not finished. The exit code is 4 where
+    a RUN stays.
 
     \b
     nbflow prune --older-than 90d --keep 20
@@ -64,15 +66,19 @@ def prune_command(  # noqa: PLR0917 - one for each option
         raise UsageError(
             "nothing is removed unasked, and there is no terminal to ask on", hint="add --yes, or -n to look"
         )
+    looked: list[Pruning] = []
     with session.records() as project:
-        zone = project.spec.timezone
-        done = project.prune(
-            rule,
-            agree=lambda found: _agreed(session, found, zone, orphans=orphans, dry_run=dry_run, yes=yes),
-            orphans=orphans,
-        )
+
+        def agree(found: Pruning) -> bool:
+            looked.append(found)
+            return _agreed(session, found, project.spec.timezone, orphans=orphans, dry_run=dry_run, yes=yes)
+
+        done = project.prune(rule, agree=agree, orphans=orphans)
     if done is not None:
         _report(session, done, orphans=orphans)
+    elif dry_run or looked[0].runs:  # it was not wanted in the end
+        return 0
+    return _told_to_stay(session, done or looked[0]) if runs else 0
 
 
 def _agreed(session: Session, found: Pruning, zone: str, *, orphans: bool, dry_run: bool, yes: bool) -> bool:
@@ -98,6 +104,13 @@ def _report(session: Session, done: Pruning, *, orphans: bool) -> None:
             f"of {count(len(done.faults), 'run')} not all files could be removed:\n{said}",
             hint="put that right; the next `nbflow prune` removes the rest",
         )
+
+
+def _told_to_stay(session: Session, done: Pruning) -> int:
+    """Say which of the runs that were named stay; the exit code."""
+    for run, reason in done.kept.items():
+        show_error(session.err, one_line(f"run {run} stays: {reason}"))
+    return ConflictError.exit_code if done.kept else 0
 
 
 def _rule(

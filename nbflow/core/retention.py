@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nbflow.core.rows import RunRow
 from nbflow.core.status import RunStatus
@@ -54,7 +54,7 @@ def meant(rows: Sequence[RunRow], rule: Retention, states: Mapping[str, str], no
         if states[row.run] not in wanted or rule.pipeline not in (None, row.pipeline):
             continue
         newer[row.pipeline] += 1
-        is_old = rule.older_than is None or now - ended_at(row) > timedelta(seconds=rule.older_than)
+        is_old = rule.older_than is None or (now - ended_at(row)).total_seconds() > rule.older_than
         if is_old and (rule.keep is None or newer[row.pipeline] > rule.keep):
             found.append(row)
     return found

@@ -24,8 +24,8 @@ from nbflow.store.transaction import patiently, transaction
 class Database:
     """A connection to the file `path`, opened as soon as it is needed and there.
 
-    Others are waited for `seconds`, unless there is a `hurry`. On a full disk it is opened alone, for one call at a
-    time.
+    Others are waited for `seconds`, unless there is a `hurry`. On a full disk it is opened for one call at a time,
+    if need be alone.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -38,7 +38,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._can_write = False
-        self._is_alone = False
+        self._is_alone = self._is_tight = False
         self._depth = 0
         self._closed: str | None = None
 
@@ -157,14 +157,18 @@ class Database:
                 raise self._unusable(error.strerror or error, ELSEWHERE) from error
             finally:
                 self._depth -= 1
-                if self._is_alone and not self._depth:
-                    self._drop()  # whoever else wants it waits for this
+                if (self._is_alone or self._is_tight) and not self._depth:
+                    self._drop()  # others may wait for this, and the room that the log has taken comes free
 
     def _unusable(self, reason: object, hint: str | None = None) -> UnreachableError:
         return UnreachableError(f"{self.path}: the store cannot be used: {reason}", hint=hint)
 
     def _no_room(self) -> NoRoomError:
-        return NoRoomError(f"{self.path}: the store cannot be used: the disk of {self.path.parent} is full", hint=ROOM)
+        self._is_tight = True
+        folder = self.path.parent
+        return NoRoomError(
+            f"{self.path}: the store cannot be used: the disk of {folder} is full", folder=folder, hint=ROOM
+        )
 
     def _hint(self, error: sqlite3.Error) -> str:
         if _kind(error) == sqlite3.SQLITE_BUSY:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from nbflow.core.rows import Removed
+from nbflow.errors import NoRoomError
 from nbflow.store import refusals, sql
 from nbflow.store.database import Database
 
@@ -28,8 +29,8 @@ class SqliteRemovals:
 
     def remove(self, run: str, fence: int) -> None:
         """Take a run out. What it was is overwritten with zeros: it may have held what nobody is to see."""
-        self._database.rows("overwrite_removed", {})
         with self._database.transaction():
+            self._database.run("overwrite_removed", {})
             rows = self._database.run("read_run", {"run": run, "expired": ""}).fetchall()
             row = refusals.check_owner(run, sql.run_of(rows[0]) if rows else None, fence)
             if taker := self._database.run("read_taker", {"run": run}).fetchone():
@@ -51,7 +52,10 @@ class SqliteRemovals:
         """Give free pages back, a few at a time so that nobody waits for long, and cut the write-ahead log."""
         first = free = self._number("count_free")
         while free:
-            self._database.rows("give_back_space", {})
+            try:
+                self._database.rows("give_back_space", {})
+            except NoRoomError:
+                break  # not even to do that: what is free is used again
             left = self._number("count_free")
             if left >= free:
                 break  # an older store keeps what it has, and uses it again

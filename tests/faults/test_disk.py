@@ -170,8 +170,10 @@ def only_disk(place: Project) -> Iterator[tuple[Project, Disk]]:
 def test_no_byte_is_left(only_disk: tuple[Project, Disk]) -> None:
     """All that was recorded can be read as ever; what would write says that the disk is full; then work goes on."""
     place, disk = only_disk
-    assert place.call("run", "before").code == 0
-    before = hashes(disk, "before")
+    for _ in range(3):
+        assert place.call("run", "before").code == 0
+    last, *others = (run["run"] for run in place.runs())
+    before = hashes(disk, f"before/{last}")
     usual = [place.call(*command) for command in READING]
     assert {said.code for said in usual} == {0}, usual
     disk.fill("ballast", leave=0)
@@ -179,17 +181,20 @@ def test_no_byte_is_left(only_disk: tuple[Project, Disk]) -> None:
     doctor = place.call("doctor", "--json")
     assert doctor.code == 6
     told = {(check["check"], check["state"]): check["message"] for check in doctor.json["checks"]}
-    assert "whole; 1 run," in told["store", "ok"]
+    assert "whole; 3 runs," in told["store", "ok"]
     assert "No space left on device" in told["archive", "fail"]
     assert f"0 bytes are free at {place.root}/outputs/.nbflow" in told["store", "fail"]
     for command in (("run", "many"), ("resume", "@last")):
         said = place.call(*command)
         assert said.code == 6, said
         assert f"cannot use the archive {place.root}/outputs: No space left on device" in said.err
-    assert hashes(disk, "before") == before
+    pruned = place.call("prune", *others, "--yes", "--json")
+    assert (pruned.code, [run["run"] for run in pruned.json["runs"]]) == (0, others), pruned
+    assert [run["run"] for run in place.runs()] == [last]
+    assert all(run not in disk.do("find", str(disk.place)) for run in others)
     disk.remove("ballast")
     assert place.call("run", "many").code == 0
-    assert hashes(disk, "before") == before
+    assert hashes(disk, f"before/{last}") == before
     place.check_from_within(place.root / "outputs/.nbflow/state.db")
 
 
@@ -215,7 +220,6 @@ def test_no_byte_is_left_for_a_dead_run(only_disk: tuple[Project, Disk]) -> None
         said = place.call(*command)
         assert said.code == 6, said
         assert "No space left on device" in said.err or f"the disk of {place.root}/outputs/.nbflow is full" in said.err
-        print(said)
     disk.remove("ballast")
     assert place.call("resume", "@last").code == 0
     place.check_from_within(Path(state))
@@ -228,11 +232,14 @@ def test_no_byte_is_left_for_the_store(records: tuple[Project, Disk]) -> None:
     usual = [place.call(*command) for command in READING]
     disk.fill("ballast", leave=0)
     assert [place.call(*command) for command in READING] == usual
-    for command in (("run", "many"), ("prune", "@last", "--yes")):
+    for command, hint in (
+        (("run", "many"), "make room there, as `nbflow prune` does, then: nbflow resume"),
+        (("prune", "@last", "--yes"), "the runs to remove have no files on that disk: make room there"),
+    ):
         said = place.call(*command)
         assert said.code == 6, said
         assert f"state.db: the store cannot be used: the disk of {place.root}/records is full" in said.err
-        assert "hint: make room there, as `nbflow prune` does, then: nbflow resume" in said.err
+        assert f"hint: {hint}" in said.err
     assert [place.call(*command) for command in READING] == usual
     disk.remove("ballast")
     assert place.call("run", "many").code == 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,7 +19,7 @@ from nbflow.core.ports import Store
 from nbflow.core.retention import Retention
 from nbflow.core.rows import Removed, RunRow
 from nbflow.core.values import encode
-from nbflow.errors import UnreachableError
+from nbflow.errors import NoRoomError, UnreachableError
 from nbflow.pruning import Pruner, Pruning
 from nbflow.runs import Runs
 from nbflow.store.memory import MemoryStore
@@ -184,6 +185,53 @@ class TestStays:
         for run in world.left:
             assert projected(world.store, run) == rebuilt(world.store, run)
         assert {row.run: row.owner for row in world.store.runs()}["changed"] is None
+
+
+class TestNoRoom:
+    """On the disk of the store, until files of two runs have gone."""
+
+    @pytest.fixture
+    def full(self, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+        for day, run in enumerate(("one", "two", "three", "four")):
+            world.add(run, day)
+        claim = world.store.claim
+
+        def tight(*arguments: Any) -> int:
+            if arguments[1] == "pruner" and len(world.shelf.folders) > 2:
+                raise NoRoomError("the disk is full", folder=world.root)
+            return claim(*arguments)
+
+        monkeypatch.setattr(world.store, "claim", tight)
+        monkeypatch.setattr(world.shelf, "place", lambda row: world.root)
+        return world
+
+    def test_files_go_first_but_only_as_many_as_must(self, full: World) -> None:
+        gone: list[str] = []
+        full.shelf.strike = lambda when: gone.extend([when] if len(full.left) == 4 else [])
+        assert names(full.prune(Retention(keep=1))) == ["three", "two", "one"]
+        assert gone == ["before erase", "after erase"] * 2
+        assert full.left == sorted(full.shelf.folders) == ["four"]
+        assert full.store.removals.removed() == []
+
+    def test_what_has_changed_makes_no_room(self, full: World) -> None:
+        pruner = full.pruner()
+        found = pruner.survey(Retention(keep=2), NOW)
+        extra = planned("a", action=Action.REUSE, reused_from="two", outputs={"n": encode(1)})
+        made = Kept(full.store, extra, planned("b", "a"), run="new", owner="engine")
+        with pytest.raises(UnreachableError, match="the disk is full") as caught:
+            pruner.carry_out(found)
+        assert "make room there" in str(caught.value.hint)
+        assert full.left == ["four", "new", "one", "three", "two"]
+        assert sorted(full.shelf.folders) == ["four", "three", "two"], "what the new one needs is there"
+        assert made.state.run == "new"
+
+    def test_files_on_another_disk_make_none(self, full: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        pruner = full.pruner()
+        found = pruner.survey(EVERYTHING, NOW)
+        monkeypatch.setattr(full.shelf, "place", lambda row: Path("/proc"))
+        with pytest.raises(UnreachableError, match="the disk is full"):
+            pruner.carry_out(found)
+        assert len(full.shelf.folders) == len(full.left) == 4
 
 
 class TestFiles:

@@ -148,3 +148,14 @@ def test_a_tree_of_anything(tmp_path: Path) -> None:
         remove_tree(place)
     assert list(tmp_path.iterdir()) == []
     assert stat.S_ISDIR(tmp_path.stat().st_mode)
+
+
+def test_on_a_full_disk_it_is_removed_where_it_is(archive: FileArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = folder(archive)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    remove_run(archive, "sales", RUN)
+    assert not place.exists()

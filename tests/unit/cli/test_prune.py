@@ -86,6 +86,8 @@ def test_what_says_too_little_or_too_much(shell: Shell) -> None:
         (("--pipeline", "sales"), "alone would be all of its runs"),
         ((one, "--keep", "3"), "give no rule beside it"),
         (("--older-than", "soon"), "--older-than soon"),
+        (("--older-than", "999999999d"), "--older-than 999999999d: a duration is between 0 and 3650d"),
+        (("--older-than", "99999999999d"), "--older-than 99999999999d: durations are written like"),
         (("--state", "running"), "running"),
     ):
         said = shell("prune", "--yes", *arguments)
@@ -115,8 +117,17 @@ def test_a_run_whose_results_are_taken_over_stays(
     one = shell.run()
     two = shell.run("-s", "train")
     assert {task["reused_from"] for task in shell("show", two, "--json").json["tasks"]} == {one, None}
-    said = shell("prune", one, "--yes", "--json").json
-    assert said["kept"] == [{"run": one, "reason": f"run {two} has taken results of it over"}]
+    said = shell("prune", one, "--yes", "--json")
+    assert said.code == 4
+    assert said.err == f"error: run {one} stays: run {two} has taken results of it over\n"
+    assert said.json["kept"] == [{"run": one, "reason": f"run {two} has taken results of it over"}]
+    said = shell("prune", one, "--yes")
+    assert (said.code, said.err) == (4, f"error: run {one} stays: run {two} has taken results of it over\n")
+    assert shell("prune", one, "-n").code == 0
+    three = shell.run("-F")
+    said = shell("prune", one, three, "--yes")
+    assert (said.code, "removed 1 run: " in said.out) == (4, True)
+    assert sorted(run["run"] for run in shell("runs", "--json").json["runs"]) == sorted([one, two])
     assert len(shell("prune", one, two, "--yes", "--json").json["runs"]) == 2
     assert shell("runs", "--json").json["runs"] == []
 

@@ -40,6 +40,10 @@ def test_age_counts_from_the_end() -> None:
     assert ended_at(row("x", 3)) == NOON + timedelta(days=3)
 
 
+def test_no_run_is_older_than_any_age() -> None:
+    assert names(ROWS, Retention(older_than=1e300)) == []
+
+
 def test_the_newest_of_each_pipeline_are_kept() -> None:
     assert names(ROWS, Retention(keep=1)) == ["d", "c", "b", "a"]
     assert names(ROWS, Retention(keep=0)) == ["e", "d", "o", "c", "b", "a"]
