@@ -199,7 +199,9 @@ def _settle(state: RunState, name: str, task: TaskRun, outcome: Outcome, now: da
             reason=f"attempt {task.attempt} failed ({error.kind.value}); retry {task.tries} of {policy.retries}",
         )
     reason = f"failed after {task.tries} attempts" if task.tries > 1 else "failed"
-    return ev.TaskFailed(task=name, reason=f"{reason}: {error.kind.value}", error=error)
+    is_named = task.tries > policy.retries or _is_retried(policy, error) or _stopping(state)
+    why = error.kind.value if is_named else f"{error.kind.value}, which retry_on does not name"
+    return ev.TaskFailed(task=name, reason=f"{reason}: {why}", error=error)
 
 
 def _went_down_with(state: RunState, outcome: Outcome) -> bool:
