@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,11 @@ from support.postgres import schema, server
 from support.projects import Project, project
 from support.stored import begun, dead, projected, rebuilt
 from support.waiting import allowed, until
+from support.wire import Break, Wire
 
 SLOTS = 2
+Span = tuple[float, float]
+"""Seconds, from the fewest to the most."""
 MOST = 10
 """How often an engine may give up before something else is wrong."""
 
@@ -107,42 +111,64 @@ def drive(url: str, run: str, world: World, seed: int) -> int:
 
 
 @contextmanager
-def restarts(seed: int, shortest: float, longest: float) -> Iterator[Counter[str]]:
-    """The server is stopped or crashes, and comes back, again and again; how often. It is there in the end."""
-    done: Counter[str] = Counter()
+def again_and_again(act: Callable[[random.Random], None], seed: int, often: Span) -> Iterator[None]:
+    """Do something in a thread, after pauses of some length, until it is enough."""
     over, chance = threading.Event(), random.Random(seed)
 
-    def act() -> None:
-        while not over.wait(chance.uniform(shortest, longest)):
-            how = chance.choice(["stop", "crash"])
-            (server().stop if how == "stop" else server().crash)()
-            done[how] += 1
-            over.wait(chance.uniform(0.0, 0.2))
-            server().start()
+    def repeat() -> None:
+        while not over.wait(chance.uniform(*often)):
+            act(chance)
 
-    thread = threading.Thread(target=act)
+    thread = threading.Thread(target=repeat)
     thread.start()
     try:
-        yield done
+        yield
     finally:
         over.set()
         thread.join()
 
 
-def shake(runs: int, tasks: int, seed: int, shortest: float, longest: float) -> tuple[int, int]:
-    """Several engines share a pool while the server restarts; how often it did, and engines gave up."""
-    url, world = server().url(schema()), World()
-    names = [f"run-{place}" for place in range(runs)]
+@dataclass(kw_only=True)
+class Harm:
+    """What engines have met: ends of the server, connections cut at a commit, and how often they gave up."""
+
+    restarts: int = 0
+    cuts: int = 0
+    given_up: int = 0
+
+
+def shake(runs: int, tasks: int, seed: int, restarts: Span, cuts: Span, away: float) -> Harm:
+    """Several engines share a pool while the server is stopped or crashes, and is `away` for at most so long.
+
+    Connections are lost in the midst of a commit too, seen or unseen by the server.
+    """
+    place, world, harm = schema(), World(), Harm()
+    names = [f"run-{number}" for number in range(runs)]
     given_up: list[int] = []
-    with closing(PostgresStore(url)) as store:
+
+    def restart(chance: random.Random) -> None:
+        chance.choice([server().stop, server().crash])()
+        harm.restarts += 1
+        time.sleep(chance.uniform(0.0, away))
+        server().start()
+
+    def cut(chance: random.Random) -> None:
+        wire = chance.choice(wires)
+        if wire.is_whole:
+            wire.break_at("COMMIT", chance.choice([Break.BEFORE, Break.AFTER]))
+
+    with ExitStack() as stack, closing(PostgresStore(server().url(place))) as store:
+        wires = [stack.enter_context(Wire(server().folder)) for _ in names]
         plan = [planned(f"t{number}", pool="db", retry=RetryPolicy(retries=9)) for number in range(tasks)]
         for name in names:
             history, state = begun(*plan, run=name, pools={"db": SLOTS}, jobs=4)
             store.create(history, projection_of(state))
+        urls = {name: server().url(place, folder=wire.folder) for name, wire in zip(names, wires, strict=True)}
         threads = [
-            threading.Thread(target=lambda name=name: given_up.append(drive(url, name, world, seed))) for name in names
+            threading.Thread(target=lambda name=name, url=url: given_up.append(drive(url, name, world, seed)))
+            for name, url in urls.items()
         ]
-        with restarts(seed, shortest, longest) as done:
+        with again_and_again(restart, seed, restarts), again_and_again(cut, seed, cuts):
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -153,7 +179,8 @@ def shake(runs: int, tasks: int, seed: int, shortest: float, longest: float) -> 
     assert all(state.status == "succeeded" for state in states.values())
     assert world.most <= SLOTS, "more were out than there are"
     assert set(world.begun.values()) == {1}, "an attempt was begun twice"
-    return done.total(), sum(given_up)
+    harm.cuts, harm.given_up = sum(wire.broken for wire in wires), sum(given_up)
+    return harm
 
 
 def check(store: PostgresStore, run: str) -> RunState:
@@ -167,17 +194,28 @@ def check(store: PostgresStore, run: str) -> RunState:
 
 
 def test_a_server_that_restarts_all_the_time_loses_nothing() -> None:
-    restarted, given_up = shake(runs=2, tasks=20, seed=1, shortest=0.2, longest=allowed(0.6))
-    assert restarted >= 1
-    assert given_up == 0
+    harm = shake(runs=2, tasks=20, seed=1, restarts=(0.2, allowed(0.6)), cuts=(0.3, 1.0), away=0.2)
+    assert harm.restarts >= 1
+    assert harm.cuts >= 1
+    assert harm.given_up == 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(5))
 def test_nor_for_long(seed: int) -> None:
-    restarted, given_up = shake(runs=4, tasks=150, seed=seed, shortest=0.2, longest=3.0)
-    assert restarted >= 5
-    assert given_up == 0
+    harm = shake(runs=4, tasks=150, seed=seed, restarts=(0.2, 3.0), cuts=(1.0, 4.0), away=0.2)
+    assert harm.restarts >= 5
+    assert harm.cuts >= 5
+    assert harm.given_up == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nor_one_that_is_away_for_longer() -> None:
+    harm = shake(runs=4, tasks=600, seed=1, restarts=(5.0, 40.0), cuts=(1.0, 6.0), away=15.0)
+    assert harm.restarts >= 2
+    assert harm.given_up == 0
 
 
 TOML = """

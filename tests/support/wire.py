@@ -60,6 +60,11 @@ class Wire:
         """Break at the next message of a client that holds a text; then at the next one, and so on."""
         self._orders += [(text.encode(), one) for one in how]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has broken as often as it was to."""
+        return not self._orders
+
     def deliver(self) -> None:
         """Give the server what is late, and wait for its answers, which nobody hears."""
         while self._late:
@@ -118,5 +123,6 @@ def _hear(server: socket.socket) -> None:
     heard = b""
     while READY not in heard[-6:]:
         data = server.recv(1 << 20)
-        assert data, "the server has no answer"
+        if not data:
+            raise ConnectionError("the server has no answer")
         heard += data
