@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from support.waiting import until
+
 SIZE = 48 * 2**20
 OPTIONS = "loop,commit=300,noauto_da_alloc"
 """Nothing is written before somebody asks for it: not every five seconds, nor as a rename replaces a file."""
@@ -44,7 +46,7 @@ class PoweredDisk:
         """Mount what the disk holds: a copy, made before the dead file system is put away and could change it."""
         before, now = self._image(self.starts), self._image(self.starts + 1)
         _do("cp", "--sparse=always", before, now)
-        _do("umount", self.place)
+        until(self._is_put_away)  # one that was killed may not have closed its files yet
         before.unlink()
         self.starts += 1
         self.mount()
@@ -58,6 +60,9 @@ class PoweredDisk:
         with self._image(0).open("wb") as file:
             file.truncate(SIZE)
         _do("mkfs.ext4", "-q", "-F", self._image(0))
+
+    def _is_put_away(self) -> bool:
+        return subprocess.run(["umount", self.place], capture_output=True, check=False).returncode == 0
 
     def _image(self, number: int) -> Path:
         return self.images / f"disk-{number}.img"
