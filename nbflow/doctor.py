@@ -319,7 +319,12 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
     for text in warnings(path):
         yield _check("store", Finding.WARN, text)
     if not os.path.lexists(path):
-        yield _check("store", Finding.OK, f"{path} will be made by the first run")
+        above = next(place for place in path.parents if os.path.lexists(place))
+        if above.is_dir():
+            yield _check("store", Finding.OK, f"{path} will be made by the first run")
+        else:
+            fault = UnreachableError(f"{path}: {above} is no folder", hint="set [nbflow] state to another file")
+            yield _failed("store", fault)
         return
     try:
         health = look(path)

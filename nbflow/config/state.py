@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -13,12 +14,23 @@ from nbflow.core.spec import ProjectSpec
 
 AT = ("nbflow", "state")
 
+POSSIBLE = (
+    "give the path of a SQLite file on this machine, or a PostgreSQL database: postgresql://USER@HOST:5432/DATABASE"
+)
+
+_OTHER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(?i:postgres(?:ql)?|sqlite|file):")
+"""How URLs begin that name no store of ours, and what somebody may take for such a URL; not the path C:/x."""
+
 
 class StorePlace:
     """A path on this machine, or a URL such as `postgresql://user@host/database`."""
 
     def read(self, value: Any, at: KeyPath, reading: Reading) -> Any:
         """The path or the URL as it is written."""
+        if isinstance(value, str) and not database_url.is_database(value) and (other := _OTHER.match(value)):
+            if reading.partial:
+                return value
+            return reading.fault(at, f"a store cannot be at {other[0]}...", POSSIBLE)
         if not isinstance(value, str) or not database_url.is_database(value):
             return LocalPath().read(value, at, reading)
         if fault := database_url.fault(value):

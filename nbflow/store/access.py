@@ -28,10 +28,15 @@ def check_file(path: Path) -> None:
     """Raise UnreachableError for what is no file of ours. A file beside it counts as well: SQLite believes it."""
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
+        if not path.exists():
+            raise UnreachableError(f"{path}: the store is a link that leads nowhere", hint=f"remove it, or {OTHER}")
         raise UnreachableError(f"{path}: the store is a link", hint="set [nbflow] state to the file itself")
+    if stat.S_ISDIR(found.st_mode):
+        raise UnreachableError(
+            f"{path}: the store is a folder", hint=f"set [nbflow] state to a file in it: {path / 'state.db'}"
+        )
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no ordinary file"
-        raise UnreachableError(f"{path}: the store is {kind}", hint=OTHER)
+        raise UnreachableError(f"{path}: the store is no ordinary file", hint=OTHER)
     if found.st_size == 0:
         raise UnreachableError(f"{path}: the store is empty: its history is lost", hint=RESTORE)
     _check_owner(path, "the store", found.st_uid)

@@ -53,7 +53,7 @@ def warnings(path: Path, mounts: Iterable[Mount] | None = None) -> list[str]:
             f"{path}: the store is in a synced folder ({folder}), whose copying may damage it: "
             "set [nbflow] state to another one"
         )
-    if path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+    if path.is_file() and not path.is_symlink() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
         found.append(f"{path}: other users can use the store (mode {mode:03o}); put that right with: chmod 600")
     if path.parent.exists() and (mode := stat.S_IMODE(path.parent.stat().st_mode)) & 0o022 and not mode & stat.S_ISVTX:
         found.append(

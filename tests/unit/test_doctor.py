@@ -193,6 +193,15 @@ def test_a_store_that_is_a_link_to_nothing(folder: Folder) -> None:
     assert "is a link" in check.message
 
 
+def test_a_store_below_a_file(folder: Folder) -> None:
+    above = folder.root / "outputs" / ".nbflow"
+    above.parent.mkdir()
+    above.touch()
+    check = one(folder, "store")
+    assert (check.finding, check.exit_code) == (Finding.FAIL, 6)
+    assert check.message == f"{above / 'state.db'}: {above} is no folder"
+
+
 def test_a_store_that_others_can_read_is_a_warning(folder: Folder) -> None:
     path = folder.root / "outputs" / ".nbflow" / "state.db"
     SqliteStore(path).close()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nbflow.config.load import load, timezone_fault
+from nbflow.config.state import POSSIBLE
 from nbflow.core.faults import nearest
 from nbflow.core.spec import Matrix, Origin, Param, ParamType, RunIf
 from support.folders import Folder, brief
@@ -168,7 +169,7 @@ def test_profiles_that_are_not_chosen_are_judged_by_shape_alone(folder: Folder) 
     text = FIRST_STAGE + '[profiles.later]\nnbflow.state = "s3://bucket"\npipelines.new.schedule = "@daily"\n'
     assert not folder.load(text).problems
     assert brief(folder.load(text, "later").problems) == [
-        "31:16 nbflow.state: not supported yet: state = s3://..., line 31 (give a path on this machine)",
+        f"31:16 nbflow.state: a store cannot be at s3://... ({POSSIBLE})",
         "32:11 pipelines.new.tasks: `tasks` is missing",
         "32:15 pipelines.new.schedule: not supported yet: schedule, line 32",
     ]

@@ -9,7 +9,7 @@ import pytest
 
 from nbflow.config import state as module
 from nbflow.config.shape import MISSING, Reading
-from nbflow.config.state import StorePlace
+from nbflow.config.state import POSSIBLE, StorePlace
 from support.folders import Folder, brief
 
 PIPELINE = '[pipelines.p.tasks]\na = { notebook = "a.ipynb" }\n'
@@ -33,6 +33,31 @@ def test_faults(value: Any) -> None:
     found, faults = read(value)
     assert found is MISSING
     assert len(faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("mysql://me:pw@db/x", "mysql://..."),
+        ("sqlite:///x.db", "sqlite://..."),
+        ("POSTGRESQL://me:pw@db/x", "POSTGRESQL://..."),
+        ("postgresql+psycopg://me:pw@db/x", "postgresql+psycopg://..."),
+        ("postgres:/me:pw@db/x", "postgres:..."),
+        ("file:x.db", "file:..."),
+    ],
+)
+def test_other_urls_are_refused_with_what_is_possible(value: str, shown: str) -> None:
+    reading = Reading()
+    assert StorePlace().read(value, ("nbflow", "state"), reading) is MISSING
+    (fault,) = reading.faults
+    assert (fault.message, fault.hint) == (f"a store cannot be at {shown}", POSSIBLE)
+    assert "SQLite" in POSSIBLE
+    assert "postgresql://" in POSSIBLE
+
+
+@pytest.mark.parametrize("value", ["C:/x.db", "a/postgres:x", "x:y.db", "postgres.db"])
+def test_paths_that_only_look_alike(value: str) -> None:
+    assert read(value) == (value, [])
 
 
 def test_schema() -> None:

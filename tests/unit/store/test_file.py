@@ -207,13 +207,15 @@ class TestRefused:
             (Path.mkdir, "the store is a folder"),
             (os.mkfifo, "the store is no ordinary file"),
             (lambda path: path.symlink_to("/dev/zero"), "the store is a link"),
-            (lambda path: path.symlink_to("missing.db"), "the store is a link"),
+            (lambda path: path.symlink_to("missing.db"), "the store is a link that leads nowhere"),
         ],
     )
     def test_what_is_no_file(self, tmp_path: Path, make: Callable[[Path], object], words: str) -> None:
         path = tmp_path / "state.db"
         make(path)
-        assert refusal(path).message == f"{path}: {words}"
+        refused = refusal(path)
+        assert refused.message == f"{path}: {words}"
+        assert "set [nbflow] state to" in str(refused.hint)
         with pytest.raises(UnreachableError, match=words):
             SqliteStore(path, create=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,24 @@ def test_a_store_that_others_can_read(tmp_path: Path) -> None:
     assert warnings(path, MOUNTS) == [
         f"{path}: other users can use the store (mode 640); put that right with: chmod 600"
     ]
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling", "link"])
+def test_what_is_no_file_is_not_to_be_given_another_mode(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "state.db"
+    match kind:
+        case "folder":
+            path.mkdir(0o755)
+        case "fifo":
+            os.mkfifo(path, 0o644)
+        case "device":
+            path = Path("/dev/null")
+        case "link":
+            (tmp_path / "other").write_bytes(b"x")
+            path.symlink_to("other")
+        case _:
+            path.symlink_to("nowhere")
+    assert warnings(path, MOUNTS) == []
 
 
 def test_a_folder_that_others_can_write(tmp_path: Path) -> None:
