@@ -1,7 +1,8 @@
 """Several engines on one store, from a seed: they share a pool, crash, sleep through their leases, and are resumed.
 
 The real loop and the memory store, in one thread, on a fake clock. What is looked at is the world, not the log: which
-attempts really run, on which slots, and who began them. Kernels outlive their engine until somebody ends them.
+attempts really run, on which slots, and who began them. Kernels outlive their engine until somebody ends them. Attempts
+fail and are tried again, runs are cancelled, and some that are over are pruned.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from nbflow.core import events as ev
 from nbflow.core import messages as msg
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.rows import LEASE_SECONDS, Projection
-from nbflow.core.spec import Preload
+from nbflow.core.spec import Preload, RetryPolicy
 from nbflow.core.state import RunState, fold
 from nbflow.engine.loop import Engine, Ports
 from nbflow.engine.recovery import recover
@@ -29,6 +30,7 @@ from support.engines import FakeClock, record
 
 MAX_STEPS = 4_000
 MAX_CRASHES = 8
+MAX_CANCELS = 3
 
 Attempt = tuple[str, str, int]
 
@@ -108,7 +110,7 @@ class Engines:
         self.store = CrashingStore(self.clock, self._may_crash)
         size = self.rng.randint(1, 3)
         self.world = World(size)
-        self.crashes = self.lives = self.waits = self.thefts = 0
+        self.crashes = self.lives = self.waits = self.thefts = self.cancels = self.pruned = 0
         self.engines: dict[str, Engine] = {}
         self.zombies: list[Engine] = []
         self.owners: set[str] = set()
@@ -121,18 +123,25 @@ class Engines:
     def _make(self, run: str, size: int) -> None:
         names = [f"t{place}" for place in range(self.rng.randint(1, 6))]
         slots = {name: self.rng.randint(1, size) for name in names}
-        tasks = [planned(name, pool="p" if self.rng.random() < 0.8 else None, slots=slots[name]) for name in names]
+        retry = RetryPolicy(retries=self.rng.choice([0, 1, 2]), delay=self.rng.choice([0.0, 2.0]))
+        tasks = [
+            planned(name, pool="p" if self.rng.random() < 0.8 else None, slots=slots[name], retry=retry)
+            for name in names
+        ]
         self.slots[run] = {task.name: task.slots if task.pool else 0 for task in tasks}
         record(self.store, replace(created(tasks, jobs=self.rng.randint(1, 4), pools={"p": size}), run=run))
 
     def play(self) -> None:
         """Until all runs have succeeded."""
         for _ in range(MAX_STEPS):
-            open_runs = [row.run for row in self.store.runs() if row.state != "succeeded"]
+            rows = self.store.runs()
+            open_runs = [row.run for row in rows if row.state != "succeeded" or row.run in self.engines]
             if not open_runs:
                 break
             self.clock.go_on(self.rng.random())
             self._step(self.rng.choice(open_runs))
+            self._check_pools()
+            self._prune()
         else:
             raise Wrong(f"not all runs have ended after {MAX_STEPS} steps: {self.store.pools()}")
         if self.world.slots or self.store.pools():
@@ -140,6 +149,8 @@ class Engines:
 
     def _step(self, run: str) -> None:
         engine = self.engines.get(run)
+        if self.rng.random() < 0.05:
+            self._steal(run)
         if engine is None:
             self._boot(run)
         elif self.rng.random() < 0.02 and self.crashes < MAX_CRASHES:
@@ -150,6 +161,28 @@ class Engines:
             self._work(engine)
         if self.zombies and self.rng.random() < 0.1:
             self._wake(self.rng.choice(self.zombies))
+
+    def _check_pools(self) -> None:
+        """What the store says that runs hold is what those have that carry them out."""
+        for use in self.store.pools():
+            engine = self.engines.get(use.run)
+            if engine is not None and use.held != engine.state.used["pool", use.pool]:
+                raise Wrong(f"{use} is held, but {engine.state.used} is used")
+
+    def _steal(self, run: str) -> None:
+        """Somebody wants a run that another one has."""
+        if self.runs.is_held(self.runs.find(run)):
+            with suppress(ConflictError):
+                self.store.claim(run, "thief", self._lives)
+                raise Wrong(f"{run} was taken from one who lives")
+
+    def _prune(self) -> None:
+        """Somebody takes a run out that is over."""
+        over = [row for row in self.store.runs() if row.state == "succeeded" and not self.runs.is_held(row)]
+        if over and self.rng.random() < 0.02:
+            run = self.rng.choice(over).run
+            self.store.removals.remove(run, self.store.claim(run, "prune", self._lives))
+            self.pruned += 1
 
     def _boot(self, run: str) -> None:
         """Somebody takes a run that nobody has: to go on with it, or only because it is dead."""
@@ -179,9 +212,19 @@ class Engines:
         for name in list(engine.state.live):
             attempt = engine.state.tasks[name].attempt
             if self.rng.random() < 0.3 and self.world.end(run, name, attempt):
-                outcome = Outcome(verdict=Verdict.SUCCEEDED)
-                messages.append(msg.Finished(task=name, attempt=attempt, outcome=outcome))
+                messages.append(msg.Finished(task=name, attempt=attempt, outcome=self._outcome(engine)))
+        if self.rng.random() < 0.01 and self.cancels < MAX_CANCELS:
+            self.cancels += 1
+            messages.append(msg.Cancel(mode=msg.StopMode.CANCEL, by="me"))
         self._handle(run, messages or [msg.Tick()])
+
+    def _outcome(self, engine: Engine) -> Outcome:
+        """How an attempt ends; what the executor was told to end is cancelled, if it was heard in time."""
+        if engine.state.stop is not None and self.rng.random() < 0.7:
+            return Outcome(verdict=Verdict.CANCELLED)
+        if self.rng.random() < 0.1:
+            return Outcome(verdict=Verdict.FAILED, error=TaskError(kind=ErrorKind.EXCEPTION, message="it broke"))
+        return Outcome(verdict=Verdict.SUCCEEDED)
 
     def _handle(self, run: str, messages: Sequence[msg.Message]) -> None:
         engine, self._powered = self.engines[run], True
@@ -217,15 +260,15 @@ class Engines:
     def _wake(self, zombie: Engine) -> None:
         """It goes on as if nothing had been: where its run is another's now, it must write and begin nothing."""
         run = zombie.state.run
-        row = self.runs.find(run)
-        if row.fence == zombie._fence and row.owner is not None:
+        row = self.store.run(run)
+        if row is not None and row.fence == zombie._fence and row.owner is not None:
             return
         self.zombies.remove(zombie)
-        before, begun = row.seq, len(self.world.begun)
+        begun = len(self.world.begun)
         with suppress(ConflictError):
             zombie._lease.keep()
             zombie._handle([msg.Resume(), msg.Start(owner="zombie")])
-        if self.runs.find(run).seq != before or len(self.world.begun) != begun:
+        if self.store.run(run) != row or len(self.world.begun) != begun:
             raise Wrong(f"an engine that has lost {run} went on")
 
     def _bury(self, run: str) -> None:

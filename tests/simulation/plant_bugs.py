@@ -1,7 +1,8 @@
 """Measure the simulator: plant bugs into copies of the package, and see which of them it catches.
 
 `python tests/simulation/plant_bugs.py [NAME...]` prints, for each bug, the first seed that shows it. A bug is a change
-of text (`bugs.toml`); one whose text is no longer there is an error, so that the list cannot go stale unnoticed.
+of text (`bugs.toml`); one whose text is no longer there is an error, so that the list cannot go stale unnoticed. Those
+of `world = "engines"` are looked for where several engines share a store.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ SEEDS = 600
 HUNT = """
 import sys
 import nbflow
+from simulation.engines import Engines
 from simulation.simulator import Simulation
 assert nbflow.__file__.startswith(sys.argv[1]), nbflow.__file__
 for seed in range(int(sys.argv[2])):
     try:
-        Simulation(seed).run()
+        Simulation(seed).run() if sys.argv[3] == "run" else Engines(seed).play()
     except Exception as error:
         print(f"seed {seed}: {type(error).__name__}: {error}"[:160].replace("\\n", " "))
         sys.exit(3)
@@ -43,6 +45,7 @@ class Bug:
     module: str
     old: str
     new: str
+    world: str = "run"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def hunt(bug: Bug, seeds: int = SEEDS) -> Catch:
         Path(name, "nbflow", bug.module).write_text(planted(bug), "utf-8")
         path = os.pathsep.join([name, str(TESTS)])
         done = subprocess.run(
-            [sys.executable, "-c", HUNT, name, str(seeds)],
+            [sys.executable, "-c", HUNT, name, str(seeds), bug.world],
             env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
             cwd=name,
             capture_output=True,

@@ -1,8 +1,9 @@
 """One history of a run, from a seed: the real loop, core and memory store on a fake clock and a fake executor.
 
 Everything happens in one thread. Reports come late, doubled, never, or from attempts that nobody knows; the machine
-crashes before and after an append and between two effects; a new engine then knows what the store knows. After
-every step the oracle judges the events, and what the log adds up to is compared with the live state.
+crashes before and after an append and between two effects; the store fails, the archive's disk is full; a new engine
+then knows what the store knows, and its clock may have been set. After every step the oracle judges the events, and
+what the log adds up to is compared with the live state.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Any
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError
 from nbflow.core.decide import next_wakeup
 from nbflow.core.rows import Projection
 from nbflow.core.state import RunState, fold
 from nbflow.core.views import run_summary, task_document
 from nbflow.engine.loop import Engine, Ports
 from nbflow.engine.recovery import recover
-from nbflow.errors import ConflictError
+from nbflow.errors import ConflictError, UnreachableError
 from nbflow.store.memory import MemoryStore
 from simulation.oracle import Oracle, Wrong
 from simulation.workers import Mail, Worker
@@ -45,14 +47,20 @@ class Crash(BaseException):
 
 
 class CrashingStore(MemoryStore):
-    """A store around whose appends the machine may crash; it tells what it kept."""
+    """A store around whose appends the machine may crash, and which may fail; it tells what it kept."""
 
-    def __init__(self, may_crash: Callable[[], None], kept: Callable[[Sequence[ev.Stamped]], None]) -> None:
+    def __init__(
+        self,
+        may_crash: Callable[[], None],
+        may_fail: Callable[[], None],
+        kept: Callable[[Sequence[ev.Stamped]], None],
+    ) -> None:
         super().__init__()
-        self._may_crash, self._on_kept = may_crash, kept
+        self._may_crash, self._may_fail, self._on_kept = may_crash, may_fail, kept
 
     def append(self, events: Sequence[ev.Stamped], projection: Projection, fence: int) -> None:
         self._may_crash()
+        self._may_fail()
         super().append(events, projection, fence)
         self._on_kept(events)
         self._may_crash()
@@ -67,11 +75,11 @@ class Simulation:
         self.temper = self.world.temper
         self.clock = FakeClock()
         self.mail = Mail(self.clock)
-        self.store = CrashingStore(self._may_crash, self._kept)
+        self.store = CrashingStore(self._may_crash, self._may_fail, self._kept)
         self.created = self.world.case.created()
         self.oracle = Oracle(self.created, self.world.case.seconds)
         self.steps: list[Step] = []
-        self.crashes = self.resumes = self.stops = self.lives = 0
+        self.crashes = self.resumes = self.stops = self.lives = self.failures = self.refusals = 0
         self.worker = self._hire()
         self.engine: Engine | None = None
         self.zombie: Engine | None = None
@@ -80,6 +88,7 @@ class Simulation:
         self._messages: list[msg.Message] = []
         self._batch: Sequence[ev.Stamped] | None = None
         self._powered = False
+        self._is_full = self._refused = False
         record(self.store, self.created)
 
     def run(self) -> RunState:
@@ -104,10 +113,19 @@ class Simulation:
     def _boot(self, *, resume: bool) -> None:
         """A new engine takes the run over, and knows what the store knows."""
         self.lives += 1
+        self._refused = False
+        if self.rng.random() < self.temper.put:
+            self.clock.put(self.rng.choice([-86_400.0, -60.0, 3600.0, 31_536_000.0]))
         old, state = self.zombie or self.engine, fold(self._recorded())
         self.worker = self._hire()
         fence = self.store.claim(RUN, f"engine {self.lives}", lambda _: False)
-        ports = Ports(store=self.store, executor=self.worker, clock=self.clock, seal=lambda _: self._may_crash())
+        ports = Ports(
+            store=self.store,
+            executor=self.worker,
+            clock=self.clock,
+            seal=lambda _: self._may_crash(),
+            probe=self._probe,
+        )
         self.engine = Engine(state, fence, ports)
         again: list[msg.Message] = [msg.Resume()] if resume else []
         start = msg.Start(owner=f"engine {self.lives}")
@@ -157,17 +175,28 @@ class Simulation:
             self.crashes += 1
             raise Crash
 
+    def _may_fail(self) -> None:
+        if self._powered and self.failures < MAX_CRASHES and self.rng.random() < self.temper.broken:
+            self.failures += 1
+            raise UnreachableError("the store's disk gives errors")
+
+    def _probe(self) -> None:
+        if self._is_full:
+            raise UnreachableError("the archive's disk is full")
+
     # One call of the loop, and what must be true after it
 
     def _deliver(self, messages: list[msg.Message], *, recovered: bool = False) -> None:
         engine = self.engine
         if engine is None:
             return
+        self._is_full = self.rng.random() < self.temper.full
+        messages = [*engine._stop(messages), *messages]
         self.steps.append(Step(at=(self.clock.at - NOON).total_seconds(), send=messages, crash=recovered))
         self._messages, self._batch, self._powered = messages, None, True
         try:
             engine._handle(messages)
-        except Crash:
+        except (Crash, UnreachableError):
             self._go_down(engine)
         finally:
             self._powered = False
@@ -188,6 +217,7 @@ class Simulation:
     def _kept(self, events: Sequence[ev.Stamped]) -> None:
         self._batch = events
         self.oracle.batch(events, self.clock.at, self._messages)
+        self._check_refusal(events)
 
     def _check(self, state: RunState) -> None:
         """After a call that went through: effects are done once each, and the live state is what the log says."""
@@ -216,6 +246,18 @@ class Simulation:
                 raise Wrong(f"{key} got the parameters {order.params}")
             self._submitted.add(key)
             self.worker.orders.remove(order)
+
+    def _check_refusal(self, events: Sequence[ev.Stamped]) -> None:
+        """Once an attempt could not be archived, because nothing can be, its engine begins no other."""
+        for stamped in events:
+            match stamped.event:
+                case ev.AttemptEnded(outcome=Outcome(error=TaskError(kind=ErrorKind.ARCHIVE))) if self._is_full:
+                    self._refused = True
+                    self.refusals += 1
+                case ev.AttemptSubmitted(task=name) if self._refused:
+                    raise Wrong(f"{name} has begun, which cannot be archived")
+                case _:
+                    pass
 
     def _check_the_end(self, state: RunState) -> None:
         replayed = fold(self._recorded())

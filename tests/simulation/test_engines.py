@@ -29,3 +29,7 @@ def test_histories_have_everything_in_them() -> None:
     assert sum(engines.waits for engines in played) > 200
     assert sum(engines.lives for engines in played) > 200
     assert any(not engines.zombies for engines in played)
+    assert sum(engines.cancels for engines in played) > 15
+    assert sum(engines.pruned for engines in played) > 10
+    tried = [task for engines in played for state in check_states(engines) for task in state.tasks.values()]
+    assert sum(task.attempt > 1 for task in tried) > 50

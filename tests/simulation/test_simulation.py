@@ -33,7 +33,9 @@ def run_seeds(seeds: range) -> Counter[str]:
             )
         seen.update([f"ended {state.status.value}"])
         seen.update(one.split()[0] for one in simulation.lines())
-        seen.update({"crashes": simulation.crashes, "resumes": simulation.resumes, "stops": simulation.stops})
+        seen.update(
+            {name: getattr(simulation, name) for name in ("crashes", "resumes", "stops", "failures", "refusals")}
+        )
     return seen
 
 
@@ -52,6 +54,7 @@ def test_histories_have_everything_in_them() -> None:
     """A simulator that no longer meets retries, say, would find nothing wrong with them."""
     seen = run_seeds(range(MANY, MANY + 200))
     wanted = [
+        *("crashes", "failures", "refusals"),
         *(f"ended {state}" for state in ("succeeded", "failed", "cancelled", "interrupted")),
         *("run_resumed", "cancel_requested", "kill_requested", "retry_scheduled", "attempt_started", "cell_output"),
         "cell_ended",

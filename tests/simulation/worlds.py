@@ -31,6 +31,9 @@ class Temper:
     obedience: float
     resume: float
     jump: float
+    put: float
+    full: float
+    broken: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,4 +209,7 @@ def _temper(rng: Random) -> Temper:
         obedience=rng.choice([0.3, 0.8, 1.0]),
         resume=rng.choice([0.3, 0.9]),
         jump=rng.choice([0.0, 0.0, 0.02]),
+        put=rng.choice([0.0, 0.0, 0.3]),
+        full=rng.choice([0.0, 0.5, 1.0]),
+        broken=rng.choice([0.0, 0.0, 0.03]),
     )

@@ -40,6 +40,10 @@ class FakeClock:
         self.at += timedelta(seconds=seconds)
         self.seconds += seconds
 
+    def put(self, seconds: float) -> None:
+        """The clock on the wall is set: forward, or back."""
+        self.at += timedelta(seconds=seconds)
+
 
 class FakeExecutor:
     """Implements `ports.Executor` in the caller's thread; `calls` tells what it was asked for."""
