@@ -148,6 +148,9 @@ class TestIndexes:
                     "pipeline": "sales",
                     "state": "failed" if number % 3 else "succeeded",
                     "created": sql.to_instant(start + timedelta(minutes=number)),
+                    "owner": None,
+                    "now": sql.to_instant(start),
+                    "fence": 0,
                     "seq": 1,
                     "document": "{}",
                 }
