@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from nbflow.archive.files import FileArchive
 from support.disks import Disk, need_strace, small_disk
 from support.projects import Project, project
 
@@ -118,32 +122,93 @@ def test_a_full_store(records: tuple[Project, Disk]) -> None:
     place.check_from_within(place.root / "records/state.db")
 
 
+def failing(place: Project, calls: str, number: int, *only: str) -> Project:
+    """The same, whose system calls of a kind, for some files or for all, give EIO from some call of each thread on."""
+    need_strace()
+    paths = [part for one in only for part in ("-P", str(place.root / one))]
+    fault = ("-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={number}+")
+    return replace(place, wrap=("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", *paths, *fault))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a folder."""
+    return {str(one): sha256(one.read_bytes()).hexdigest() for one in folder.rglob("*") if one.is_file()}
+
+
+RENAMES = "rename,renameat,renameat2"
+LINKS = "link,linkat"
+LOG = "records/state.db-wal"
+
+
 @pytest.mark.parametrize(
     ("calls", "only", "number"),
     [
-        pytest.param("fsync", None, 3, id="the-archive"),
-        pytest.param("fdatasync", "records/state.db-wal", 6, id="the-store-is-synced"),
-        pytest.param("pwrite64", "records/state.db-wal", 40, id="the-store-is-written", marks=pytest.mark.slow),
+        pytest.param("fsync", (), 3, id="the-archive-is-synced"),
+        pytest.param(RENAMES, (), 1, id="the-archive-is-renamed"),
+        pytest.param("fdatasync", (LOG,), 6, id="the-store-is-synced"),
+        pytest.param("pwrite64", (LOG,), 40, id="the-store-is-written", marks=pytest.mark.slow),
     ],
 )
-def test_a_failing_disk(place: Project, calls: str, only: str | None, number: int) -> None:
-    """Its errors begin with some call of each thread: nothing is taken for kept that is not."""
-    need_strace()
+def test_a_failing_disk(place: Project, calls: str, only: tuple[str, ...], number: int) -> None:
+    """Nothing is taken for kept that is not, earlier archives stay, and the run goes on once the disk is well."""
     assert place.call("run", "before").code == 0
-    paths = () if only is None else ("-P", str(place.root / only))
-    fault = ("-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={number}+")
-    wrap = ("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", *paths, *fault)
-    said = replace(place, wrap=wrap).call("run", "many")
+    before = digests(place.root / "outputs/before")
+    said = failing(place, calls, number, *only).call("run", "many")
     assert said.code == 6, said.out + said.err
     assert re.search(r"error: .*(I/O|Input/output) error", said.err), said.err
     place.until_nobody_lives()
+    assert digests(place.root / "outputs/before") == before
     run = place.runs()[0]
-    assert run["state"] in ("interrupted", "failed", "queued", "succeeded")  # the last where only its page was missing
-    for task in place.call("show", run["run"], "--json").json["tasks"]:
+    assert run["pipeline"] == "many"
+    tasks = place.call("show", run["run"], "--json").json["tasks"]
+    for task in tasks:
         assert task["state"] != "running"
         assert task["state"] != "succeeded" or (place.root / task["notebook"]).is_file()
-    assert place.call("report" if run["state"] == "succeeded" else "resume", run["run"]).code == 0
+    if only:
+        assert run["state"] in ("interrupted", "queued")
+    else:
+        assert "archive" in [task["error"]["kind"] for task in tasks if task["error"]]
+        assert run["state"] in ("failed", "interrupted")
+    assert place.call("resume", run["run"]).code == 0
+    assert digests(place.root / "outputs/before") == before
     place.check_from_within(place.root / "records/state.db")
+
+
+@pytest.mark.parametrize(
+    "calls", [LINKS, *(pytest.param(one, marks=pytest.mark.slow) for one in ("pwrite64", "fdatasync"))]
+)
+def test_a_disk_that_fails_while_the_store_is_made(place: Project, calls: str) -> None:
+    """Nothing of one is left: it is made by the next who needs it."""
+    said = failing(place, calls, 1).call("run", "before")
+    assert said.code == 6, said.out + said.err
+    assert re.search(rf"error: {place.root}/records/state.db: .*(I/O|Input/output) error", said.err), said.err
+    assert list((place.root / "records").iterdir()) == []
+    assert place.call("run", "before").code == 0
+    place.check_from_within(place.root / "records/state.db")
+
+
+def test_a_disk_that_fails_while_an_archived_file_is_written(tmp_path: Path) -> None:
+    """The earlier file is as it was, and nothing else is there. Only this is written by that process, on its own."""
+    need_strace()
+    archive = FileArchive(tmp_path / "outputs")
+    archive.check()
+    archive.publish("a/x.ipynb", b"before")
+    source = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from nbflow.archive.files import FileArchive\n"
+        "from nbflow.errors import UnreachableError\n"
+        "try:\n"
+        "    FileArchive(Path(sys.argv[1])).publish('a/x.ipynb', b'after')\n"
+        "except UnreachableError as error:\n"
+        "    sys.exit(7 if 'Input/output error' in error.message else str(error))\n"
+    )
+    fault = ("-e", "trace=write", "-e", "inject=write:error=EIO")
+    command = ["strace", "-qq", "-o", "/dev/null", *fault, sys.executable, "-c", source, str(archive.root)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 7, done
+    assert archive.read("a/x.ipynb") == b"before"
+    assert [one.name for one in (archive.root / "a").iterdir()] == ["x.ipynb"]
 
 
 READING = (
