@@ -1,15 +1,17 @@
 """nbflow: chain parameterized notebooks into pipelines and keep every executed notebook as the run's log.
 
-Public names are loaded on first use, so that `import nbflow` inside a kernel costs a few milliseconds.
+Public names are loaded on first use, so that `import nbflow` inside a kernel costs a few milliseconds, and Ctrl-C finds
+the command still without anything to take apart.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from nbflow.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nbflow.notebook import check, materialize, output, run
     from nbflow.project import Project
 

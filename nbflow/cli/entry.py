@@ -1,18 +1,18 @@
 """The first and the last moments of the command `nbflow`: what comes before all of it is loaded, and after it is done.
 
-Loads next to nothing itself. Must not know what commands do, only which of them run notebooks.
+Loads nothing itself that Python has not loaded by then: Ctrl-C is heard in `main` first. Must not know what commands
+do, only which of them run notebooks.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
-import threading
-from collections.abc import Sequence
-from typing import NoReturn
 
-from nbflow.executors import ahead
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 RUNNING = frozenset({"run", "resume", "test"})
 """Commands that need workers."""
@@ -23,22 +23,33 @@ _IDLE = frozenset({"-h", "--help", "-n", "--dry-run", "--detach"})
 
 def main() -> None:
     """Entry point of the command."""
-    open_standard_streams()
     try:
-        begin_ahead(sys.argv[1:])
-        from nbflow.cli.main import call
-
-        code = call(sys.argv[1:])
+        open_standard_streams()
+        code = _call(sys.argv[1:])
     except KeyboardInterrupt:  # while all that is still being loaded
         sys.stderr.write("interrupted\n")
         code = _INTERRUPTED
+    leave(code)
+
+
+def _call(arguments: Sequence[str]) -> int:
+    """Carry the call out, and end what was started for it and was not wanted."""
+    from nbflow.executors import ahead
+
+    try:
+        begin_ahead(arguments)
+        from nbflow.cli.main import call
+
+        return call(arguments)
     finally:
         ahead.drop()
-    leave(code)
 
 
 def leave(code: int) -> NoReturn:
     """End the process as `sys.exit` does, without taking the interpreter apart: many a command takes less than that."""
+    import atexit
+    import threading
+
     main, *others = threading.enumerate()
     if any(not thread.daemon for thread in others) or main is not threading.current_thread():
         sys.exit(code)
@@ -53,6 +64,8 @@ def leave(code: int) -> NoReturn:
 
 def begin_ahead(arguments: Sequence[str]) -> None:
     """Start what takes long, where it will probably be wanted; whether the command line is right is seen later."""
+    from nbflow.executors import ahead
+
     folder: str | None = None
     words = iter(arguments)
     for word in words:

@@ -45,13 +45,20 @@ def test_only_what_runs_notebooks_begins_ahead(
     assert found == begun
 
 
-def test_it_is_loaded_before_anything_else() -> None:
-    """What takes long is started by little, or it would not be ahead."""
+def test_it_loads_nothing_that_an_interrupt_could_come_upon() -> None:
+    """Before `main`, which hears Ctrl-C, Python would show a traceback."""
     code = "import sys; before = set(sys.modules); import nbflow.cli.entry; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"__future__", "nbflow", "nbflow.version", "nbflow.cli", "nbflow.cli.entry"}
+
+
+def test_what_takes_long_is_started_before_anything_else_is_loaded() -> None:
+    """What takes long is started by little, or it would not be ahead."""
+    code = "import sys; before = set(sys.modules); import nbflow.executors.ahead; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"click", "json", "dataclasses", "pathlib", "inspect"}
-    ours = {"nbflow", "nbflow.version", "nbflow.cli", "nbflow.cli.entry", "nbflow.executors", "nbflow.executors.ahead"}
+    ours = {"nbflow", "nbflow.version", "nbflow.executors", "nbflow.executors.ahead"}
     assert {name for name in loaded if name.startswith("nbflow")} == ours
 
 
