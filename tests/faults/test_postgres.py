@@ -235,15 +235,24 @@ b = {{ notebook = "work.ipynb" }}
 c = {{ notebook = "work.ipynb" }}
 d = {{ notebook = "work.ipynb", needs = ["a", "b", "c"] }}
 """
-CELL = """
-import os, time
+CELL = f"""
+import fcntl, os, time
 def note(word):
     with open('ledger', 'a') as file:
-        file.write(f'{os.environ["NBFLOW_RUN"]} {word}\\n')
-note('begin')
+        file.write(f'{{os.environ["NBFLOW_RUN"]}} {{word}}\\n')
+def has(slot):
+    try:
+        fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+slots = [open(f'slot-{{number}}', 'w') for number in range({SLOTS})]
+note('begin' if any(has(slot) for slot in slots) else 'too-many')
 while os.path.exists('hold'): time.sleep(0.05)
+for slot in slots: slot.close()
 note('end')
 """
+"""Holds one of as many locks of the system as there are slots, till its kernel ends: whether there are more is seen."""
 
 
 @pytest.fixture
@@ -319,6 +328,7 @@ def test_real_runs_outlive_a_crash_of_the_server_and_their_own(shared: Project, 
         shared.until_nobody_lives()
         assert {run["run"]: run["state"] for run in shared.runs()}[killed] == "interrupted"
         assert shared.call("resume", killed).code == 0
+        assert "too-many" not in {word for _, word in noted(shared)}
         outputs = shared.root / "outputs"
         states = [check_run(store, row.run, outputs) for row in store.runs()]
         check_leftovers(states, outputs, shared.temporary)
