@@ -98,7 +98,7 @@ def _is_runtime_folder(place: Path) -> bool:
         names = {one.name for one in place.iterdir()} if stat.S_ISDIR(found.st_mode) else set()
     except OSError:
         return False
-    return bool(_NAME.fullmatch(place.name)) and _is_private(found) and bool(names) and all(map(_OWN.fullmatch, names))
+    return bool(_NAME.fullmatch(place.name)) and _is_private(found) and all(map(_OWN.fullmatch, names))
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -28,6 +28,7 @@ from nbflow.core.state import RunState, fold
 from nbflow.engine.effects import journal_path
 from nbflow.kernels.environ import OWNER_MARK
 from nbflow.store.sqlite import SqliteStore
+from nbflow.worker.spool import spool_folder
 from simulation.oracle import Oracle
 from support.stored import projected, rebuilt
 
@@ -169,8 +170,10 @@ def _check_notebook(place: Path, run: str, task: str, number: int, verdict: Verd
 
 
 def check_leftovers(runs: Iterable[RunState], outputs: Path, temporary: Path | None) -> None:
-    """I7: nothing half written, no folder of a kernel that is gone, no journal but of what could not be archived."""
-    half = [str(one) for one in outputs.rglob("*.tmp")]
+    """I7: nothing half written or half removed, no folder of a kernel that is gone, no socket of it; journals, and what
+    lies beside them, only of what could not be archived.
+    """
+    half = [str(one) for one in outputs.rglob("*") if ".tmp" in one.suffix]  # SQLite adds to the name of a draft
     assert half == [], "I7: temporary files are left"
     kept = {
         journal_path(state, name, attempt.number)
@@ -179,8 +182,12 @@ def check_leftovers(runs: Iterable[RunState], outputs: Path, temporary: Path | N
         for attempt in task.attempts
         if attempt.outcome is not None and not attempt.outcome.files
     }
-    left = [str(one) for one in (outputs / ".nbflow/journals").rglob("*.jsonl") if str(one) not in kept]
+    places = {*kept, *(str(spool_folder(Path(journal))) for journal in kept)}
+    folders = list((outputs / ".nbflow/journals").glob("*"))
+    left = [str(one) for folder in folders for one in folder.iterdir() if str(one) not in places]
     assert left == [], "I7: journals are left"
+    assert [str(one) for one in folders if not any(one.iterdir())] == [], "I7: folders without a journal are left"
+    assert list((outputs / ".nbflow/removed").glob("*")) == [], "I7: what was to be removed is left"
     if temporary is not None:
         assert [str(one.relative_to(temporary)) for one in temporary.rglob("*")] == [], "I7: temporary folders are left"
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -101,12 +101,12 @@ class Project:
         assert done.returncode == 0, done.stderr
 
     def end(self) -> None:
-        """End whatever lives of it: only for a test that has failed."""
-        for process, _ in living(self.root):
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        """End whatever lives of it at once: none gets to see the end of another."""
+        while found := [process for process, _ in living(self.root)]:
+            for act in (psutil.Process.suspend, psutil.Process.kill):
+                for process in found:
+                    with suppress(psutil.NoSuchProcess):
+                        act(process)
 
 
 @contextmanager

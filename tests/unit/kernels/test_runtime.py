@@ -97,6 +97,9 @@ def test_only_folders_of_ours_are_removed(short: Path) -> None:
 def test_only_abandoned_folders_are_swept(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
     monkeypatch.setattr(runtime, "_bases", lambda: [short])
     listened, dead, young, empty = (RuntimeFolder.create().path for _ in range(4))
+    bare, making = short / "nbflow-bare1234", short / "nbflow-making12"  # killed before anything was put into it
+    for path in (bare, making):
+        path.mkdir(mode=0o700)
     (short / "precious").mkdir()
     projects = [short / "nbflow-demo", short / "nbflow-project1", short / "nbflow-projects"]
     for project in projects:
@@ -109,14 +112,14 @@ def test_only_abandoned_folders_are_swept(monkeypatch: pytest.MonkeyPatch, short
         with socket.socket(socket.AF_UNIX) as gone:
             gone.bind(str(folder / "k-1"))
     old = time.time() - 3_600
-    for folder in (listened, dead, empty, short / "precious", *projects):
+    for folder in (listened, dead, empty, bare, short / "precious", *projects):
         os.utime(folder, (old, old))
-    assert sorted(runtime.sweep()) == sorted([str(dead), str(empty)])
+    assert sorted(runtime.sweep()) == sorted([str(dead), str(empty), str(bare)])
     listening.setblocking(False)
     with pytest.raises(BlockingIOError):  # who listens was not troubled
         listening.accept()
     listening.close()
-    kept = {listened.name, young.name, "precious", *(project.name for project in projects)}
+    kept = {listened.name, young.name, making.name, "precious", *(project.name for project in projects)}
     assert {path.name for path in short.iterdir()} == kept
     remove_left_over(str(projects[1]))
     assert projects[1].exists()
