@@ -19,10 +19,12 @@ import pytest
 
 from nbflow.store.backup import backups
 from nbflow.store.migrate import migrations
-from nbflow.store.sqlite import SqliteStore
+from nbflow.store.sqlite import BUSY_SECONDS, SqliteStore
 from support.build import RUN, planned
 from support.earlier import make_earlier
+from support.projects import project
 from support.stored import Kept, cells, dead, projected, rebuilt
+from support.waiting import until
 
 TESTS = Path(__file__).parents[1]
 PROCESS = [sys.executable, "-m", "support.store_process"]
@@ -35,6 +37,7 @@ can_trace = pytest.mark.skipif(
 """System calls are made to fail, and processes killed in them, by strace."""
 
 WRITES = "pwrite64,fdatasync,fsync,ftruncate"
+WAIT_FOR_GO = "while not os.path.exists('go'):\n    time.sleep(0.01)"
 
 
 @pytest.fixture
@@ -413,6 +416,61 @@ class TestLocked:
         assert error.rstrip().endswith("KeyboardInterrupt")
         assert time.monotonic() - began < 40  # its patience would be 60 s
         assert holder.poll() is None
+
+
+HELD = """
+[nbflow]
+state = "state.db"
+
+[pipelines.p.tasks]
+a = { notebook = "a.ipynb" }
+b = { notebook = "b.ipynb", needs = ["a"] }
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [50, 75])
+def test_a_run_whose_store_is_locked_for_a_minute(tmp_path: Path, seconds: int) -> None:
+    """Shorter, it is waited for; longer, the run stops and says why. In both cases nothing that it knew is lost."""
+    with project(tmp_path / "project", HELD) as place:
+        place.notebook("a", "import os, pathlib, time", "pathlib.Path('began').touch()", WAIT_FOR_GO)
+        place.notebook("b", "print(1)")
+        with place.start("run", "p") as run:
+            until((place.root / "began").exists, 60)
+            with process("hold", place.root / "state.db") as holder:
+                assert next_line(holder) == "ready"
+                locked = time.monotonic()
+                (place.root / "go").touch()
+                until(lambda: time.monotonic() - locked >= seconds, seconds + 10)
+                say_go(holder)
+                holder.wait(timeout=60)
+            out, error = run.communicate(timeout=60)
+        if seconds < BUSY_SECONDS:
+            assert run.returncode == 0, out + error
+        else:
+            assert run.returncode == 6, out + error
+            assert "database is locked" in error
+            assert "another process has been writing to it for 60 s; look for it with: nbflow doctor" in error
+            place.until_nobody_lives()
+            assert place.runs()[0]["state"] == "interrupted"
+            assert place.call("resume", "@last").code == 0
+        place.check_from_within(place.root / "state.db")
+
+
+def test_a_store_of_a_newer_nbflow_is_left_alone(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        Kept(store, planned("a"))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(migrations()) + 1}")
+    before = path.read_bytes()
+    for command in (("see", path), ("append", path, "late", 1)):
+        with process(*command) as made:
+            out, _ = made.communicate(timeout=60)
+        assert made.returncode == 6
+        assert "this nbflow knows up to" in out
+        assert "upgrade nbflow" in out
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_the_log_stays_small_while_others_read(path: Path) -> None:
