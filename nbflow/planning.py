@@ -39,6 +39,7 @@ def make(
     from nbflow.engine.clock import SystemClock
     from nbflow.engine.facts import gather
     from nbflow.request import History, likeness, make_basis, make_run, plan_run
+    from nbflow.runs import pasts
 
     checked = judge(what)
     faults = [problem for problem in checked.problems if not problem.warning and _concerns(problem, pipeline)]
@@ -46,8 +47,9 @@ def make(
         raise ConfigError(faults)
     basis = make_basis(spec, pipeline, asked, SystemClock().now())
     like = None if asked.trigger == TEST else likeness(spec, pipeline, asked, basis)
+    before = pasts(runs, pipeline.name, like)
     history = History(
-        past=lambda one: runs.past(pipeline.name, one.name, like, is_list=one.is_list),
+        past=lambda one: before(one.name) if like or one.is_list else runs.past(pipeline.name, one.name),
         previous=lambda: runs.previous(pipeline.name),
         seconds=lambda: runs.durations(pipeline.name),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 ENOUGH_TASKS = 5_000
 """Rows of tasks that are read to know how long tasks take."""
+
+FEW = 4
+"""Runs that are kept in mind while a plan asks for what its tasks gave before."""
 
 MANY = 10_000
 """Runs that a look-up by suffix goes through."""
@@ -163,12 +167,7 @@ class Runs:
         """
         if like is None and not is_list:
             return self.store.last_success(pipeline, task)
-        for row in self.store.runs(pipeline=pipeline, limit=MANY):
-            if like is None or like.fits(row):
-                found = _success(self.state(row), task)
-                if found is not None:
-                    return found
-        return None
+        return pasts(self, pipeline, like)(task)
 
     def previous(self, pipeline: str) -> Previous | None:
         """The newest run of a pipeline, by declared task."""
@@ -209,6 +208,23 @@ class Runs:
         """Whether the process of a run has died before its end. One that never had an owner waits for somebody."""
         is_open = row.state == RunStatus.RUNNING or (row.state == RunStatus.QUEUED and row.owner is not None)
         return is_open and not self.is_held(row)
+
+
+def pasts(runs: Runs, pipeline: str, like: Likeness | None = None) -> Callable[[str], Past | None]:
+    """What `Runs.past` says of many tasks, with lists of all copies: runs are not read again for each of them."""
+
+    @cache
+    def rows() -> list[str]:
+        found = runs.store.runs(pipeline=pipeline, limit=MANY)
+        return [row.run for row in found if like is None or like.fits(row)]
+
+    state = lru_cache(FEW)(lambda run: _folded(run, runs.store.events(run)))
+
+    def find(task: str) -> Past | None:
+        found = (_success(state(run), task) for run in rows())
+        return next((one for one in found if one is not None), None)
+
+    return find
 
 
 def _success(state: RunState, task: str) -> Past | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from nbflow.core.rows import Past
 from nbflow.core.state import fold
 from nbflow.core.views import project
 from nbflow.errors import NotFoundError, UnreachableError, UsageError
-from nbflow.runs import Runs, copies_named
+from nbflow.runs import Runs, copies_named, pasts
 from nbflow.store.memory import MemoryStore
 from support.build import Story, after, planned
 from support.engines import FakeClock
@@ -194,6 +195,22 @@ def test_copies_of_a_list_are_taken_over_together_as_lists() -> None:
     assert runs.past("sales", "other", is_list=True) is None
     assert listed("succeeded score[a]/1 n=1", "failed score[b]/1").past("sales", "score", is_list=True) is None
     assert listed("succeeded score[a]/1").past("sales", "score", is_list=True) is None
+
+
+def test_runs_are_read_once_for_all_tasks_of_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = listed("succeeded score[a]/1 n=1", "succeeded score[b]/1 n=2")
+    read: list[str] = []
+    events = runs.store.events
+
+    def note(run: str, after: int = 0) -> Iterator[Stamped]:
+        read.append(run)
+        return events(run, after)
+
+    monkeypatch.setattr(runs.store, "events", note)
+    before = pasts(runs, "sales")
+    assert [before(f"score[{item}]") for item in "ab"] == [Past(run="r1", outputs={"n": n}) for n in (1, 2)]
+    assert (before("score"), before("nothing")) == (Past(run="r1", outputs={"n": [2, 1]}), None)
+    assert read == ["r1"]
 
 
 def test_copies_that_their_condition_left_out_gave_nothing() -> None:
