@@ -41,7 +41,10 @@ def check_file(path: Path) -> None:
         raise UnreachableError(f"{path}: the store is empty: its history is lost", hint=RESTORE)
     _check_owner(path, "the store", found.st_uid)
     for companion in _companions(path):
-        beside = companion.lstat()
+        try:
+            beside = companion.lstat()
+        except FileNotFoundError:  # somebody has just closed the store
+            continue
         if not stat.S_ISREG(beside.st_mode):
             raise UnreachableError(f"{path}: {companion.name} beside it is no ordinary file", hint="move that away")
         _check_owner(path, f"{companion.name} beside it", beside.st_uid)
@@ -73,7 +76,7 @@ def check_writable(path: Path) -> None:
     if not _can_write(path.parent):  # SQLite makes files of its own there
         raise UnreachableError(f"{path}: the store's folder cannot be written", hint=ELSEWHERE)
     for companion in _companions(path):
-        if not _can_write(companion):
+        if not _can_write(companion) and os.path.lexists(companion):  # in this order: it may just have gone
             raise UnreachableError(
                 f"{path}: {companion.name}, which another process has left beside it, cannot be written",
                 hint=f"it is a part of the store: give it to yourself with chown or chmod, do not remove {companion}",

@@ -86,7 +86,8 @@ def open_file(path: Path, seconds: float, *, write: bool = True, alone: bool = F
         return _read_only(path, seconds)
     access.check_writable(path)
     drafts.sweep(path)
-    connection = connect(path, seconds, "mode=rw")
+    # Two who want it alone have half of the lock each, and must not wait for the other half.
+    connection = connect(path, 0.0 if alone else seconds, "mode=rw")
     try:
         if alone:
             connection.execute(statements()["use_alone"])

@@ -18,6 +18,7 @@ from nbflow.store.backup import backups
 from nbflow.store.file import NO_SPACE, check_application, connect, read_file
 from nbflow.store.migrate import migrations, version_of
 from nbflow.store.sql import statements
+from nbflow.store.transaction import patiently
 
 DEEP_BYTES = 500_000_000
 """Larger files are looked at without comparing indexes with their tables, which takes minutes."""
@@ -78,7 +79,7 @@ def _open(path: Path) -> sqlite3.Connection:
     if not access.is_writable(path):
         return read_file(path, WAIT_SECONDS)
     if places.network_type(path) is not None:
-        return _alone(path)
+        return patiently(lambda: _alone(path), WAIT_SECONDS)
     connection = connect(path, WAIT_SECONDS, "mode=rw")
     try:
         _first(connection, "read_version")
@@ -86,14 +87,19 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         if error.sqlite_errorcode not in NO_SPACE:
             raise
-        return _alone(path)
+        return patiently(lambda: _alone(path), WAIT_SECONDS)
     return connection
 
 
 def _alone(path: Path) -> sqlite3.Connection:
     """A log is then read without shared memory."""
-    connection = connect(path, WAIT_SECONDS, "mode=rw")
-    connection.execute(statements()["use_alone"])
+    connection = connect(path, 0.0, "mode=rw")
+    try:
+        connection.execute(statements()["use_alone"])
+        _first(connection, "read_version")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -285,6 +285,11 @@ class TestFullDisk:
         assert len(refused) == (0 if is_dead else 1)
         assert all(f"the disk of {tmp_path / 'disk'} is full" in text for text in refused)
 
+    def test_many_read_at_once_though_nothing_fits_any_more(self, tmp_path: Path, small: tuple[str, ...]) -> None:
+        """Each of them alone, so they take turns."""
+        with process("crowd", tmp_path / "disk", wrap=small) as made:
+            assert ended(made) == ["ended 0 0 0 0"]
+
     def test_no_room_for_a_new_store(self, tmp_path: Path, small: tuple[str, ...]) -> None:
         with process("fill_first", tmp_path / "disk", wrap=small) as made:
             full, left, then = ended(made)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -212,6 +213,24 @@ def read_full(folder: str, how: str, is_dead: str) -> None:
     say("wrote")
 
 
+def crowd(folder: str) -> None:
+    """Have four processes read a store at once, again and again, where not a byte fits on the disk."""
+    path = Path(folder, "state.db")
+    with closing(SqliteStore(path)) as store:
+        Kept(store, planned("a")).send("start")
+    occupy(Path(folder), "bytes")
+    made = [subprocess.Popen([sys.executable, "-m", "support.store_process", "look", path]) for _ in range(4)]
+    say("ended", *[one.wait() for one in made])
+
+
+def look(path: str) -> None:
+    """Read the events of a run often."""
+    for _ in range(5):
+        with closing(SqliteStore(Path(path), create=False)) as store:
+            for _ in range(5):
+                assert len(list(store.events(RUN))) == 4
+
+
 def occupy(folder: Path, how: str) -> list[Path]:
     """Fill a disk to its last byte, or with so many files that no other one can be made; what it is filled with."""
     made = []
@@ -261,6 +280,8 @@ WHAT: dict[str, Callable[..., None]] = {
         see,
         fill,
         read_full,
+        crowd,
+        look,
         fill_first,
     )
 }
