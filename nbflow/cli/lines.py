@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from nbflow.archive.words import count, duration
 from nbflow.cli.output import Output
-from nbflow.cli.progress import Progress, TaskProgress
+from nbflow.cli.progress import Progress, TaskProgress, Waits
 from nbflow.cli.states import Look, look
 from nbflow.cli.stop import CTRL_C
 from nbflow.cli.text import clip, one_line, plain_output, width
@@ -38,7 +37,7 @@ class Lines:
         verbose: bool = False,
         only: str | None = None,
         ours: bool = False,
-        waits: Callable[[], Mapping[str, str]] = dict,
+        waits: Waits = dict,
     ) -> None:
         self._out = out
         self._progress = progress

@@ -21,10 +21,9 @@ from rich.text import Text
 from nbflow.archive.words import count, duration
 from nbflow.cli.lines import stop_text
 from nbflow.cli.output import Output
-from nbflow.cli.progress import Progress, TaskProgress
+from nbflow.cli.progress import Progress, TaskProgress, Waits
 from nbflow.cli.states import look
 from nbflow.cli.text import clip, one_line
-from nbflow.cli.watch import Waits
 from nbflow.core import events as ev
 from nbflow.core.estimate import Remaining, remaining
 from nbflow.core.status import TaskState

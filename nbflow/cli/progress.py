@@ -5,7 +5,7 @@ Knows cells, which the state of the run does not keep. Must not know a terminal,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,6 +18,9 @@ from nbflow.core.status import TRANSITIONS, TaskState
 
 LONGEST_LINE = 500
 """Characters that are kept of a line that a cell prints."""
+
+Waits = Callable[[], Mapping[str, str]]
+"""By pool, what the next task of it waits for, in words; any thread may ask."""
 
 
 @dataclass(slots=True, kw_only=True)

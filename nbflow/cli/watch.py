@@ -14,15 +14,13 @@ from nbflow.cli.stop import Stopper
 
 if TYPE_CHECKING:
     from nbflow.cli.lines import Lines
+    from nbflow.cli.progress import Waits
     from nbflow.core.events import Stamped
     from nbflow.core.state import RunState
     from nbflow.engine.loop import Engine
 
 Past = Callable[[str], Mapping[str, float]]
 """Seconds that the tasks of a pipeline took before."""
-
-Waits = Callable[[], Mapping[str, str]]
-"""By pool, what the next task of it waits for, in words; any thread may ask."""
 
 
 class Viewer(Protocol):
