@@ -172,7 +172,8 @@ class Database:
 
     def _hint(self, error: sqlite3.Error) -> str:
         if _kind(error) == sqlite3.SQLITE_BUSY:
-            return f"another process has been writing to it for {self._seconds:g} s; look for it with: nbflow doctor"
+            what = "is writing to it" if self.hurry.is_begun else f"has been writing to it for {self._seconds:g} s"
+            return f"another process {what}; look for it with: nbflow doctor"
         return HINTS.get(_kind(error), ELSEWHERE)
 
 

@@ -22,6 +22,11 @@ class Hurry:
         self._since: float | None = None
         self._wakened: queue.SimpleQueue[None] = queue.SimpleQueue()
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether somebody is in a hurry."""
+        return self._since is not None
+
     def begin(self) -> None:
         """Be in a hurry from now on."""
         self._since = self._since or time.monotonic()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nbflow.errors import NoRoomError, UnreachableError
+from nbflow.store import hurry
 from nbflow.store.database import Database
 from nbflow.store.file import open_file
 from nbflow.store.sqlite import SqliteStore
@@ -166,6 +167,15 @@ class TestOthers:
                     "another process has been writing to it for 0.2 s; look for it with: nbflow doctor"
                 )
             add(database)
+
+    def test_and_sooner_in_a_hurry(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hurry, "BUSY_SECONDS", 0.1)
+        with closing(Database(path, 60.0)) as database:
+            database.open(create=True)
+            database.hurry.begin()
+            with writer(path), pytest.raises(UnreachableError, match="database is locked") as caught:
+                add(database)
+            assert caught.value.hint == "another process is writing to it; look for it with: nbflow doctor"
 
     def test_what_could_not_be_kept_for_a_lock_is_kept_later(self, path: Path) -> None:
         """No change of state is lost: the engine has it still, and nothing of it is in the file."""

@@ -19,7 +19,9 @@ def test_without_one_there_is_all_the_time() -> None:
 
 def test_in_one_there_is_little_left() -> None:
     hurry, now = Hurry(), time.monotonic()
+    assert not hurry.is_begun
     hurry.begin()
+    assert hurry.is_begun
     assert hurry.deadline(now - 30, 60.0) == pytest.approx(now + BUSY_SECONDS, abs=0.5)
     assert hurry.deadline(now - 30, 60.0, is_away=True) == pytest.approx(now + AWAY_SECONDS, abs=0.5)
     assert hurry.deadline(now - 60, 60.0) == now, "never more than there was"
