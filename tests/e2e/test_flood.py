@@ -199,6 +199,7 @@ def watch(over: threading.Event, peaks: list[int]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("source", "size", "most"),
     [
