@@ -276,9 +276,15 @@ def _child(name: str, work: Work, place: str) -> tuple[dict[str, float], float]:
     asked = ["--part", name, "--store", place, "--work", json.dumps(asdict(work))]
     child = subprocess.Popen([sys.executable, __file__, *asked], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    with child.stdout:
+    try:
         said = child.stdout.read()
-    _, status, used = os.wait4(child.pid, 0)
+        _, status, used = os.wait4(child.pid, 0)
+    except BaseException:  # whoever ends this means all of it
+        child.kill()
+        child.wait()
+        raise
+    finally:
+        child.stdout.close()
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != (-signal.SIGKILL if name == "first" else 0):
         raise SystemExit(f"{name} of {work} has ended with {child.returncode}")
