@@ -194,12 +194,18 @@ def test_a_worker_is_only_killed_where_it_is_still_the_same_process(tmp_path: Pa
     held.close()
 
 
-@pytest.mark.parametrize("line", [b'{"type":"attempt","version":99}\n', b'{"type":"ended"}\n'])
-def test_a_journal_of_another_version_is_left_alone(tmp_path: Path, line: bytes) -> None:
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"type":"attempt","version":99}\n', "its journal is of version 99, and this nbflow reads version 1"),
+        (b'{"type":"ended"}\n', "its journal does not begin as one does"),
+    ],
+)
+def test_a_journal_of_another_version_is_left_alone(tmp_path: Path, line: bytes, reason: str) -> None:
     one = order(tmp_path, "1")
     Path(one.journal).parent.mkdir(parents=True)
     Path(one.journal).write_bytes(line)
-    assert "its notebook cannot be made: the journal does not begin" in lost(recover(one, "old"))
+    assert f"its notebook cannot be made: {reason}" in lost(recover(one, "old"))
     assert Path(one.journal).read_bytes() == line
 
 
