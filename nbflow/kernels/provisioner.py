@@ -36,6 +36,8 @@ from nbflow.kernels.zygotes import Zygote
 _USUAL = ["--HistoryManager.hist_file=:memory:"]
 """The options with which a zygote starts its kernels, and which nbclient and papermill ask for."""
 _RESERVE = 1
+_FAREWELL = 10.0
+"""Seconds within which the watcher of a kernel that has ended removes its folder."""
 
 
 class NbflowProvisioner(LocalProvisioner):
@@ -149,6 +151,7 @@ class ForkedProcess:
                 raise subprocess.TimeoutExpired("kernel", timeout or 0.0)
             self._hear()
         with contextlib.suppress(OSError):  # its watcher removes the folder and goes, unless it has been killed
+            self._connection.settimeout(_FAREWELL)
             self._connection.shutdown(socket.SHUT_WR)
             while self._connection.recv(65_536):
                 continue

@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,25 @@ def test_a_restart_listens_where_the_first_kernel_did() -> None:
     client.stop_channels()
     manager.shutdown_kernel()
     assert is_gone(first)
+
+
+def test_its_end_is_waited_for_until_its_watcher_has_gone() -> None:
+    """The folder is in the watcher's hands until then: who starts the kernel again uses the same one."""
+    ours, watcher = socket.socketpair()
+    ours.setblocking(False)  # as asyncio has left it
+    reader, writer = os.pipe()
+    os.close(writer)
+    process = ForkedProcess(ours, {"pid": os.getpid()}, reader)
+    waiting = threading.Thread(target=process.wait)
+    waiting.start()
+    watcher.sendall(b'{"exit": 0}\n{"left": []}\n')
+    assert watcher.recv(1) == b""
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    watcher.close()
+    waiting.join(SOON)
+    assert not waiting.is_alive()
+    assert process.poll() == 0
 
 
 def start(environment: dict[str, str] | None = None, arguments: list[str] | None = None) -> bool:
