@@ -9,7 +9,8 @@ even for that transaction, files of runs that are to go make it first: whoever i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -155,11 +156,13 @@ class Pruner:
         for one in pruning.begun:
             self._finish(one, faults)
         kept, gone, room = dict(pruning.kept), [], iter(pruning.runs)
+        going = {one.run for one in pruning.runs}
         for doomed in pruning.runs:  # from the newest on: what has taken results over goes before what it took them of
             try:
-                self._take_out(doomed, room)
+                self._take_out(doomed, room, going)
             except ConflictError as error:
                 kept[doomed.run] = error.message
+                going.discard(doomed.run)
                 continue
             gone.append(doomed)
             self._finish(Removed(run=doomed.run, pipeline=doomed.pipeline), faults)
@@ -174,16 +177,16 @@ class Pruner:
             freed=self.runs.store.removals.compact(),
         )
 
-    def _take_out(self, doomed: Doomed, room: Iterator[Doomed]) -> None:
+    def _take_out(self, doomed: Doomed, room: Iterator[Doomed], going: set[str]) -> None:
         """Remove the rows of a run. Raises ConflictError where it has got an owner, or has changed, or is needed.
 
-        `room` are the runs whose files may make room for that.
+        `room` are the runs whose files may make room for that, `going` all that go, as far as is known by now.
         """
         while True:
             try:
                 return self._remove(doomed)
             except NoRoomError as full:
-                self._make_room(room, full)
+                self._make_room(room, going, full)
 
     def _remove(self, doomed: Doomed) -> None:
         store = self.runs.store
@@ -195,22 +198,25 @@ class Pruner:
             store.release(doomed.run, fence)
             raise
 
-    def _make_room(self, doomed: Iterator[Doomed], full: NoRoomError) -> None:
+    def _make_room(self, room: Iterator[Doomed], going: set[str], full: NoRoomError) -> None:
         """Remove the files of the next run that has some on a disk. Raises UnreachableError where none is left."""
-        for one in doomed:
+        for one in room:
             try:
                 row = self._check(one)
+                if row is None:
+                    continue
+                if row.owner not in (None, self.owner):
+                    raise ConflictError(f"{row.owner} has it")
+                place = self.shelves.place(row)
+                if not place.exists() or place.stat().st_dev != full.folder.stat().st_dev:
+                    continue
+                self._check_untaken(row.run, going)
             except ConflictError:
+                going.discard(one.run)
                 continue
-            if row is None or row.owner not in (None, self.owner):
-                continue
-            place = self.shelves.place(row)
-            if place.exists() and place.stat().st_dev == full.folder.stat().st_dev:
-                self._drop_own(
-                    row.run
-                )  # before the rest: with that gone, nothing of the run would be kept for its sake
-                self.shelves.erase(Removed(run=row.run, pipeline=row.pipeline))
-                return
+            self._drop_own(row.run)  # before the rest: with that gone, nothing of the run would be kept for its sake
+            self.shelves.erase(Removed(run=row.run, pipeline=row.pipeline))
+            return
         raise UnreachableError(full.message, hint="the runs to remove have no files on that disk: make room there")
 
     def _check(self, doomed: Doomed) -> RunRow | None:
@@ -223,6 +229,12 @@ class Pruner:
                 raise ConflictError(f"run {run} has taken results of it over")
         return row
 
+    def _check_untaken(self, run: str, going: Collection[str]) -> None:
+        """Raise ConflictError where a run that stays has results of one. Where rows go, the store sees to that."""
+        for taker, origin in self.runs.store.removals.references():
+            if origin == run and taker not in going:
+                raise ConflictError(f"run {taker} has taken results of it over")
+
     def _finish(self, removed: Removed, faults: dict[str, str]) -> None:
         """Remove the files of a run whose rows are gone. One that was made anew under its id keeps what is there."""
         store = self.runs.store
@@ -233,7 +245,8 @@ class Pruner:
         except UnreachableError as error:
             faults[removed.run] = error.message
         else:
-            store.removals.forget(removed.run)
+            with suppress(NoRoomError):  # the next prune forgets it: this one goes on, and makes room
+                store.removals.forget(removed.run)
 
     def _drop_own(self, run: str) -> None:
         """Remove the journals and the log of a run."""

@@ -225,6 +225,59 @@ class TestNoRoom:
         assert sorted(full.shelf.folders) == ["four", "three", "two"], "what the new one needs is there"
         assert made.state.run == "new"
 
+    @pytest.mark.parametrize("has_ended", [False, True])
+    def test_what_a_run_took_over_that_was_made_meanwhile_makes_no_room(self, full: World, has_ended: bool) -> None:
+        pruner = full.pruner()
+        found = pruner.survey(Retention(keep=2), NOW)
+        journal = full.root / ".nbflow" / "journals" / "two" / "a.1.jsonl"
+        journal.parent.mkdir(parents=True)
+        journal.touch()
+        if has_ended:
+            full.add("new", 5, origin="two")
+        else:
+            extra = planned("a", action=Action.REUSE, reused_from="two", outputs={"n": encode(1)})
+            Kept(full.store, extra, planned("b", "a"), run="new", owner="engine").send("start")
+        with pytest.raises(UnreachableError, match="the disk is full"):
+            pruner.carry_out(found)
+        assert "two" in full.left
+        assert "two" in full.shelf.folders
+        assert journal.exists()
+        assert "one" not in full.shelf.folders
+
+    @pytest.mark.parametrize("has_changed", [False, True])
+    def test_nor_what_one_took_over_that_was_to_go_and_stays(self, full: World, has_changed: bool) -> None:
+        taker = full.add("taker", 5, origin="one")
+        pruner = full.pruner()
+        found = pruner.survey(Retention(runs=("taker", "one")), NOW)
+        assert names(found) == ["taker", "one"]
+        fence = full.store.claim("taker", "engine", dead)
+        full.living.add("engine")
+        if has_changed:
+            taker.fence = fence
+            taker.play("resume", "start")
+        with pytest.raises(UnreachableError, match="the disk is full"):
+            pruner.carry_out(found)
+        assert full.shelf.folders >= {"taker", "one"}
+
+    def test_what_another_prune_has_begun_goes_although_nobody_can_note_that(
+        self, full: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        full.store.removals.remove("four", full.store.claim("four", "killed", dead))
+        forget = full.store.removals.forget
+
+        def tight(run: str) -> None:
+            if len(full.shelf.folders) > 2:
+                raise NoRoomError("the disk is full", folder=full.root)
+            forget(run)
+
+        monkeypatch.setattr(full.store.removals, "forget", tight)
+        done = full.prune(EVERYTHING)
+        assert ([one.run for one in done.begun], done.faults) == (["four"], {})
+        assert names(done) == ["three", "two", "one"]
+        assert full.left == sorted(full.shelf.folders) == []
+        assert [one.run for one in full.prune(Retention()).begun] == ["four"]
+        assert full.store.removals.removed() == []
+
     def test_files_on_another_disk_make_none(self, full: World, monkeypatch: pytest.MonkeyPatch) -> None:
         pruner = full.pruner()
         found = pruner.survey(EVERYTHING, NOW)
