@@ -51,7 +51,7 @@ class Carrier:
             clock=SystemClock(),
             seal=self.seal,
             listeners=(ahead_of_the_page(), *listeners),
-            rescue=self._make_room,
+            rescue=self._rescue_holders,
             probe=self._archiving.check,
         )
 
@@ -117,5 +117,5 @@ class Carrier:
         executor: Executor = plugins.factory(plugins.EXECUTORS, "local")()
         return self.ports(executor)
 
-    def _make_room(self, held_by: Collection[str]) -> None:
+    def _rescue_holders(self, held_by: Collection[str]) -> None:
         self.end_dead(row for row in self._runs.dead() if row.run in held_by)
