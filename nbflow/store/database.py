@@ -25,7 +25,7 @@ class Database:
     """A connection to the file `path`, opened as soon as it is needed and there.
 
     Others are waited for `seconds`, unless there is a `hurry`. On a full disk it is opened for one call at a time,
-    if need be alone.
+    if need be alone, until something can be written again.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -83,6 +83,7 @@ class Database:
                 self.open(create=False)
             with transaction(self._ready, self._seconds, self.hurry):
                 yield
+        self._is_tight = False  # there was room
 
     def run(self, name: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
         """Execute a statement."""
@@ -144,12 +145,12 @@ class Database:
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
                 raise
             except sqlite3.DatabaseError as error:
+                if _kind(error) == sqlite3.SQLITE_FULL or (_kind(error) in UNCLEAR and is_full(self.path.parent)):
+                    raise self._no_room() from error
                 if _kind(error) in GRAVE and self._connection is not None:
                     # What the kernel failed to write it calls clean: only a new connection reads what is there. And
                     # what is damaged must not be written to.
                     self._shut(f"it was closed after an error: {error}")
-                if _kind(error) == sqlite3.SQLITE_FULL or (_kind(error) in UNCLEAR and is_full(self.path.parent)):
-                    raise self._no_room() from error
                 raise self._unusable(error, self._hint(error)) from error
             except OSError as error:
                 if error.errno in FULL:
@@ -181,7 +182,7 @@ GRAVE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 """After these errors nothing more is read or written by the same connection."""
 
 UNCLEAR = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-"""So SQLite calls a full disk where a file beside the store cannot be made or grow."""
+"""So SQLite calls a full disk where a file beside the store cannot be made or grow, or where a quota is used up."""
 
 ROOM = "make room there, as `nbflow prune` does, then: nbflow resume"
 DAMAGED = f"look at the damage with: nbflow doctor; {RESTORE}"

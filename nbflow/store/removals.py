@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from nbflow.core.rows import Removed
@@ -60,7 +61,8 @@ class SqliteRemovals:
             if left >= free:
                 break  # an older store keeps what it has, and uses it again
             free = left
-        self._database.rows("cut_log", {})
+        with suppress(NoRoomError):  # the next who closes the store cuts it
+            self._database.rows("cut_log", {})
         return (first - free) * self._number("read_page_size")
 
     def _number(self, name: str) -> int:

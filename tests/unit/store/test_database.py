@@ -283,6 +283,8 @@ class TestErrors:
         assert [one.name for one in database.path.parent.iterdir()] == ["state.db"], "the log has given its room back"
         add(database)
         assert [one.name for one in database.path.parent.iterdir()] == ["state.db"]
+        add(database, "later")
+        assert database.path.with_name("state.db-wal").exists(), "there is room again: it stays open"
 
     def test_pages_that_are_overwritten(self, path: Path, database: Database) -> None:
         for number in range(300):
@@ -338,6 +340,29 @@ class TestErrors:
         with pytest.raises(UnreachableError, match="it was closed after an error: disk I/O error"):
             has(database)
         database.close()
+
+    @pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE])
+    def test_a_full_disk_that_is_told_as_such_an_error_does_not(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        """So it is where a quota is used up, and where the index of the log cannot grow."""
+
+        class Failing(sqlite3.OperationalError):
+            sqlite_errorcode = code
+
+        def fail() -> None:
+            with database.transaction():
+                database.run("create_run", RUN)
+                raise Failing("disk I/O error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("nbflow.store.database.is_full", lambda _: True)
+            with pytest.raises(NoRoomError, match="is full"):
+                fail()
+            assert database._connection is None, "what is there is read anew"
+        assert not has(database)
+        add(database)
+        assert has(database)
 
     def test_bugs_are_not_dressed_up(self, database: Database) -> None:
         add(database)

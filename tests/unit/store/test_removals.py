@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nbflow.errors import NoRoomError
 from nbflow.store import places
+from nbflow.store.database import Database
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
 from support.stored import Kept, cells, projected, rebuilt
@@ -68,6 +72,26 @@ def test_an_older_file_keeps_its_size_and_uses_it_again(tmp_path: Path) -> None:
         store.removals.remove("goes", fences["goes"])
         store.removals.compact()
         assert path.stat().st_size == size
+        assert [row.run for row in store.runs()] == ["stays"]
+
+
+@pytest.mark.parametrize("statement", ["give_back_space", "cut_log"])
+def test_a_disk_without_room_to_give_space_back_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    store, fences = store_with_runs(tmp_path / "state.db")
+    with closing(store):
+        store.removals.remove("goes", fences["goes"])
+        rows = Database.rows
+
+        def tight(database: Database, name: str, values: Mapping[str, Any]) -> list[Any]:
+            if name == statement:
+                raise NoRoomError("the disk is full", folder=tmp_path)
+            return rows(database, name, values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "rows", tight)
+            assert (store.removals.compact() == 0) is (statement == "give_back_space")
         assert [row.run for row in store.runs()] == ["stays"]
 
 
