@@ -27,6 +27,10 @@ class Clock(Protocol):
         """Seconds that never run backwards."""
         ...
 
+    def wall(self) -> datetime:
+        """What the clock on the wall says, aware, in UTC. It may be set; `now` need not follow it."""
+        ...
+
 
 class Executor(Protocol):
     """Where attempts run. Reports come from any thread, in order per attempt; the last one is Finished or Lost."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 
 class SystemClock:
-    """Implements `ports.Clock`. The clock on the wall is read once: who sets it during a run changes neither what tasks
-    and retries took and wait, nor when a limit is reached.
+    """Implements `ports.Clock`. For `now` the clock on the wall is read once: who sets it during a run changes neither
+    what tasks and retries took and wait, nor when a limit is reached.
     """
 
     def __init__(self) -> None:
@@ -21,6 +21,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never run backwards."""
         return time.monotonic()
+
+    def wall(self) -> datetime:
+        """What the clock on the wall says, by which a store in a file judges how old a sign of life is."""
+        return datetime.now(UTC)
 
 
 def _seconds() -> float:

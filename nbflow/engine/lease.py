@@ -10,8 +10,8 @@ from nbflow.core.rows import LEASE_SECONDS
 RENEW_SECONDS = LEASE_SECONDS / 4
 """How old a sign of life becomes before another one is given; every append is one too."""
 
-Instant = tuple[float, datetime]
-"""By the monotonic clock, and by the clock on the wall."""
+Instant = tuple[float, datetime, datetime]
+"""By the monotonic clock, by that of the run, which goes on while the machine sleeps, and by the one on the wall."""
 
 
 class Lease:
@@ -37,7 +37,7 @@ class Lease:
 
     def instant(self) -> Instant:
         """Now."""
-        return self._clock.monotonic(), self._clock.now()
+        return self._clock.monotonic(), self._clock.now(), self._clock.wall()
 
     def _renew(self) -> None:
         begun = self.instant()
@@ -45,6 +45,9 @@ class Lease:
         self.signed(begun)
 
     def _age(self) -> float:
-        """Seconds since the last sign of life, by the clock that says more: one of them stands still while we sleep."""
-        seconds, at = self.instant()
-        return max(seconds - self._sign[0], (at - self._sign[1]).total_seconds())
+        """Seconds since the last sign of life, by the clock that says most: one stands still while we sleep. The one on
+        the wall may be set, forward or back, and others may judge our sign of life by it.
+        """
+        seconds, at, wall = self.instant()
+        before, since, noted = self._sign
+        return max(seconds - before, (at - since).total_seconds(), abs((wall - noted).total_seconds()))

@@ -36,7 +36,7 @@ DELETE FROM pools WHERE run = :run AND pool = :pool;
 DELETE FROM pools WHERE run = :run;
 
 -- name: read_pools
-SELECT pools.run, pool, held, wanted, since, owner, owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+SELECT pools.run, pool, held, wanted, since, owner, owner IS NOT NULL AND COALESCE(heartbeat, created) NOT BETWEEN :expired AND :ahead
 FROM pools JOIN runs ON runs.run = pools.run
 WHERE pools.run <> :run ORDER BY pools.run, pool;
 
@@ -45,26 +45,26 @@ SELECT run, seq, at, type, body FROM events WHERE run = :run AND seq > :after OR
 
 -- name: read_run
 SELECT run, pipeline, state, created, seq, document, owner, fence,
-  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+  owner IS NOT NULL AND COALESCE(heartbeat, created) NOT BETWEEN :expired AND :ahead
 FROM runs WHERE run = :run;
 
 -- name: read_runs
 SELECT run, pipeline, state, created, seq, document, owner, fence,
-  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+  owner IS NOT NULL AND COALESCE(heartbeat, created) NOT BETWEEN :expired AND :ahead
 FROM runs WHERE substr(run, 1, length(:prefix)) = :prefix
   AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
 ORDER BY created DESC, run DESC LIMIT :limit;
 
 -- name: read_runs_of_pipeline
 SELECT run, pipeline, state, created, seq, document, owner, fence,
-  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+  owner IS NOT NULL AND COALESCE(heartbeat, created) NOT BETWEEN :expired AND :ahead
 FROM runs WHERE pipeline = :pipeline AND substr(run, 1, length(:prefix)) = :prefix
   AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
 ORDER BY created DESC, run DESC LIMIT :limit;
 
 -- name: read_going
 SELECT run, pipeline, state, created, seq, document, owner, fence,
-  owner IS NOT NULL AND COALESCE(heartbeat, created) < :expired
+  owner IS NOT NULL AND COALESCE(heartbeat, created) NOT BETWEEN :expired AND :ahead
 FROM runs WHERE state = 'running' OR owner IS NOT NULL ORDER BY created DESC, run DESC;
 
 -- name: read_tasks

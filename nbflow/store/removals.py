@@ -32,7 +32,7 @@ class SqliteRemovals:
         """Take a run out. What it was is overwritten with zeros: it may have held what nobody is to see."""
         with self._database.transaction():
             self._database.run("overwrite_removed", {})
-            rows = self._database.run("read_run", {"run": run, "expired": ""}).fetchall()
+            rows = self._database.run("read_run", {"run": run, **sql.lease(self._now())}).fetchall()
             row = refusals.check_owner(run, sql.run_of(rows[0]) if rows else None, fence)
             if taker := self._database.run("read_taker", {"run": run}).fetchone():
                 raise refusals.needed(run, taker[0])

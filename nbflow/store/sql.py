@@ -154,9 +154,12 @@ def to_instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def expiry(now: datetime) -> str:
-    """The instant before which a sign of life is too old, as rows hold instants."""
-    return to_instant(now - timedelta(seconds=LEASE_SECONDS))
+def lease(now: datetime) -> dict[str, str]:
+    """What statements that look at leases bind: between which instants a sign of life keeps its run. One from further
+    ahead is of before the clock was put back: to wait until that has caught up would be too long.
+    """
+    length = timedelta(seconds=LEASE_SECONDS)
+    return {"expired": to_instant(now - length), "ahead": to_instant(now + length)}
 
 
 def to_json(value: Any) -> str:

@@ -43,7 +43,7 @@ class SqliteStore(SqlHistory):
         super().__init__(
             self._database,
             self._database.path,
-            clock=lambda: {"expired": sql.expiry(now())},
+            clock=lambda: sql.lease(now()),
             listed=lambda words: sql.to_json(list(words)),
         )
         self._database.open(create=create)

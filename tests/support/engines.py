@@ -29,6 +29,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.at = NOON
         self.seconds = 1.0
+        self.wrong = timedelta()
 
     def now(self) -> datetime:
         return self.at
@@ -36,13 +37,20 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.seconds
 
+    def wall(self) -> datetime:
+        return self.at + self.wrong
+
     def go_on(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
         self.seconds += seconds
 
     def put(self, seconds: float) -> None:
-        """The clock on the wall is set: forward, or back."""
+        """The clock on the wall is set, forward or back, where instants go by it."""
         self.at += timedelta(seconds=seconds)
+
+    def put_wall(self, seconds: float) -> None:
+        """The clock on the wall is set where nothing else goes by it."""
+        self.wrong += timedelta(seconds=seconds)
 
 
 class FakeExecutor:

@@ -32,7 +32,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def store(clock: FakeClock) -> CountingStore:
-    return CountingStore(clock.now)
+    return CountingStore(clock.wall)
 
 
 @pytest.fixture
@@ -109,3 +109,27 @@ def test_a_clock_that_is_put_back_keeps_nobody_from_renewing(
     clock.seconds += RENEW_SECONDS + 1
     lease.keep()
     assert store.renewals == 1
+
+
+@pytest.mark.parametrize("seconds", [LEASE_SECONDS + 1, -LEASE_SECONDS - 1, 8 * 3600.0, -8 * 3600.0])
+def test_where_the_clock_on_the_wall_is_set_the_store_hears_of_us_at_once(
+    lease: Lease, store: CountingStore, clock: FakeClock, seconds: float
+) -> None:
+    """Others judge by it how old our last sign of life is; the engine's own clocks do not see it."""
+    clock.put_wall(seconds)
+    for _ in range(3):
+        lease.keep()
+    assert store.renewals == 1
+    row = store.run(RUN)
+    assert row is not None
+    assert not row.lapsed
+    clock.go_on(RENEW_SECONDS)
+    lease.keep()
+    assert store.renewals == 1, "from then on as ever"
+
+
+def test_what_is_corrected_a_little_hurries_nobody(lease: Lease, store: CountingStore, clock: FakeClock) -> None:
+    for seconds in (1.0, -1.0):
+        clock.put_wall(seconds)
+        lease.keep()
+    assert store.renewals == 0

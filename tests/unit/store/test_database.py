@@ -51,7 +51,7 @@ def add(database: Database, run: str = "r") -> None:
 
 
 def has(database: Database, run: str = "r") -> bool:
-    return bool(database.rows("read_run", {"run": run, "expired": ""}))
+    return bool(database.rows("read_run", {"run": run, "expired": "", "ahead": ""}))
 
 
 @contextmanager
@@ -242,7 +242,7 @@ class TestNoRoom:
         assert has(lonely, "late")
         with lonely.transaction():
             lonely.run("create_run", {**RUN, "run": "within"})
-            assert lonely.rows("read_run", {"run": "within", "expired": ""}), "it is still open"
+            assert lonely.rows("read_run", {"run": "within", "expired": "", "ahead": ""}), "it is still open"
 
     def test_others_are_let_in_between(self, path: Path, lonely: Database) -> None:
         assert has(lonely)
@@ -375,4 +375,4 @@ class TestErrors:
 
     @pytest.mark.parametrize("value", ["\ud800", 2**70])
     def test_a_value_that_the_file_cannot_hold_is_in_no_row(self, database: Database, value: object) -> None:
-        assert database.rows("read_run", {"run": value, "expired": ""}) == []
+        assert database.rows("read_run", {"run": value, "expired": "", "ahead": ""}) == []

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from nbflow.core import messages as msg
+from nbflow.core.rows import LEASE_SECONDS, PoolUse
 from nbflow.core.views import project
 from nbflow.errors import ConflictError, UnreachableError
 from nbflow.store.sqlite import SqliteStore
 from support.build import RUN, planned
+from support.engines import FakeClock
 from support.stored import Kept, alive, begun, cells, projected, rebuilt
 
 CANCEL = msg.Cancel(mode=msg.StopMode.CANCEL, by="me")
@@ -188,6 +190,23 @@ class TestWhatCannotBeRead:
             store.take(RUN)
         change(path, 'UPDATE inbox SET body = \'{"mode":"cancel","by":"x"}\'')
         assert [request.by for request in store.take(RUN)] == ["x"]
+
+
+@pytest.mark.parametrize(("seconds", "is_free"), [(-LEASE_SECONDS + 1, False), (-LEASE_SECONDS - 1, True)])
+def test_a_sign_of_life_from_the_future_is_none_once_it_is_further_off_than_a_lease(
+    path: Path, seconds: float, is_free: bool
+) -> None:
+    """The clock on the wall was put back: until it has caught up, nobody could have what a dead owner held."""
+    clock = FakeClock()
+    with closing(SqliteStore(path, now=clock.wall)) as store:
+        run = Kept(store, planned("a"), owner="elsewhere:1:1")
+        events, projection = run.batch("start")
+        store.append(events, replace(projection, pools=(PoolUse(run=RUN, pool="db", held=1),)), run.fence)
+        clock.put_wall(seconds)
+        rows = [store.run(RUN), *store.runs(), *store.runs(pipeline="sales"), *store.going(), *store.pools()]
+        assert [row is not None and row.lapsed for row in rows] == [is_free] * 5
+        store.renew(RUN, run.fence)
+        assert not store.going()[0].lapsed
 
 
 def test_use_after_close_is_named(store: SqliteStore) -> None:
