@@ -14,7 +14,6 @@ from nbflow.cli.stop import Stopper
 
 if TYPE_CHECKING:
     from nbflow.cli.lines import Lines
-    from nbflow.cli.progress import Waits
     from nbflow.core.events import Stamped
     from nbflow.core.state import RunState
     from nbflow.engine.loop import Engine
@@ -23,11 +22,25 @@ Past = Callable[[str], Mapping[str, float]]
 """Seconds that the tasks of a pipeline took before."""
 
 
-class Viewer(Protocol):
-    """Shows a run. `begin` is given the run as it is before the first event, and what tells what it waits for."""
+class Going(Protocol):
+    """A run that goes on; it is asked anew each time, since an engine may have to read its run again."""
 
-    def begin(self, state: RunState, waits: Waits) -> None:
-        """The run is about to go on."""
+    @property
+    def state(self) -> RunState:
+        """The run as far as it has come."""
+        ...
+
+    @property
+    def waits(self) -> Mapping[str, str]:
+        """By pool, what the next task of it waits for."""
+        ...
+
+
+class Viewer(Protocol):
+    """Shows a run."""
+
+    def begin(self, engine: Going) -> None:
+        """The run is about to go on, from the state that it is in now."""
         ...
 
     def __call__(self, stamped: Stamped) -> None: ...
@@ -49,7 +62,7 @@ class Watch:
         """The `attach` of Project."""
         self.is_attached = True
         self._stopper.attach(engine)
-        self._viewer.begin(engine.state, lambda: engine.waits)
+        self._viewer.begin(engine)
 
     def __call__(self, stamped: Stamped) -> None:
         self._viewer(stamped)
@@ -78,7 +91,7 @@ def viewer(outputs: Outputs, past: Past, *, verbose: bool, live: bool = True) ->
 class Nobody:
     """Shows nothing."""
 
-    def begin(self, state: RunState, waits: Waits = dict) -> None:
+    def begin(self, engine: Going) -> None:
         """Nothing to know."""
 
     def __call__(self, stamped: Stamped) -> None:
@@ -94,10 +107,11 @@ class JsonLines:
     def __init__(self, out: Output) -> None:
         self._out = out
 
-    def begin(self, state: RunState, waits: Waits = dict) -> None:  # noqa: ARG002 - there is no event for it
+    def begin(self, engine: Going) -> None:
         """The creation comes before every listener."""
         from nbflow.core.events import Stamped
 
+        state = engine.state
         if state.seq == 1:
             self(Stamped(run=state.run, seq=1, at=state.created_at, event=state.created))
 
@@ -118,16 +132,16 @@ class PlainLines:
         self._verbose = verbose
         self._lines: Lines | None = None
 
-    def begin(self, state: RunState, waits: Waits = dict) -> None:
+    def begin(self, engine: Going) -> None:
         """Know the tasks."""
         from nbflow.cli.lines import Lines
         from nbflow.cli.progress import Progress
 
         def idle() -> Mapping[str, str]:
             """While something goes on, which may be known before its events are shown, there is nothing to explain."""
-            return {} if state.live else waits()
+            return {} if engine.state.live else engine.waits
 
-        self._lines = Lines(self._out, Progress(state), verbose=self._verbose, ours=True, waits=idle)
+        self._lines = Lines(self._out, Progress(engine.state), verbose=self._verbose, ours=True, waits=idle)
 
     def __call__(self, stamped: Stamped) -> None:
         if self._lines is not None:
@@ -146,12 +160,13 @@ class LiveView:
         self._table: Callable[[Stamped], None] | None = None
         self._end: Callable[[], None] = lambda: None
 
-    def begin(self, state: RunState, waits: Waits = dict) -> None:
+    def begin(self, engine: Going) -> None:
         """Draw from now on."""
         from nbflow.cli.live import LiveTable
         from nbflow.cli.progress import Progress
 
-        table = LiveTable(self._out, Progress(state), self._past(state.created.pipeline), waits)
+        past = self._past(engine.state.created.pipeline)
+        table = LiveTable(self._out, Progress(engine.state), past, lambda: engine.waits)
         table.begin()
         self._table, self._end = table, table.end
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass, field
 
 import pytest
 
 from nbflow.cli.output import Output, Outputs
 from nbflow.cli.watch import JsonLines, LiveView, PlainLines, viewer, watching
 from nbflow.core import events as ev
-from nbflow.core.state import fold
+from nbflow.core.state import RunState, fold
 from support.build import Story, planned, stamp
 from support.commands import Terminal, TextFile
+
+
+@dataclass
+class Going:
+    """What an engine says of its run."""
+
+    state: RunState
+    waits: dict[str, str] = field(default_factory=dict)
 
 
 def outputs(stream: io.StringIO, *, as_json: bool = False) -> Outputs:
@@ -53,18 +62,33 @@ def test_lines_say_what_a_run_waits_for_unless_something_goes_on(goes_on: bool) 
     shown = PlainLines(Output(stream), verbose=False)
     story = Story(planned("a", pool="db"), pools={"db": 1})
     waits = {"db": "waits for pool db (1 of 1 taken, by run x)"}
-    shown.begin(story.state, lambda: waits)
+    engine = Going(story.state, waits)
+    shown.begin(engine)
     if goes_on:
         story.send("start")
     shown(stamp([ev.RunStarted(owner="somebody")])[0])
     assert (waits["db"] in stream.getvalue()) is not goes_on
 
 
+def test_lines_go_by_the_state_that_the_engine_has_now() -> None:
+    """It folds a new one where others have got slots in between; the old one may never change again."""
+    stream = TextFile()
+    shown = PlainLines(Output(stream), verbose=False)
+    story = Story(planned("a", pool="db"), pools={"db": 1})
+    engine = Going(story.state, {"db": "waits for pool db (1 of 1 taken, by run x)"})
+    shown.begin(engine)
+    engine.state = fold(story.history)
+    story.send("start")
+    assert story.state.live
+    shown(stamp([ev.RunStarted(owner="somebody")])[0])
+    assert engine.waits["db"] in stream.getvalue()
+
+
 def test_json_lines_begin_with_the_creation_of_a_new_run() -> None:
     story = Story(planned("a"))
     stream = TextFile()
     shown = JsonLines(Output(stream))
-    shown.begin(fold(story.history[:1]))
+    shown.begin(Going(fold(story.history[:1])))
     story.send("start")
     for stamped in story.history[1:]:
         shown(stamped)
@@ -77,7 +101,7 @@ def test_json_lines_of_a_resumed_run_begin_with_what_is_new() -> None:
     story = Story(planned("a"))
     story.send("start")
     stream = TextFile()
-    JsonLines(Output(stream)).begin(story.state)
+    JsonLines(Output(stream)).begin(Going(story.state))
     assert stream.getvalue() == ""
 
 
