@@ -98,8 +98,9 @@ class Project:
     def create(self, pipeline: str, request: Request | None = None, *, owned: bool = False) -> str:
         """Make a run that waits to be carried out by `execute`, and return its id.
 
-        With `owned` this process has it until its heir takes it over: should it die before, the run is interrupted.
-        Raises as `run` does.
+        `owned` is for `nbflow run --detach`: this process has the run until an heir takes it over (`execute`), and
+        where it dies before, the run is interrupted. Its lease is not renewed: to other hosts and containers it is dead
+        after a minute. Raises as `run` does.
         """
         return self._create(pipeline, request or Request(), owned=owned)[0]
 
@@ -144,7 +145,7 @@ class Project:
         """Carry a run out to its end; with `resume`, what did not succeed is given another chance.
 
         A run that has succeeded has nothing to resume and is left as it is. Raises ConflictError where another
-        process is at it, unless that is `heir_of`, which has made the run for this one.
+        process is at it, unless that is `heir_of`, which has made the run for this one as `owned`.
         """
         from nbflow.core.messages import Resume
         from nbflow.core.owners import describe

@@ -185,7 +185,8 @@ class Store(History, Protocol):
         ...
 
     def hurry(self) -> None:
-        """From now on, wait for nothing any longer than seconds: what cannot be done by then raises UnreachableError.
+        """Until it is closed, wait for nothing any longer than seconds: what cannot be done by then raises
+        UnreachableError.
 
         A call that waits already, in whichever thread, ends as soon. May be called from a signal handler.
         """

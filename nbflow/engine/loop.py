@@ -91,7 +91,10 @@ class Engine:
         self._inbox.put(message)
 
     def stop(self, request: msg.Cancel) -> None:
-        """Leave a request to stop, and wait no more for a store that is away: then nothing more can be recorded."""
+        """Leave a request to stop, and wait no more for a store that is away: then nothing more can be recorded.
+
+        The store is in a hurry from then on, also to give the run back: who goes on opens their project anew.
+        """
         self._is_stopped = True
         self.post(request)
         self._ports.store.hurry()
