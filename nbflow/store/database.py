@@ -15,7 +15,7 @@ from typing import Any
 
 from nbflow.errors import NoRoomError, UnreachableError
 from nbflow.store.access import ELSEWHERE, FULL, RESTORE, check_writable, is_full, is_writable
-from nbflow.store.file import NO_SPACE, create_file, open_file
+from nbflow.store.file import create_file, has_no_room, open_file
 from nbflow.store.hurry import Hurry
 from nbflow.store.sql import statements
 from nbflow.store.transaction import patiently, transaction
@@ -111,7 +111,7 @@ class Database:
         try:
             return open_file(self.path, self._seconds, write=self._can_write)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode not in NO_SPACE or not self._can_write:
+            if not self._can_write or not has_no_room(self.path, error):
                 raise
         self._is_alone = True
         try:

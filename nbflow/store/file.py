@@ -37,13 +37,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 _NO_INDEX = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY_DIRECTORY, sqlite3.SQLITE_READONLY_CANTINIT)
 """What SQLite says where it may not make the index of a write-ahead log."""
 
-NO_SPACE = (
-    sqlite3.SQLITE_IOERR_SHMSIZE,
-    sqlite3.SQLITE_IOERR_SHMOPEN,
-    sqlite3.SQLITE_IOERR_SHMMAP,
-    sqlite3.SQLITE_CANTOPEN,
-)
-"""What it says where there is no room for that, or for one more file."""
+_NO_SPACE = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMMAP)
+"""What it says where there is no room for that."""
 
 
 def create_file(path: Path) -> None:
@@ -77,8 +72,8 @@ def open_file(path: Path, seconds: float, *, write: bool = True, alone: bool = F
 
     Other processes are waited for so many seconds. Without `write`, nothing is changed, and what cannot be written can
     be read all the same. With `alone`, others are locked out until it is closed. Raises UnreachableError for a file
-    that is no store or not safe to use, OSError and sqlite3.Error where it cannot be read: one of NO_SPACE where it can
-    be used alone at most.
+    that is no store or not safe to use, OSError and sqlite3.Error where it cannot be read: one of which `has_no_room`
+    is true where it can be used alone at most.
     """
     access.check_folder(path)
     access.check_file(path)
@@ -100,6 +95,15 @@ def open_file(path: Path, seconds: float, *, write: bool = True, alone: bool = F
         connection.close()
         raise
     return connection
+
+
+def has_no_room(path: Path, error: sqlite3.Error) -> bool:
+    """Whether an error of opening a store is that its disk has no room for the index of a log, or for one more file.
+
+    A process that may not open any more files gets the same error.
+    """
+    is_refused = error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN
+    return error.sqlite_errorcode in _NO_SPACE or (is_refused and access.is_full(path.parent))
 
 
 def connect(path: Path, seconds: float, how: str) -> sqlite3.Connection:

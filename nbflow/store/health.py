@@ -15,7 +15,7 @@ from typing import Any
 from nbflow.errors import UnreachableError
 from nbflow.store import access, places
 from nbflow.store.backup import backups
-from nbflow.store.file import NO_SPACE, check_application, connect, read_file
+from nbflow.store.file import check_application, connect, has_no_room, read_file
 from nbflow.store.migrate import migrations, version_of
 from nbflow.store.sql import statements
 from nbflow.store.transaction import patiently
@@ -76,27 +76,29 @@ def look(path: Path) -> Health:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    """Together with others, alone or to be read, as `Database` does."""
     if not access.is_writable(path):
         return read_file(path, WAIT_SECONDS)
-    if places.network_type(path) is not None:
-        return patiently(lambda: _alone(path), WAIT_SECONDS)
-    connection = connect(path, WAIT_SECONDS, "mode=rw")
     try:
-        _first(connection, "read_version")
+        if places.network_type(path) is None:
+            return _read(path, WAIT_SECONDS, "read_version")
     except sqlite3.OperationalError as error:
-        connection.close()
-        if error.sqlite_errorcode not in NO_SPACE:
+        if not has_no_room(path, error):
             raise
-        return patiently(lambda: _alone(path), WAIT_SECONDS)
-    return connection
+    try:  # a log is then read without shared memory
+        return patiently(lambda: _read(path, 0.0, "use_alone", "read_version"), WAIT_SECONDS)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
+            raise
+    return read_file(path, WAIT_SECONDS)
 
 
-def _alone(path: Path) -> sqlite3.Connection:
-    """A log is then read without shared memory."""
-    connection = connect(path, 0.0, "mode=rw")
+def _read(path: Path, seconds: float, *first: str) -> sqlite3.Connection:
+    """A connection on which some statements have been executed."""
+    connection = connect(path, seconds, "mode=rw")
     try:
-        connection.execute(statements()["use_alone"])
-        _first(connection, "read_version")
+        for name in first:
+            connection.execute(statements()[name]).fetchone()
     except BaseException:
         connection.close()
         raise

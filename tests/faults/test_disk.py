@@ -294,6 +294,24 @@ def test_no_byte_is_left_for_a_dead_run(only_disk: tuple[Project, Disk]) -> None
     place.check_from_within(Path(state))
 
 
+def test_no_file_is_left_for_the_store(place: Project) -> None:
+    """Its disk has room for bytes, but for no file more: the store is read, and named as whole."""
+    with small_disk(place.root / "records", "4m,nr_inodes=20") as disk:
+        here = replace(place, wrap=disk.wrap)
+        assert here.call("run", "before").code == 0
+        usual = [here.call(*command) for command in READING]
+        disk.do("sh", "-c", f"cd '{disk.place}' && for n in $(seq 40); do touch ballast-$n 2>/dev/null; done; true")
+        assert [here.call(*command) for command in READING] == usual
+        told = [check["message"] for check in here.call("doctor", "--json").json["checks"] if check["check"] == "store"]
+        assert "whole; 1 run, " in told[0]
+        said = here.call("run", "before")
+        assert said.code == 6, said
+        assert f"state.db: the store cannot be used: the disk of {place.root}/records is full" in said.err
+        disk.do("sh", "-c", f"rm '{disk.place}'/ballast-*")
+        assert here.call("run", "before").code == 0
+        here.check_from_within(place.root / "records/state.db")
+
+
 def test_no_byte_is_left_for_the_store(records: tuple[Project, Disk]) -> None:
     """The archive is somewhere else: whatever would write names the store's folder."""
     place, disk = records

@@ -252,6 +252,33 @@ class TestNoRoom:
                 has(lonely)
         assert has(lonely)
 
+    @pytest.mark.parametrize("full", [False, True])
+    def test_others_are_not_locked_out_for_what_another_disk_would_not_help(
+        self, path: Path, lonely: Database, monkeypatch: pytest.MonkeyPatch, full: bool
+    ) -> None:
+        """A process that has too many files open is told the same as one whose disk has no room for one more."""
+
+        class Refused(sqlite3.OperationalError):
+            sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+
+        asked = []
+
+        def opened(place: Path, seconds: float, **how: bool) -> sqlite3.Connection:
+            asked.append(how.get("alone", False))
+            if not how.get("alone"):
+                raise Refused("unable to open database file")
+            return open_file(place, seconds, **how)
+
+        monkeypatch.setattr("nbflow.store.database.open_file", opened)
+        monkeypatch.setattr("nbflow.store.access.is_full", lambda folder: full and folder == path.parent)
+        if full:
+            assert has(lonely)
+            assert asked == [False, True]
+        else:
+            with pytest.raises(UnreachableError, match="unable to open database file"):
+                has(lonely)
+            assert asked == [False]
+
     def test_a_file_that_is_replaced_is_noticed(self, path: Path, lonely: Database) -> None:
         assert has(lonely)
         path.rename(path.with_name("other"))

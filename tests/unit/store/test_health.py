@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from nbflow.errors import UnreachableError
 from nbflow.store import places
 from nbflow.store.health import look
 from nbflow.store.migrate import migrations
+from nbflow.store.sql import statements
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
 from support.earlier import make_earlier
@@ -85,6 +88,59 @@ def test_space_that_is_not_used(path: Path) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("DELETE FROM runs")
     assert look(path).free > 20_000
+
+
+@pytest.mark.parametrize("step", ["read_version", "use_alone"])
+def test_where_it_cannot_even_be_used_alone_it_is_read(path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """SQLite's words for a disk that has no file left are played by a class; `tests/faults` has a real one."""
+    made: list[Refusing] = []
+
+    class Refused(sqlite3.OperationalError):
+        sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+
+    class Refusing(sqlite3.Connection):
+        is_closed = False
+
+        def __init__(self, name: str, *arguments: Any, **more: Any) -> None:
+            super().__init__(name, *arguments, **more)
+            self._refuses = "mode=rw" in name
+            made.append(self)
+
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            if self._refuses and arguments[0] == statements()[step]:
+                raise Refused("unable to open database file")
+            return super().execute(*arguments)
+
+        def close(self) -> None:
+            self.is_closed = True
+            super().close()
+
+    connect = partial(sqlite3.connect, factory=Refusing)
+    monkeypatch.setattr("nbflow.store.file.sqlite3.connect", connect)
+    monkeypatch.setattr("nbflow.store.access.is_full", lambda _: True)
+    if step == "use_alone":
+        monkeypatch.setattr(places, "_mounts", lambda: [("/", "nfs4")])
+    health = look(path)
+    assert (health.runs, health.faults, health.is_written) == (1, (), False)
+    assert [one.is_closed for one in made] == [True] * len(made)
+    assert len(made) > 1
+
+
+def test_no_connection_is_left_where_it_is_no_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[sqlite3.Connection] = []
+
+    def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        made.append(original(*arguments, **more))
+        return made[-1]
+
+    original = sqlite3.connect
+    monkeypatch.setattr("nbflow.store.file.sqlite3.connect", connect)
+    path.write_bytes(os.urandom(5000))
+    with pytest.raises(UnreachableError, match="cannot be read: file is not a database"):
+        look(path)
+    (connection,) = made
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 def test_what_is_no_store(tmp_path: Path) -> None:
