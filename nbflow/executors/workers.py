@@ -13,7 +13,7 @@ from nbflow.core.spec import Preload
 from nbflow.executors.ahead import MAY_FORK, server_command
 from nbflow.executors.process import WorkerProcess
 from nbflow.executors.server import RefusedError, ServerGoneError, ServerHangsError, WorkerServer
-from nbflow.kernels.patience import patiently
+from nbflow.kernels.patience import insist
 
 _MOST_DEATHS = 2
 """Servers that die one after the other before they give a worker: the next ones would do the same."""
@@ -60,7 +60,7 @@ class Workers:
             self._deaths = 0
             return worker
         alone = [*self._command, "--alone", refused or self._why_not]
-        return patiently(lambda: WorkerProcess.start(alone))
+        return insist(lambda: WorkerProcess.start(alone))
 
     def close(self) -> None:
         """End all servers, and start none from now on."""

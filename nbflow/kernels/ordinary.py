@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from nbflow.errors import UnreachableError
-from nbflow.kernels.patience import PAUSES, is_refused
+from nbflow.kernels.patience import insist_async
 from nbflow.kernels.runtime import RuntimeFolder
 from nbflow.kernels.specs import KernelSpec
 from nbflow.kernels.sweep import end_descendants
@@ -50,15 +50,10 @@ class Ordinary:
     @classmethod
     async def start(cls, spec: KernelSpec, *, cwd: str, environment: Mapping[str, str]) -> Ordinary:
         """Start the process; it is not ready yet. Raises UnreachableError where it cannot be started."""
-        pauses = iter(PAUSES)
-        while True:
-            try:
-                return await cls._started(spec, cwd, environment)
-            except (OSError, RuntimeError, ValueError) as error:
-                pause = next(pauses, None)
-                if pause is None or not is_refused(error):
-                    raise UnreachableError(f'kernel "{spec.name}" cannot be started: {error}') from error
-            await asyncio.sleep(pause)
+        try:
+            return await insist_async(lambda: cls._started(spec, cwd, environment))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UnreachableError(f'kernel "{spec.name}" cannot be started: {error}') from error
 
     @classmethod
     async def _started(cls, spec: KernelSpec, cwd: str, environment: Mapping[str, str]) -> Ordinary:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 Started = TypeVar("Started")
@@ -21,7 +21,7 @@ def is_refused(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.ENOMEM)
 
 
-def patiently(start: Callable[[], Started]) -> Started:
+def insist(start: Callable[[], Started]) -> Started:
     """What `start` gives, once the system lets it. Raises OSError where it does not for some seconds, or for good."""
     for pause in PAUSES:
         try:
@@ -31,3 +31,17 @@ def patiently(start: Callable[[], Started]) -> Started:
                 raise
         time.sleep(pause)
     return start()
+
+
+async def insist_async(start: Callable[[], Awaitable[Started]]) -> Started:
+    """The same in an event loop, which goes on meanwhile."""
+    import asyncio  # those who start processes from threads do without
+
+    for pause in PAUSES:
+        try:
+            return await start()
+        except OSError as error:
+            if not is_refused(error):
+                raise
+        await asyncio.sleep(pause)
+    return await start()

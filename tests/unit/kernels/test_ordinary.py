@@ -54,7 +54,7 @@ def test_where_the_system_refuses_it_for_a_moment_it_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int, starts: bool
 ) -> None:
     fake = spec(tmp_path, monkeypatch, sys.executable, "-c", "pass", "{connection_file}")
-    monkeypatch.setattr("nbflow.kernels.ordinary.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("nbflow.kernels.patience.PAUSES", (0.0, 0.0))
     real, asked = subprocess.Popen, []
 
     def refusing(*arguments: Any, **options: Any) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+from collections.abc import Callable
 
 import pytest
 
 from nbflow.kernels import patience
-from nbflow.kernels.patience import PAUSES, patiently
+from nbflow.kernels.patience import PAUSES, insist, insist_async
+
+Ask = Callable[[Callable[[], int]], int]
 
 
 class Refusing:
@@ -28,25 +32,43 @@ class Refusing:
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        found.append(seconds)
+
     monkeypatch.setattr(patience.time, "sleep", found.append)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     return found
 
 
+@pytest.fixture(params=["in-a-thread", "in-a-loop"])
+def started(request: pytest.FixtureRequest) -> Ask:
+    """What a start gives in the end, in either way."""
+
+    def in_loop(start: Callable[[], int]) -> int:
+        async def call() -> int:
+            return start()
+
+        return asyncio.run(insist_async(call))
+
+    return insist if request.param == "in-a-thread" else in_loop
+
+
 @pytest.mark.parametrize("code", [errno.EAGAIN, errno.ENOMEM])
-def test_it_is_asked_again_after_longer_and_longer_pauses(slept: list[float], code: int) -> None:
-    assert patiently(Refusing(3, code)) == 7
+def test_it_is_asked_again_after_longer_and_longer_pauses(slept: list[float], started: Ask, code: int) -> None:
+    assert started(Refusing(3, code)) == 7
     assert slept == [0.1, 0.2, 0.4]
 
 
-def test_not_for_ever(slept: list[float]) -> None:
+def test_not_for_ever(slept: list[float], started: Ask) -> None:
     refusing = Refusing(100)
     with pytest.raises(BlockingIOError):
-        patiently(refusing)
+        started(refusing)
     assert slept == list(PAUSES)
     assert refusing.asked == len(PAUSES) + 1
 
 
-def test_what_is_refused_for_good_is_told_at_once(slept: list[float]) -> None:
+def test_what_is_refused_for_good_is_told_at_once(slept: list[float], started: Ask) -> None:
     with pytest.raises(FileNotFoundError):
-        patiently(Refusing(1, errno.ENOENT))
+        started(Refusing(1, errno.ENOENT))
     assert slept == []
