@@ -320,11 +320,13 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
         yield _check("store", Finding.WARN, text)
     if not os.path.lexists(path):
         above = next(place for place in path.parents if os.path.lexists(place))
-        if above.is_dir():
-            yield _check("store", Finding.OK, f"{path} will be made by the first run")
+        hint = "set [nbflow] state to another file"
+        if not above.is_dir():
+            yield _failed("store", UnreachableError(f"{path}: {above} is no folder", hint=hint))
+        elif not os.access(above, os.W_OK | os.X_OK):  # one that may not be entered hides what it holds
+            yield _failed("store", UnreachableError(f"{path}: {above} cannot be used: Permission denied", hint=hint))
         else:
-            fault = UnreachableError(f"{path}: {above} is no folder", hint="set [nbflow] state to another file")
-            yield _failed("store", fault)
+            yield _check("store", Finding.OK, f"{path} will be made by the first run")
         return
     try:
         health = look(path)

@@ -53,14 +53,23 @@ def warnings(path: Path, mounts: Iterable[Mount] | None = None) -> list[str]:
             f"{path}: the store is in a synced folder ({folder}), whose copying may damage it: "
             "set [nbflow] state to another one"
         )
-    if path.is_file() and not path.is_symlink() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+    file, parent = _mode(path, follow=False), _mode(path.parent)
+    if stat.S_ISREG(file) and (mode := stat.S_IMODE(file)) & 0o077:
         found.append(f"{path}: other users can use the store (mode {mode:03o}); put that right with: chmod 600")
-    if path.parent.exists() and (mode := stat.S_IMODE(path.parent.stat().st_mode)) & 0o022 and not mode & stat.S_ISVTX:
+    if (mode := stat.S_IMODE(parent)) & 0o022 and not mode & stat.S_ISVTX:
         found.append(
             f"{path}: other users can put files beside the store (mode {mode:03o} of its folder); put that right with: "
             "chmod go-w"
         )
     return found
+
+
+def _mode(path: Path, *, follow: bool = True) -> int:
+    """The mode of a file; 0 where there is none, or none that we may look at: whoever opens it says so."""
+    try:
+        return path.stat(follow_symlinks=follow).st_mode
+    except OSError:
+        return 0
 
 
 def _file_system(path: Path, mounts: Iterable[Mount]) -> str:

@@ -104,6 +104,20 @@ def test_one_that_cannot_be_used(made: Project, fault: object, said: str, hint: 
     assert list(outputs.rglob("*.ipynb")) == []
 
 
+def test_a_store_in_a_folder_of_somebody_else(made: Project) -> None:
+    """The archive is everybody's, as in a project that is shared; the store, which only its owner may enter, is not."""
+    own = made.root / "records"
+    own.mkdir(mode=0o700)
+    (own / "state.db").touch()
+    kept = replace(made, wrap=of_somebody_else(own))
+    for command in (("run", "one"), ("run", "one", "--json"), ("resume", "@last"), ("runs",), ("doctor",)):
+        said = kept.call(*command)
+        assert said.code == 6, (command, said.out, said.err)
+        assert "Permission denied" in said.out + said.err, command
+        assert "bug" not in said.out + said.err, command
+    assert not (made.root / "ran").exists(), "a kernel was started"
+
+
 def test_one_that_is_removed_during_a_run(made: Project) -> None:
     """Those at work fail by it, named; the others go on, and `resume` has the rest."""
     said = made.call("run", "p", "--json")
