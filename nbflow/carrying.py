@@ -70,6 +70,7 @@ class Carrier:
             if any(isinstance(message, Resume) for message in messages):
                 store.take(run)  # what was asked of the run before is not meant for its new life
             ports = replace(ports, listeners=(*ports.listeners, *self._archiving.sender.feeds(state)))
+            self.end_dead(self._archiving.sender.without_page(self._runs))
             self._archiving.sender.catch_up(self._runs)
             self._archiving.fetcher.restore(state)
             first = [*recover(state, ports.executor), *messages, Start(owner=this_process())]

@@ -7,7 +7,7 @@ are carried out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from nbflow.errors import NbflowError, NotFoundError, UnreachableError
 if TYPE_CHECKING:
     from nbflow.archive.uploads import Uploads
     from nbflow.core.ports import Listener
+    from nbflow.core.rows import RunRow
     from nbflow.core.state import RunState
     from nbflow.runs import Runs
     from nbflow.uploading import Uploader
@@ -51,17 +52,27 @@ class Sender:
 
         A run whose page is missing, or tells of an earlier end, waits for that: nothing is uploaded around it.
         """
+        for row, has_page in self._left(runs):
+            if has_page:
+                from nbflow.uploading import published
+
+                self._uploader.add_run(layout.run_folder(row.pipeline, row.run), published(runs.state(row)))
+
+    def without_page(self, runs: Runs) -> list[RunRow]:
+        """The rows of those that lack their page and that nobody has: it could not be written when they ended."""
+        return [row for row, has_page in self._left(runs) if not has_page and row.owner is None]
+
+    def _left(self, runs: Runs) -> Iterator[tuple[RunRow, bool]]:
+        """The runs that have ended and have left something here, each with whether the page of its end is made."""
         if self._uploads is None:
             return
         from nbflow.archive.seal import is_sealed
-        from nbflow.uploading import published
 
         for run in self._uploads.ledgers.waiting():
             row = runs.store.run(run) if run not in self._fed else None
             if row is not None and row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
                 folder = layout.run_folder(row.pipeline, run)
-                if is_sealed(folder, row.document["ended"], self._uploads.files):
-                    self._uploader.add_run(folder, published(runs.state(row)))
+                yield row, is_sealed(folder, row.document["ended"], self._uploads.files)
 
     def settle(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to upload, and say whether that is so.

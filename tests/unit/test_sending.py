@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ def test_a_folder_has_nothing_to_send() -> None:
     sender, state = Sender(None), Story(planned("a")).state
     assert sender.feeds(state) == ()
     sender.catch_up(OneRun(state))
+    assert sender.without_page(OneRun(state)) == []
     assert sender.settle()
     assert sender.trouble(RUN) is None
     sender.close()
@@ -69,7 +71,12 @@ def test_a_run_without_the_page_of_its_end_waits_for_it(archiving: Archiving, ur
     assert later.sender.settle(5)
     assert held_files(url) == {}
     assert "is not yet in" in str(later.sender.trouble(RUN))
+    runs = OneRun(state)
+    assert later.sender.without_page(runs) == [runs.row]
+    runs.row = replace(runs.row, owner="somebody:1:1")
+    assert later.sender.without_page(runs) == [], "who has it makes its page"
     manifest.write_bytes(sealed)
+    assert later.sender.without_page(OneRun(state)) == []
     later.sender.catch_up(OneRun(state))
     assert later.sender.settle(5)
     assert {path.removeprefix(f"{FOLDER}/") for path in held_files(url)} >= {"run.json", "index.html"}

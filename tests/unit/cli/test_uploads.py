@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nbflow.archive.files import FileArchive
+from nbflow.core.attempt import ArchivedFile
+from nbflow.errors import UnreachableError
 from nbflow.project import Project
 from support.commands import SALES, Said, Shell, executed, make_shell
 from support.held import HeldFileSystem, held_files, held_url
@@ -70,6 +73,30 @@ def test_a_run_while_it_is_down(shell: Shell, url: str) -> None:
     HeldFileSystem.down = None
     assert shell("run", "other").code == 0
     assert len([path for path in held_files(url) if path.startswith("sales/")]) == 3, "the next start has uploaded it"
+    assert shell("show", run["run"], "--json").json["archived"] == "done"
+
+
+def test_a_run_whose_page_found_no_room_is_completed_and_uploaded_with_the_next(
+    shell: Shell, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had been given back, so nobody finds it dead."""
+    publish = FileArchive.publish
+
+    def full(self: FileArchive, path: str, data: bytes) -> ArchivedFile:
+        if path.endswith("index.html"):
+            raise UnreachableError("no space left on the spool's disk")
+        return publish(self, path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileArchive, "publish", full)
+        said = shell("run", "sales")
+        assert (said.code, "no space left" in said.err) == (6, True)
+    run = shell("runs", "--json").json["runs"][0]
+    assert (run["state"], run["archived"]) == ("succeeded", "pending")
+    said = shell("run", "other")
+    assert (said.code, "died" in said.err) == (0, False)
+    names = {path.rpartition("/")[2] for path in held_files(url) if path.startswith("sales/")}
+    assert names == {"clean.ipynb", "run.json", "index.html"}
     assert shell("show", run["run"], "--json").json["archived"] == "done"
 
 
