@@ -59,6 +59,12 @@ def reach(point: Point) -> None:
         _pass(point, _asked)
 
 
+def check() -> None:
+    """Raise UsageError where nobody can tell which fault is asked for, before anything is made."""
+    if _asked is not None:
+        _parsed(_asked)
+
+
 def _pass(point: Point, asked: str) -> None:
     wanted, action, number = _parsed(asked)
     if point is not wanted:

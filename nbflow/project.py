@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from nbflow import faultpoints
 from nbflow.archive import layout
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
@@ -39,10 +40,13 @@ class Project:
 
     `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
     interrupted, `unrescued` why others of these could not be. Use it as a context manager, or call `close`.
+    With a `doubt`, archive and store may be others than the file means: what would write there raises it.
     """
 
-    def __init__(self, spec: ProjectSpec, path: Path) -> None:
+    def __init__(self, spec: ProjectSpec, path: Path, *, doubt: ConfigError | None = None) -> None:
+        faultpoints.check()
         self.spec = spec
+        self.doubt = doubt
         self.rescued: list[str] = []
         self.unrescued: dict[str, UnreachableError] = {}
         self._path = path
@@ -203,11 +207,14 @@ class Project:
         """
         from nbflow.core.messages import Cancel, StopMode
 
+        self._require_sure()
         row = self.runs.find(run)
         if row.run in self.rescued:
             return row.run
         if row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
-            raise ConflictError(f"run {row.run} has already ended: {row.state}")
+            raise ConflictError(
+                f"run {row.run} has already ended: {row.state}", hint="there is nothing left to be stopped"
+            )
         request = Cancel(mode=StopMode.CANCEL, by=by, force=force)
         if self.runs.is_held(row):
             self.runs.store.post(row.run, request)
@@ -245,6 +252,7 @@ class Project:
         """
         from nbflow.pruning import prune
 
+        self._require_sure()
         return prune(self, rule, agree=agree, orphans=orphans)
 
     @cached_property
@@ -260,15 +268,20 @@ class Project:
             from nbflow.store.opening import open_store
 
             self._opened = open_store(self.spec.state)
-            if dead := self.runs.dead():
+            if self.doubt is None and (dead := self.runs.dead()):
                 self._carrier.end_dead(dead)
         return self._opened
+
+    def _require_sure(self) -> None:
+        if self.doubt is not None:
+            raise self.doubt
 
     @property
     def _carrier(self) -> Carrier:
         """What carries out runs of this project."""
         from nbflow.carrying import Carrier
 
+        self._require_sure()
         return Carrier(self.runs, self.archiving, self.rescued, self.unrescued)
 
     def _make(

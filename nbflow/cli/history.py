@@ -39,8 +39,8 @@ def runs_command(session: Session, pipeline: str | None, states: tuple[str, ...]
     from nbflow.core.views import RUNS_SCHEMA
 
     with session.records() as project:
-        if pipeline is not None and session.broken is None and pipeline not in project.spec.pipelines:
-            _require_runs_of(project, pipeline)
+        if pipeline is not None and session.broken is None:
+            require_pipeline(project, pipeline)
         documents = [project.runs.summary(row) for row in project.runs.rows(pipeline, states, limit)]
         if session.outputs.json:
             session.out.document({"schema": RUNS_SCHEMA, "runs": documents})
@@ -100,9 +100,9 @@ def explain_command(session: Session, what: str) -> None:
             _explain(session.out, document, project.spec.timezone)
 
 
-def _require_runs_of(project: Project, pipeline: str) -> None:
-    """A pipeline that is gone may still have runs. Raises NotFoundError where it has none."""
-    if not project.runs.rows(pipeline, limit=1):
+def require_pipeline(project: Project, pipeline: str) -> None:
+    """Raise NotFoundError where there is no such pipeline. One that is gone may still have runs."""
+    if pipeline not in project.spec.pipelines and not project.runs.rows(pipeline, limit=1):
         project.pipeline(pipeline)
 
 

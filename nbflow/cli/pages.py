@@ -66,7 +66,8 @@ def report_command(session: Session, run: str, output: Path | None) -> None:
             session.out.document({"path": str(page)})
         else:
             session.out.line(str(page))
-        settle(session, project)
+        if project.doubt is None:
+            settle(session, project)
         if (trouble := project.archiving.sender.trouble(found)) is not None:
             raise trouble
 

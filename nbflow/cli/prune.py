@@ -10,6 +10,7 @@ import click
 
 from nbflow.archive.words import count
 from nbflow.cli.failures import show_error
+from nbflow.cli.history import require_pipeline
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
 from nbflow.cli.text import Cell, clean, moment, one_line
@@ -62,12 +63,10 @@ def prune_command(  # noqa: PLR0917 - one for each option
     nbflow prune sales-20260131T060000-k3fa
     """
     rule = _rule(runs, older_than, keep, states, pipeline)
-    if not (dry_run or yes or _can_ask(session)):
-        raise UsageError(
-            "nothing is removed unasked, and there is no terminal to ask on", hint="add --yes, or -n to look"
-        )
     looked: list[Pruning] = []
-    with session.records() as project:
+    with session.project() as project:
+        if pipeline is not None:
+            require_pipeline(project, pipeline)
 
         def agree(found: Pruning) -> bool:
             looked.append(found)
@@ -82,13 +81,17 @@ def prune_command(  # noqa: PLR0917 - one for each option
 
 
 def _agreed(session: Session, found: Pruning, zone: str, *, orphans: bool, dry_run: bool, yes: bool) -> bool:
-    """Show what would go, and whether it may."""
+    """Show what would go, and whether it may. Raises UsageError where there is nobody to ask."""
+    has_any = not found.is_empty or (orphans and bool(found.orphans))
+    if has_any and not (dry_run or yes or _can_ask(session)):
+        raise UsageError(
+            "nothing is removed unasked, and there is no terminal to ask on", hint="add --yes, or -n to look"
+        )
     if session.outputs.json:
         if dry_run:
             session.out.document(found.document(dry_run=True))
         return not dry_run
     _show(session, found, zone, orphans=orphans)
-    has_any = not found.is_empty or (orphans and bool(found.orphans))
     return has_any and not dry_run and (yes or _ask(session))
 
 
@@ -171,14 +174,16 @@ def _show(session: Session, found: Pruning, zone: str, *, orphans: bool) -> None
         for place in places[:MOST]:
             out.line(f"{out.paint(title, 'dim')} {clean(session.shown_path(place))}")
         _more(session, len(places))
-    parts = [f"{count(len(found.runs), 'run')} with {size(sum(one.size for one in found.runs))} of files"]
+    parts = []
+    if found.runs:
+        parts.append(f"{count(len(found.runs), 'run')} with {size(sum(one.size for one in found.runs))} of files")
     if found.begun:
         parts.append(f"{count(len(found.begun), 'run')} that an earlier call has begun to remove")
     if found.leftovers:
         parts.append(f"{count(len(found.leftovers), 'place')} that crashes have left")
     if orphans and found.orphans:
         parts.append(f"{count(len(found.orphans), 'folder')} of unknown runs")
-    out.line(f"to remove: {', '.join(parts)}")
+    out.line(f"to remove: {', '.join(parts)}" if parts else "nothing to remove")
     if found.orphans and not orphans:
         out.line(f"{count(len(found.orphans), 'folder')} of unknown runs stay; --orphans removes them")
 

@@ -69,7 +69,9 @@ class Session:
     def records(self) -> Iterator[Project]:
         """The project for what has to do with its runs alone: a file that is wrong is no reason to be locked out.
 
-        Then `broken` is what is wrong, and the project has no pipelines.
+        Then `broken` is what is wrong, and the project has no pipelines. It has no sure place where the file cannot
+        tell: its runs can be looked at then, and nothing is written. Raises ConfigError for a profile that is not
+        there.
         """
         from nbflow.project import Project
 
@@ -78,7 +80,7 @@ class Session:
             opened = Project.open(self.file, profile=self.profile)
         except ConfigError as error:
             self.broken = error
-            opened = self._salvaged()
+            opened = self._salvaged(error)
             state = opened.spec.state
             where = one_line(shown(state) if is_database(state) else self.shown_path(Path(state)))
             self.err.line(f"warning: {self.file} has mistakes, see `nbflow validate`; the runs are those of {where}")
@@ -99,20 +101,23 @@ class Session:
                 text = f"warning: run {run}, whose process has died, cannot be ended now{more}: {error}"
                 self.err.line(one_line(text))
 
-    def _salvaged(self) -> Project:
+    def _salvaged(self, error: ConfigError) -> Project:
         """The project without pipelines: its places as far as the file can be read, else those of the defaults."""
         from nbflow.config.load import load
         from nbflow.core.spec import ProjectSpec
         from nbflow.project import Project
 
-        draft = load(self.file, profile=self.profile).draft
-        if draft is not None:
-            return Project(replace(draft, pipelines={}), self.file)
+        loaded = load(self.file, profile=self.profile)
+        if loaded.lacks_profile:
+            raise error
+        if loaded.draft is not None:
+            doubt = None if loaded.is_sure_of_places else error
+            return Project(replace(loaded.draft, pipelines={}), self.file, doubt=doubt)
         root = self.file.absolute().parent
         outputs = str(root / "outputs")
         state = f"{outputs}/.nbflow/state.db"
         spec = ProjectSpec(root=str(root), file=self.file.name, pipelines={}, outputs=outputs, state=state)
-        return Project(spec, self.file)
+        return Project(spec, self.file, doubt=error)
 
     def require_file(self) -> None:
         """Raise UsageError, with what to do, where there is no project file."""

@@ -16,7 +16,7 @@ from typing import Any
 from nbflow.config.build import Builder, inside, layered
 from nbflow.config.files import Files, open_files
 from nbflow.config.keys import FILE, INCLUDED, PROFILES
-from nbflow.config.layers import Document
+from nbflow.config.layers import Document, value_at
 from nbflow.config.origins import Origins
 from nbflow.config.shape import Reading, described
 from nbflow.config.table import Table
@@ -25,6 +25,8 @@ from nbflow.core.database_url import is_database
 from nbflow.core.faults import MAX_LENGTH, Fault, KeyPath
 from nbflow.core.spec import Pipeline, Preload, ProjectSpec, local_root
 from nbflow.errors import Problem
+
+PROFILES_KEY = "profiles"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,31 @@ class Loaded:
     draft: ProjectSpec | None = None
     files: Files | None = None
     unclear: frozenset[KeyPath] = frozenset()
+    profile: str | None = None
+
+    @property
+    def lacks_profile(self) -> bool:
+        """Whether there is no such profile; where the main file cannot be parsed, nobody knows."""
+        if self.profile is None or self.files is None:
+            return False
+        return value_at(self.files.main.base.data, (PROFILES_KEY, self.profile)) is None
+
+    @property
+    def is_sure_of_places(self) -> bool:
+        """Whether archive and store of `draft` are those that are meant, whatever else is wrong."""
+        if self.files is None or self.lacks_profile:
+            return False
+        main = self.files.main.base.file
+        faults = [problem.key for problem in self.problems if problem.file == main and not problem.warning]
+        return not any(_may_mean_a_place(key, self.profile) for key in faults)
+
+
+def _may_mean_a_place(key: str, profile: str | None) -> bool:
+    """Whether a fault at a key of the main file may hide where archive or store lie: that may be a key misspelt."""
+    first, _, rest = key.partition(".")
+    if first == "nbflow":
+        return rest.partition(".")[0] not in ("timezone", "notebooks", "include")
+    return first not in FILE.keys or (first == PROFILES_KEY and profile is not None)
 
 
 def load(path: Path, *, profile: str | None = None) -> Loaded:
@@ -48,7 +75,7 @@ def load(path: Path, *, profile: str | None = None) -> Loaded:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute() keeps `..`
     files, problems = open_files(path, profile)
     if files is None:
-        return Loaded(spec=None, problems=problems)
+        return Loaded(spec=None, problems=problems, profile=profile)
     loading = _Loading(files, profile)
     draft = loading.run()
     problems += loading.problems
@@ -58,6 +85,7 @@ def load(path: Path, *, profile: str | None = None) -> Loaded:
         draft=draft,
         files=files,
         unclear=frozenset(loading.unclear),
+        profile=profile,
     )
 
 
@@ -118,15 +146,15 @@ class _Loading:
     def _main(self) -> dict[str, Any]:
         """The main file with the profile merged over it. All profiles are judged by their shape alone before."""
         main = self.files.main
-        if "profiles" in main.base.data:
+        if PROFILES_KEY in main.base.data:
             reading = Reading(partial=True)
-            PROFILES.read(main.base.data["profiles"], ("profiles",), reading)
+            PROFILES.read(main.base.data[PROFILES_KEY], (PROFILES_KEY,), reading)
             self._note(Document(main.base), [fault for fault in reading.faults if not self._is_merged(fault.key)])
         return self._read(main, FILE)
 
     def _is_merged(self, key: KeyPath) -> bool:
         """Whether a key of a profile is found again in the merged file."""
-        return key[1:2] == (self.profile,) and len(key) > 2 and key[2] != "profiles"
+        return key[1:2] == (self.profile,) and len(key) > 2 and key[2] != PROFILES_KEY
 
     def _build(
         self, document: Document, table: Mapping[str, Any], folder: str, defaults: Mapping[str, Any]

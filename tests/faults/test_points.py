@@ -125,7 +125,9 @@ def test_the_store_fails_after_a_commit(small: Project) -> None:
 
 
 def test_a_fault_that_nobody_knows_is_refused(small: Project) -> None:
-    said = small.call("run", "small", fault="commited:kill")
-    assert said.code == 2
-    assert "NBFLOW_FAULT='commited:kill' is no fault" in said.err
-    assert "the points are run_created, claimed" in said.err
+    for command in (("run", "small"), ("run", "small", "--detach"), ("test", "small.first")):
+        said = small.call(*command, fault="commited:kill")
+        assert said.code == 2
+        assert "NBFLOW_FAULT='commited:kill' is no fault" in said.err
+        assert "the points are run_created, claimed" in said.err
+    assert not (small.root / "outputs").exists(), "before anything is made"

@@ -54,6 +54,16 @@ def test_the_passage_that_is_asked_for(ask: pytest.MonkeyPatch, asked: str, numb
     assert passed(Point.RENAMED, 5) is None
 
 
+def test_what_makes_no_sense_is_refused_ahead(ask: pytest.MonkeyPatch) -> None:
+    for asked in ("bogus:kill", "renamed:stop", "renamed:kill:0"):
+        ask.setattr(faultpoints, "_asked", asked)
+        with pytest.raises(UsageError, match="is no fault"):
+            faultpoints.check()
+    for right in (None, "renamed:kill:2"):
+        ask.setattr(faultpoints, "_asked", right)
+        faultpoints.check()
+
+
 def test_a_process_kills_itself_and_counts_its_own_passages() -> None:
     """The child counts from the beginning, whatever its parent has counted."""
     code = """

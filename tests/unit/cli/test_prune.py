@@ -36,7 +36,7 @@ def test_the_newest_are_kept(shell: Shell) -> None:
     assert [document["run"] for document in shell("runs", "--json").json["runs"]] == [three]
     assert folders(shell) == [three]
     assert shell("show", one).code == 3
-    assert "to remove: 0 runs" in shell("prune", "--keep", "1", "--yes").out
+    assert shell("prune", "--keep", "1", "--yes").out == "nothing to remove\n"
 
 
 def test_a_dry_run_removes_nothing(shell: Shell) -> None:
@@ -64,6 +64,8 @@ def test_the_newest_success_stays_unless_it_is_named(shell: Shell) -> None:
 
 def test_nothing_is_removed_unasked(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = history(shell, 2)
+    assert shell("prune").code == shell("prune", "--keep", "2").code == shell("prune", "--json").code == 0
+    assert shell("prune").out == "nothing to remove\n"
     for more in ((), ("--json",)):
         said = shell("prune", "--keep", "1", *more)
         assert said.code == 2
@@ -176,3 +178,31 @@ def test_a_project_without_runs(shell: Shell) -> None:
     said = shell("prune", "--keep", "3", "--yes")
     assert (said.code, said.err) == (0, "")
     assert not (shell.folder.root / "outputs").exists()
+
+
+@pytest.mark.parametrize("broken", ["x = [\n", "x = 1\n", "[pools]\np = 0\n"])
+def test_a_file_with_faults_takes_nothing_out(shell: Shell, broken: str) -> None:
+    """What the file would have kept is not known then, nor maybe where the runs are."""
+    text = shell.folder.file.read_text()
+    shell.folder.file.write_text(text.replace("[nbflow]", "[nbflow]\nstate = 'other/s.db'"))
+    runs = history(shell, 2)
+    before = shell.folder.file.read_text()
+    shell.folder.file.write_text(broken + before)
+    for arguments in (("--keep", "0", "-y"), ("--keep", "0", "-n"), ("--orphans", "-y"), (runs[0], "-y"), ()):
+        said = shell("prune", *arguments)
+        assert (said.code, said.out) == (2, ""), arguments
+        assert "pipelines.toml:" in said.err
+    assert set(folders(shell)) == set(runs)
+    shell.folder.file.write_text(before)
+    assert {document["run"] for document in shell("runs", "--json").json["runs"]} == set(runs)
+
+
+def test_a_pipeline_that_nobody_knows(shell: Shell) -> None:
+    (one,) = history(shell, 1)
+    said = shell("prune", "--pipeline", "sale", "--keep", "0", "-y")
+    assert said.code == 3
+    assert "did you mean 'sales'?" in said.err
+    assert folders(shell) == [one]
+    shell.folder.file.write_text(shell.folder.file.read_text().replace("pipelines.sales", "pipelines.trade"))
+    assert shell("prune", "--pipeline", "sales", "--keep", "0", "-y").code == 0, "it has been there"
+    assert folders(shell) == []

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from nbflow.carrying import Carrier
 from nbflow.errors import UnreachableError
 from nbflow.project import Project
+from nbflow.runs import Runs
 from support.commands import Shell
 
 
@@ -103,7 +105,57 @@ def test_a_broken_file_still_says_where_the_runs_are(shell: Shell) -> None:
     run = shell.run()
     shell.folder.file.write_text(text + "[pools]\np = 0\n")
     assert [row["run"] for row in shell("runs", "--json").json["runs"]] == [run]
-    assert shell("cancel", run).code == 4, "it has ended; a run that goes on can be stopped"
+    said = shell("cancel", run, "--json")
+    assert said.code == 4, "it has ended; a run that goes on can be stopped"
+    assert "nothing left to be stopped" in said.json["error"]["hint"]
+
+
+UNSURE = ("x = [\n", "[nbflow]\nstat = 'other/s.db'\n", "[nbflow]\nstate = 5\n", "[nbfow]\nstate = 'other/s.db'\n")
+"""Files that do not say for sure where the runs are."""
+
+
+@pytest.mark.parametrize("broken", UNSURE)
+def test_without_a_sure_place_nothing_is_written(shell: Shell, broken: str) -> None:
+    run = shell.run()
+    page = shell.folder.root / "outputs" / "sales" / run / "index.html"
+    page.unlink()
+    shell.folder.file.write_text(broken)
+    for arguments in (["cancel", run], ["cancel", "@last"], ["open", run], ["report", run]):
+        said = shell(*arguments)
+        assert said.code == 2, arguments
+        assert "pipelines.toml:" in said.err
+    assert not page.exists()
+    assert shell("logs", run).code == 0
+
+
+@pytest.mark.parametrize("broken", [*UNSURE, "[pools]\np = 0\n"])
+def test_a_dead_run_is_ended_where_its_place_is_sure(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(Runs, "dead", lambda runs: runs.store.runs(limit=1))
+    monkeypatch.setattr(Carrier, "end_dead", lambda _, rows: ended.extend(row.run for row in rows))
+    run = shell.run()
+    ended.clear()
+    shell.folder.file.write_text(broken)
+    assert shell("runs").code == 0
+    assert ended == ([] if broken in UNSURE else [run])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["runs"], ["show", "@last"], ["explain", "@last"], ["logs", "@last"], ["open", "@last"], ["report", "@last"]),
+        *(["cancel", "@last"], ["prune", "-n"], ["list"], ["resume", "@last"], ["validate"]),
+    ],
+)
+def test_a_profile_that_is_not_there_is_refused(shell: Shell, arguments: list[str]) -> None:
+    shell.run()
+    for text in (shell.folder.file.read_text(), shell.folder.file.read_text() + "[pools]\np = 0\n"):
+        shell.folder.file.write_text(text)
+        said = shell("--profile", "bogus", *arguments)
+        assert said.code == 2
+        assert "there is no profile 'bogus'" in said.err + said.out
 
 
 def test_what_needs_the_pipelines_tells_what_is_wrong(shell: Shell) -> None:

@@ -407,3 +407,30 @@ def test_never_more_than_three_zones_are_named() -> None:
     assert fault is not None
     assert fault.hint is not None
     assert fault.hint.count('"America/') <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "profile", "is_sure"),
+    [
+        ("[pools]\np = 0", None, True),
+        ("[nbflow]\ntimezone = 'x'", None, True),
+        ("[pipelines.a.tasks]\nx = 1", "other", True),
+        ("[profiles.p.nbflow]\nstate = 5", None, True),
+        ("executors = 1", None, True),
+        ("x = [", None, False),
+        ("x = 1", None, False),
+        ("nbflow = 1", None, False),
+        ("[nbflow]\nstat = 's.db'", None, False),
+        ("[nbflow]\nstate = 5", None, False),
+        ("[nbflow]\noutputs = 5", None, False),
+        ("[profiles.p.nbflow]\nstate = 5", "p", False),
+        ("[profiles.p.nbflow]\nstat = 's.db'", "p", False),
+        ("[profiles]\np = 5", "p", False),
+    ],
+)
+def test_whether_the_places_are_sure(folder: Folder, text: str, profile: str | None, is_sure: bool) -> None:
+    if profile == "other":
+        text += "\n[profiles.other.pools]\nq = 1"
+    loaded = load(folder.write("pipelines.toml", text), profile=profile)
+    assert loaded.is_sure_of_places is is_sure
+    assert not loaded.lacks_profile
