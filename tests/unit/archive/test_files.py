@@ -84,7 +84,10 @@ def test_file_and_folders_are_synced_before_publish_returns(
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only"), (errno.EACCES, "owner")],
+    [
+        *((errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only"), (errno.EACCES, "owner")),
+        *((errno.EIO, "gives errors"), (errno.EFBIG, "ulimit -f")),
+    ],
 )
 def test_a_file_system_that_says_no_is_named_and_leaves_the_earlier_file(
     archive: FileArchive, monkeypatch: pytest.MonkeyPatch, code: int, words: str
