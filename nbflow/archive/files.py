@@ -38,8 +38,8 @@ _HINTS = {
     errno.ENOSPC: "the disk is full: free some space, then resume the run",
     errno.EDQUOT: "your disk quota is used up: free some space, then resume the run",
     errno.EFBIG: "the file is larger than its file system or `ulimit -f` allows: raise that, then resume the run",
-    errno.EIO: "the disk gives errors: see the system's log, put that right or set `outputs` in [nbflow] to another disk, "
-    "then resume the run",
+    errno.EIO: "the disk gives errors: see the system's log; put that right, or set `outputs` in [nbflow] to another "
+    "disk, then resume the run",
     errno.EROFS: "the file system is read-only: set `outputs` in [nbflow] to a folder that can be written",
     errno.EACCES: "check the owner and the permissions of the folder, or set `outputs` in [nbflow] to another one",
     errno.EPERM: "check the owner and the permissions of the folder, or set `outputs` in [nbflow] to another one",
