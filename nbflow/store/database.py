@@ -25,7 +25,7 @@ class Database:
     """A connection to the file `path`, opened as soon as it is needed and there.
 
     Others are waited for `seconds`, unless there is a `hurry`. On a full disk it is opened for one call at a time,
-    if need be alone, until something can be written again.
+    if need be alone. So it stays: while pruning makes room bit by bit, there is none for a log that is left open.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -83,7 +83,6 @@ class Database:
                 self.open(create=False)
             with transaction(self._ready, self._seconds, self.hurry):
                 yield
-        self._is_tight = False  # there was room
 
     def run(self, name: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
         """Execute a statement."""

@@ -310,8 +310,6 @@ class TestErrors:
         assert [one.name for one in database.path.parent.iterdir()] == ["state.db"], "the log has given its room back"
         add(database)
         assert [one.name for one in database.path.parent.iterdir()] == ["state.db"]
-        add(database, "later")
-        assert database.path.with_name("state.db-wal").exists(), "there is room again: it stays open"
 
     def test_pages_that_are_overwritten(self, path: Path, database: Database) -> None:
         for number in range(300):
