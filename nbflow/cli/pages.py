@@ -69,7 +69,7 @@ def report_command(session: Session, run: str, output: Path | None) -> None:
         if project.doubt is None:
             settle(session, project)
         if (trouble := project.archiving.sender.trouble(found)) is not None:
-            raise trouble
+            raise project.doubt or trouble
 
 
 def _task_page(project: Project, run: str, name: str) -> Path:

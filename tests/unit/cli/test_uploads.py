@@ -71,6 +71,12 @@ def test_a_run_while_it_is_down(shell: Shell, url: str) -> None:
     assert "cannot be reached" in said.err
     assert held_files(url) == {}
     HeldFileSystem.down = None
+    text = shell.folder.file.read_text()
+    shell.folder.file.write_text(text.replace("[nbflow]", "[nbflow]\nstat = 's.db'"))
+    said = shell("report", "@last")
+    assert (said.code, held_files(url)) == (2, {}), "who knows whether that is the store that is meant"
+    assert "pipelines.toml:3:1: nbflow.stat" in said.err
+    shell.folder.file.write_text(text)
     assert shell("run", "other").code == 0
     assert len([path for path in held_files(url) if path.startswith("sales/")]) == 3, "the next start has uploaded it"
     assert shell("show", run["run"], "--json").json["archived"] == "done"
