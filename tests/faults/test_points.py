@@ -47,6 +47,7 @@ def finish(small: Project) -> RunState:
         assert run["state"] not in ("queued", "running"), "nobody carries it out"
     said = small.call("resume", runs[0]["run"]) if runs else small.call("run", "small")
     assert said.code == 0, said.out + said.err
+    small.sweep()
     (state,) = small.check().values()
     assert state.status == "succeeded"
     assert [task.outputs for task in state.tasks.values()] == [{"n": 7}, {}]

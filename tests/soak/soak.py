@@ -135,6 +135,7 @@ class Soak:
     def judge(self) -> list[str]:
         """Check everything, and add up what the runs have been through."""
         attempts: Counter[str] = Counter()
+        self.place.sweep()
         states = self.place.check()
         expected = values(self.needs)
         for run, state in states.items():
