@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.errors import NoRoomError, UnreachableError
-from nbflow.store.access import ELSEWHERE, FULL, RESTORE, check_writable, is_full, is_writable
+from nbflow.store.access import ELSEWHERE, FULL, RESTORE, check_not_lost, check_writable, is_full, is_writable
 from nbflow.store.file import create_file, has_no_room, open_file
 from nbflow.store.hurry import Hurry
 from nbflow.store.sql import statements
@@ -55,6 +55,7 @@ class Database:
                 )
             if self._connection is None:
                 if not _is_there(self.path):
+                    check_not_lost(self.path)
                     if not create:
                         return False
                     create_file(self.path)

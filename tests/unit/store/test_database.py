@@ -71,6 +71,15 @@ class TestOpening:
                 add(database)
         assert list(path.parent.iterdir()) == []
 
+    def test_a_file_that_is_gone_is_no_history_without_runs(self, path: Path) -> None:
+        """Its log is there: to look is refused as to write is."""
+        path.with_name("state.db-wal").write_bytes(b"what was written last")
+        with (
+            closing(Database(path, 1.0)) as database,
+            pytest.raises(UnreachableError, match=r"the store is gone, and state\.db-wal beside it"),
+        ):
+            database.open(create=False)
+
     def test_a_file_that_somebody_makes_meanwhile_is_seen(self, path: Path) -> None:
         with closing(Database(path, 1.0)) as waiting, closing(Database(path, 1.0)) as other:
             assert not has(waiting)
