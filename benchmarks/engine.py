@@ -123,7 +123,7 @@ class InstantExecutor:
         self._report(Started(task=order.task, attempt=order.attempt, pid=1, host="here", kernel="python3", cells=5))
         self._report(Finished(task=order.task, attempt=order.attempt, outcome=outcome))
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
         """Nothing runs long enough."""
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:  # noqa: ARG002 - whichever it is

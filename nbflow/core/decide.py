@@ -161,9 +161,8 @@ def _started(state: RunState, report: msg.Started) -> list[ev.Event]:
 def _finish(state: RunState, name: str, outcome: Outcome, now: datetime) -> list[ev.Event]:
     """An attempt has ended: record it, and settle what becomes of its task."""
     task = state.tasks[name]
-    if state.stop is not None and state.stop.mode is msg.StopMode.TIMEOUT and outcome.verdict is Verdict.CANCELLED:
-        text = f"the run's time limit of {_seconds(state.created.settings.timeout)} has passed"
-        outcome = _failed(outcome, TaskError(kind=ErrorKind.TIMEOUT, message=text))
+    if outcome.verdict is Verdict.CANCELLED and state.stop_error is not None:
+        outcome = _failed(outcome, state.stop_error)
     elif outcome.verdict is Verdict.CANCELLED and state.stop is None:
         text = "the worker was stopped from outside of nbflow"
         outcome = _failed(outcome, TaskError(kind=ErrorKind.LOST, message=text))
@@ -389,7 +388,3 @@ def _because(state: RunState, waits_for: Sequence[str], rule: RunIf) -> str:
     more = f" and {len(culprits) - 3} more" if len(culprits) > 3 else ""
     condition = "" if rule is RunIf.ALL_SUCCESS else f" ({rule.value})"
     return f"{', '.join(culprits[:3])}{more}{condition}"
-
-
-def _seconds(value: float | None) -> str:
-    return f"{value:g} s"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from nbflow.core.attempt import ArchivedFile, Outcome, WorkOrder
+from nbflow.core.attempt import ArchivedFile, Outcome, TaskError, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.messages import Cancel, Report
 from nbflow.core.rows import Past, PoolUse, Projection, Removed, RunRow
@@ -51,8 +51,11 @@ class Executor(Protocol):
         """Begin an attempt and return at once. A failure to begin is reported, never raised."""
         ...
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
-        """Ask an attempt to end (`force`: kill it now). Unknown attempts are ignored: they may just have ended."""
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
+        """Ask an attempt to end (`force`: kill it now), as failed with `error`; without one it is cancelled.
+
+        The first request says which. Unknown attempts are ignored: they may just have ended.
+        """
         ...
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:

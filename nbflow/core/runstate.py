@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from nbflow.core import events as ev
+from nbflow.core.attempt import ErrorKind, TaskError
 from nbflow.core.gates import Gate, Gates
 from nbflow.core.messages import StopMode
 from nbflow.core.plan import Action, PlannedTask
@@ -93,6 +94,14 @@ class RunState:
         if self.ended_at is None:
             return RunStatus.QUEUED if self.started_at is None else RunStatus.RUNNING
         return self.verdict
+
+    @property
+    def stop_error(self) -> TaskError | None:
+        """What an attempt fails with that ends because the run is asked to stop; None where it is cancelled."""
+        if self.stop is None or self.stop.mode is not StopMode.TIMEOUT:
+            return None
+        text = f"the run's time limit of {self.created.settings.timeout:g} s has passed"
+        return TaskError(kind=ErrorKind.TIMEOUT, message=text)
 
     @property
     def verdict(self) -> RunStatus:

@@ -177,7 +177,7 @@ class Engine:
             case ev.AttemptSubmitted():
                 self._ports.executor.submit(work_order(self._state, event.task))
             case ev.KillRequested():
-                self._ports.executor.cancel(event.task, event.attempt, force=event.force)
+                self._ports.executor.cancel(event.task, event.attempt, force=event.force, error=self._state.stop_error)
             case ev.RunFinished():
                 self._ports.seal(self._state)
             case _:

@@ -22,6 +22,8 @@ from nbflow.worker.protocol import ProtocolError, decode_report, encode_cancel, 
 
 _CLOSING = 15.0
 """Seconds that workers get, once their kernels are killed, to publish what they have."""
+_LEFT = TaskError(kind=ErrorKind.LOST, message="the process that ran it could not go on")
+"""What attempts fail with that still run when the executor is closed."""
 
 
 class LocalExecutor:
@@ -58,12 +60,12 @@ class LocalExecutor:
             self._forget(order)
             self._report(attempt.not_begun(str(error)))
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
-        """Ask an attempt to end (`force`: kill its kernel now); unknown ones have just ended."""
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
+        """Ask an attempt to end (`force`: kill its kernel now; `error`: as failed); unknown ones have just ended."""
         with self._lock:
             found = self._running.get((task, attempt))
         if found is not None:
-            found.cancel(force=force)
+            found.cancel(force=force, error=error)
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:
         """What is left of an attempt whose engine died. Its own outcome, where it ended by itself after that.
@@ -77,7 +79,7 @@ class LocalExecutor:
         with self._lock:
             running = list(self._running.values())
         for attempt in running:
-            attempt.cancel(force=True)
+            attempt.cancel(force=True, error=_LEFT)
         deadline = time.monotonic() + _CLOSING
         for attempt in running:
             attempt.thread.join(max(0.0, deadline - time.monotonic()))
@@ -109,13 +111,14 @@ class _Attempt:
         self._forget = forget
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
-        self._force: bool | None = None
+        self._asked = b""
 
-    def cancel(self, *, force: bool) -> None:
+    def cancel(self, *, force: bool, error: TaskError | None) -> None:
+        line = encode_cancel(force=force, error=error)
         with self._lock:
-            self._force = force or bool(self._force)
+            self._asked += line
             if self._worker is not None:
-                self._worker.send(encode_cancel(force=force))
+                self._worker.send(line)
 
     def kill(self) -> None:
         with self._lock:
@@ -148,8 +151,7 @@ class _Attempt:
         worker.send(encode_order(self._order))
         with self._lock:
             self._worker = worker
-            if self._force is not None:
-                worker.send(encode_cancel(force=self._force))
+            worker.send(self._asked)
         finished = _listen(worker, self._report)
         with self._lock:
             self._worker = None

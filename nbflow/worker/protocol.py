@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from nbflow.core import codec
-from nbflow.core.attempt import WorkOrder
+from nbflow.core.attempt import TaskError, WorkOrder
 from nbflow.core.messages import CellDone, CellOutput, CellStart, Finished, Lost, Report, Started
 
 VERSION = 1
@@ -46,16 +46,21 @@ def decode_order(line: bytes) -> tuple[WorkOrder, str | None]:
         raise ProtocolError(f"not a work order: {error}") from error
 
 
-def encode_cancel(*, force: bool) -> bytes:
-    """A later line to a worker: end the attempt; `force`: kill the kernel now."""
-    return _line({"cancel": {"force": force}})
+def encode_cancel(*, force: bool, error: TaskError | None = None) -> bytes:
+    """A later line to a worker: end the attempt, as failed with `error`, if any; `force`: kill the kernel now."""
+    return _line({"cancel": {"force": force, "error": None if error is None else codec.dump(error)}})
 
 
-def decode_cancel(line: bytes) -> bool:
-    """The `force` of a request to cancel. Raises ProtocolError."""
+def decode_cancel(line: bytes) -> tuple[bool, TaskError | None]:
+    """The `force` and the `error` of a request to cancel. Raises ProtocolError."""
     match _parse(line):
-        case {"cancel": {"force": bool(force)}}:
-            return force
+        case {"cancel": {"force": bool(force), "error": None}}:
+            return force, None
+        case {"cancel": {"force": bool(force), "error": dict(error)}}:
+            try:
+                return force, codec.load(TaskError, error)
+            except (KeyError, TypeError, ValueError, AttributeError) as fault:
+                raise ProtocolError(f"not a request to cancel: {fault}") from fault
         case _:
             raise ProtocolError("not a request to cancel")
 

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import Enum, auto
 from typing import Any, assert_never
 
@@ -320,9 +320,18 @@ class _Run:
         await asyncio.wait({*futures, self.client.broken}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     def _stopped(self, cell: int | None = None) -> Ending:
-        if self.stops.asked.result().cause is StopCause.OWNER_GONE:
-            return _failed(ErrorKind.LOST, "the process that had started this attempt is gone", cell=cell)
-        return Ending(verdict=Verdict.CANCELLED)
+        stop = self.session.control.stop or self.stops.asked.result()
+        if stop.error is not None:
+            return Ending(verdict=Verdict.FAILED, error=replace(stop.error, cell=cell))
+        match stop.cause:
+            case StopCause.CANCELLED:
+                return Ending(verdict=Verdict.CANCELLED)
+            case StopCause.SIGNAL:
+                return _failed(ErrorKind.LOST, "the worker was stopped from outside of nbflow", cell=cell)
+            case StopCause.OWNER_GONE:
+                return _failed(ErrorKind.LOST, "the process that had started this attempt is gone", cell=cell)
+            case _:
+                assert_never(stop.cause)
 
     def _died(self, where: str, cell: int | None = None) -> Ending:
         if self.has_restarted:

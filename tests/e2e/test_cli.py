@@ -402,6 +402,11 @@ def test_a_killed_process_leaves_a_run_that_can_be_resumed(project: Project) -> 
 def test_the_time_limit_of_a_run_exits_with_5(project: Project) -> None:
     out = project("run", "late", code=5)
     assert "the run's time limit of 4 s has passed" in out
+    [task] = project.document()["tasks"]
+    about = json.loads((project.root / task["notebook"]).read_bytes())["metadata"]["nbflow"]
+    assert (task["state"], about["state"]) == ("failed", "failed")
+    assert task["error"] == about["error"]
+    assert (about["error"]["kind"], about["error"]["cell"]) == ("timeout", 1)
     assert project.states() == {"wait": "failed"}
 
 

@@ -143,20 +143,22 @@ class TestWorker:
         runs.assert_clean(watched.order)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_cancels(self, runs: Bench, tmp_path: Path, number: signal.Signals) -> None:
+    def test_a_signal_ends_it(self, runs: Bench, tmp_path: Path, number: signal.Signals) -> None:
         watched = submit_and_sleep(runs, tmp_path)
         worker = kernel_of(watched).parent()
         assert worker is not None
         worker.send_signal(number)
-        assert watched.outcome().verdict is Verdict.CANCELLED
-        assert states(archived(watched.order)) == ["ok", "failed", "not_run"]
+        self.assert_lost(watched.outcome(), "stopped from outside of nbflow")
+        document = archived(watched.order)
+        assert states(document) == ["ok", "failed", "not_run"]
+        assert document["metadata"]["nbflow"]["error"]["kind"] == "lost"
         runs.assert_clean(watched.order)
 
     def test_the_executor_is_closed(self, tmp_path: Path) -> None:
         with bench(grace=1.0) as closing:
             watched = submit_and_sleep(closing, tmp_path)
             closing.executor.close()
-            assert watched.outcome().verdict is Verdict.CANCELLED
+            self.assert_lost(watched.outcome(), "the process that ran it could not go on")
             assert states(archived(watched.order)) == ["ok", "killed", "not_run"]
             closing.assert_clean(watched.order)
 

@@ -90,7 +90,7 @@ class Hands:
     def submit(self, order: WorkOrder) -> None:
         self._world.begin(order, self._slots[order.task])
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
         """The simulation ends no attempt early."""
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:

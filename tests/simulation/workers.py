@@ -91,7 +91,7 @@ class Worker:
         self._begin(order.task, order.attempt)
         self._may_crash()
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
         self._may_crash()
         self.killed.append((task, attempt, force))
         if (task, attempt) in self._ends and (force or self._rng.random() < self._temper.obedience):

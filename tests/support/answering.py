@@ -54,7 +54,7 @@ class Answering:
         self.report(Started(task=order.task, attempt=order.attempt))
         self.report(Finished(task=order.task, attempt=order.attempt, outcome=outcome))
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
         assert task not in {order.task for order in self.orders}, "nothing of ours is cancelled here"
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:

@@ -111,7 +111,7 @@ class Pretender:
     def _end(self, order: WorkOrder, outcome: Outcome) -> None:
         self._report(Finished(task=order.task, attempt=order.attempt, outcome=outcome))
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
         """Nothing runs long enough."""
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:

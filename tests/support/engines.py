@@ -74,8 +74,10 @@ class FakeExecutor:
         for report in self.behaviour(order):
             self.report(report)
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
-        self.calls.append(f"cancel {task}/{attempt}" + (" force" if force else ""))
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
+        self.calls.append(
+            f"cancel {task}/{attempt}" + (" force" if force else "") + (f" {error.kind}" if error else "")
+        )
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:
         self.calls.append(f"recover {order.task}/{order.attempt}")

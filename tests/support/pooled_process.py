@@ -69,7 +69,7 @@ class Witness:
         self._threads.append(threading.Thread(target=self._work, args=(order,)))
         self._threads[-1].start()
 
-    def cancel(self, task: str, attempt: int, *, force: bool) -> None:
+    def cancel(self, task: str, attempt: int, *, force: bool, error: TaskError | None = None) -> None:
         """Nothing runs long enough."""
 
     def recover(self, order: WorkOrder, message: str) -> Outcome:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nbflow.archive.files import FileArchive
-from nbflow.core.attempt import WorkOrder
+from nbflow.core.attempt import TaskError, WorkOrder
 from nbflow.core.decide import react
 from nbflow.core.messages import Report, Start
 from nbflow.core.views import project as project_of
@@ -161,7 +161,7 @@ def signalled(shell: Shell, *numbers: signal.Signals) -> None:
             return ()
         return [_report(f"succeeded {order.task}/{order.attempt}")]
 
-    def cancel(task: str, attempt: int, *, force: bool) -> None:
+    def cancel(task: str, attempt: int, *, force: bool, error: TaskError | None) -> None:
         shell.executor.calls.append(f"cancel {task}/{attempt}" + (" force" if force else ""))
         if not told.is_set() and (force or len(numbers) == 1):
             told.set()
@@ -208,7 +208,7 @@ def test_a_run_that_was_cancelled_exits_with_5(shell: Shell) -> None:
             project.cancel(order.run, by="nbflow cancel")
         return ()
 
-    def cancel(task: str, attempt: int, *, force: bool) -> None:
+    def cancel(task: str, attempt: int, *, force: bool, error: TaskError | None) -> None:
         assert shell.executor.report is not None
         shell.executor.report(_report(f"stopped {task}/{attempt}"))
 

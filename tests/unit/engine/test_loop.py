@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nbflow.core import messages as msg
-from nbflow.core.attempt import WorkOrder
+from nbflow.core.attempt import ErrorKind, TaskError, WorkOrder
 from nbflow.core.events import Stamped
 from nbflow.core.plan import PlannedTask
 from nbflow.core.pools import Overtaken
@@ -434,6 +434,25 @@ class TestAStopWhileTheStoreIsAway:
         assert bench.engine.run([START]).status == "succeeded", "nothing was left to stop"
 
 
+def test_what_the_time_limit_of_the_run_ends_is_told_so() -> None:
+    def too_long(_: WorkOrder) -> Sequence[Any]:
+        bench.clock.go_on(5)
+        return []
+
+    bench = Bench(planned("a"), behaviour=too_long, timeout=4.0)
+    asked: list[TaskError | None] = []
+
+    def cancel(task: str, attempt: int, *, force: bool, error: TaskError | None) -> None:
+        assert (task, attempt, force) == ("a", 1, False)
+        asked.append(error)
+        bench.engine.post(parse_message("stopped a/1"))
+
+    bench.executor.cancel = cancel  # type: ignore[method-assign]
+    state = bench.engine.run([START])
+    assert asked == [TaskError(kind=ErrorKind.TIMEOUT, message="the run's time limit of 4 s has passed")]
+    assert state.tasks["a"].error == asked[0], "also of an executor that only cancels"
+
+
 def test_a_stop_reaches_the_executor() -> None:
     def interrupt(order: WorkOrder) -> Sequence[Any]:
         bench.engine.post(parse_message("interrupt"))
@@ -443,7 +462,7 @@ def test_a_stop_reaches_the_executor() -> None:
     bench = Bench(planned("a"), behaviour=interrupt)
     calls = bench.executor.calls
 
-    def cancel(task: str, attempt: int, *, force: bool) -> None:
+    def cancel(task: str, attempt: int, *, force: bool, error: TaskError | None) -> None:
         calls.append(f"cancel {task}/{attempt} {force}")
         if force:
             bench.engine.post(parse_message("stopped a/1"))

@@ -56,7 +56,8 @@ elif name == "babbles":
     print("hello", flush=True)
     time.sleep(100)
 elif name == "waits":
-    finish(Verdict.CANCELLED) if decode_cancel(sys.stdin.buffer.readline()) else finish(Verdict.SUCCEEDED)
+    force, error = decode_cancel(sys.stdin.buffer.readline())
+    finish(Verdict.FAILED if error else Verdict.CANCELLED if force else Verdict.SUCCEEDED, error)
 elif name == "deaf":
     time.sleep(100)
 """
@@ -196,6 +197,15 @@ def test_cancel_reaches_the_worker_also_when_it_comes_first(
     executor.cancel("waits", 1, force=True)
     assert heard.outcome("waits").verdict is Verdict.CANCELLED
     assert len([one for one in heard.reports if isinstance(one, Finished)]) == 1
+
+
+def test_the_error_that_an_attempt_is_to_fail_with_reaches_the_worker(
+    executor: LocalExecutor, heard: Heard, tmp_path: Path
+) -> None:
+    late = TaskError(kind=ErrorKind.TIMEOUT, message="too late")
+    executor.submit(named(tmp_path, "waits"))
+    executor.cancel("waits", 1, force=False, error=late)
+    assert heard.outcome("waits").error == late
 
 
 def test_cancel_of_what_is_unknown_is_ignored(executor: LocalExecutor, heard: Heard, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 
+from nbflow.core.attempt import ErrorKind, TaskError
 from nbflow.worker.control import Control, Stop, StopCause
 from nbflow.worker.protocol import encode_cancel
 
@@ -36,6 +37,21 @@ def test_force_stays_and_so_does_the_first_cause() -> None:
     control.request(FORCED)
     control.request(Stop(cause=StopCause.OWNER_GONE))
     assert control.stop == FORCED
+
+
+def test_an_error_stays_with_its_cause() -> None:
+    control, error = Control(), TaskError(kind=ErrorKind.TIMEOUT, message="too late")
+    control.request(Stop(cause=StopCause.CANCELLED, error=error))
+    control.request(FORCED)
+    assert control.stop == Stop(cause=StopCause.CANCELLED, error=error, force=True)
+
+
+def test_what_the_owner_asks_says_more_than_a_signal() -> None:
+    control = Control()
+    control.request(Stop(cause=StopCause.SIGNAL))
+    control.request(CANCEL)
+    control.request(Stop(cause=StopCause.SIGNAL))
+    assert control.stop == CANCEL
 
 
 def test_nobody_listens_any_more() -> None:

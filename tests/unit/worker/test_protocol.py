@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbflow.core.attempt import WorkOrder
+from nbflow.core.attempt import ErrorKind, TaskError, WorkOrder
 from nbflow.core.messages import CellDone, CellOutput, CellStart, Finished, Lost, Report, Started
 from nbflow.worker import protocol
 from support.strategies import instances
@@ -33,8 +33,9 @@ def test_reports_arrive(report: Report) -> None:
 
 
 @pytest.mark.parametrize("force", [True, False])
-def test_requests_to_cancel_arrive(force: bool) -> None:
-    assert protocol.decode_cancel(protocol.encode_cancel(force=force)) is force
+@pytest.mark.parametrize("error", [None, TaskError(kind=ErrorKind.TIMEOUT, message="too late")])
+def test_requests_to_cancel_arrive(force: bool, error: TaskError | None) -> None:
+    assert protocol.decode_cancel(protocol.encode_cancel(force=force, error=error)) == (force, error)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def test_requests_to_cancel_arrive(force: bool) -> None:
         b'{"v":1,"report":["started"]}\n',
         b'{"v":1,"report":"started"}\n',
         b'{"v":1,"order":null}\n',
-        b'{"v":1,"cancel":{"force":1}}\n',
+        b'{"v":1,"cancel":{"force":1,"error":null}}\n',
+        b'{"v":1,"cancel":{"force":true,"error":{"kind":"none such","message":""}}}\n',
         b"[" * 100_000,
         b"\xff\n",
     ],

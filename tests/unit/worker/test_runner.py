@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -455,6 +456,18 @@ class TestStops:
         control = Control()
         control.request(Stop(cause=StopCause.CANCELLED))
         assert play(ok, control=control, ready=False).ending.verdict is Verdict.CANCELLED
+
+    def test_it_fails_with_the_error_that_it_is_asked_to(self, play: Callable[..., Played]) -> None:
+        control, late = Control(), TaskError(kind=ErrorKind.TIMEOUT, message="the run's time limit has passed")
+        played = play(self.asking(control, error=late), ok, control=control, on_interrupt=ok, grace=5.0)
+        assert played.ending == Ending(verdict=Verdict.FAILED, error=replace(late, cell=0))
+
+    def test_a_signal_from_anywhere_makes_it_lost(self, play: Callable[..., Played]) -> None:
+        control = Control()
+        played = play(self.asking(control, cause=StopCause.SIGNAL), ok, control=control, on_interrupt=ok, grace=5.0)
+        assert played.kind is ErrorKind.LOST
+        assert played.ending.error is not None
+        assert "stopped from outside" in played.ending.error.message
 
     def test_an_owner_that_is_gone_makes_it_lost(self, play: Callable[..., Played]) -> None:
         control = Control()
