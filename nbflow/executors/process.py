@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from nbflow.kernels.children import has_ended
-from nbflow.kernels.exits import describe_exit, last_words
+from nbflow.kernels.exits import describe_exit, last_words, without_traceback
 
 _STDERR_KEPT = 16_384
 _PART = 65_536
@@ -134,7 +134,7 @@ class WorkerProcess:
     def autopsy(self) -> str:
         """How it ended and what it said last; only after `end`."""
         how = _UNKNOWN if self._code is None else describe_exit(self._code)[0]
-        words = last_words(self._stderr)
+        words = last_words(self._stderr, mask=without_traceback)
         return f"{how}; it said last: {words}" if words else how
 
     def _read_rest(self) -> None:

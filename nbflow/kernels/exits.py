@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable
+from itertools import dropwhile
 
 _SHOWN = 2_000
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+
+_TRACEBACK = "Traceback (most recent call last):\n"
 
 
 def describe_exit(code: int) -> tuple[str, int | None]:
@@ -31,3 +34,10 @@ def last_words(data: bytes, longest: int = _SHOWN, mask: Callable[[str], str] = 
     """
     text = mask(_CONTROL.sub("", data.decode("utf-8", "replace")).strip())
     return text if len(text) <= longest else f"...{text[-longest:]}"
+
+
+def without_traceback(words: str) -> str:
+    """What a process wrote from its last exception on; all of it where there is none, or only a torn traceback."""
+    _, found, rest = words.rpartition(_TRACEBACK)
+    lines = list(dropwhile(lambda line: line.startswith(" "), rest.splitlines())) if found else []
+    return "\n".join(lines) or words

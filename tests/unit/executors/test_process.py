@@ -26,6 +26,13 @@ def test_lines_come_whole_and_stderr_is_kept() -> None:
     assert worker.autopsy() == "exit code 0; it said last: oops"
 
 
+def test_one_that_died_of_an_exception_is_told_by_that_alone() -> None:
+    worker = WorkerProcess.start(program("def deep(n): n and deep(n - 1); raise OSError(5, 'it broke')\ndeep(50)"))
+    assert list(worker.lines()) == []
+    worker.end()
+    assert worker.autopsy() == "exit code 1; it said last: OSError: [Errno 5] it broke"
+
+
 def test_half_a_line_is_no_line() -> None:
     worker = WorkerProcess.start(program("print('whole'); print('half', end='')"))
     assert list(worker.lines()) == [b"whole"]

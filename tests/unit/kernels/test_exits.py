@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbflow.kernels.exits import describe_exit, last_words
+from nbflow.kernels.exits import describe_exit, last_words, without_traceback
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,19 @@ def test_last_words_are_the_end_without_colours() -> None:
 
 def test_last_words_are_masked_before_they_are_cut() -> None:
     assert last_words(b"xx ab\x1b[0mcdef", 3, lambda text: text.replace("abcd", "*")) == "...*ef"
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("nothing of the kind", "nothing of the kind"),
+        (
+            "a word\nTraceback (most recent call last):\n  File x\n    f()\nOSError: no\nand more",
+            "OSError: no\nand more",
+        ),
+        ("Traceback (most recent call last):\n  a\nA: b\n\nTraceback (most recent call last):\n  c\nC: d", "C: d"),
+        ("Traceback (most recent call last):\n  torn", "Traceback (most recent call last):\n  torn"),
+    ],
+)
+def test_of_a_traceback_the_exception_is_left(words: str, left: str) -> None:
+    assert without_traceback(words) == left
