@@ -135,6 +135,8 @@ class Runs:
     def durations(self, pipeline: str, runs: int = 5) -> dict[str, float]:
         """Seconds that tasks took, by name: the median of their successes in the newest `runs` runs, of large pipelines
         in fewer. Of a task with copies that of each copy, and under its own name that of them all.
+
+        What was tried again counts for nothing: days may lie between an attempt that was lost and the next one.
         """
         found: dict[str, list[float]] = {}
         seen = 0
@@ -143,7 +145,7 @@ class Runs:
                 break
             for task in self.store.task_rows(row.run):
                 seen += 1
-                if task["state"] == TaskState.SUCCEEDED and task["started"] and task["ended"]:
+                if task["state"] == TaskState.SUCCEEDED and task["attempts"] == 1:
                     took = datetime.fromisoformat(task["ended"]) - datetime.fromisoformat(task["started"])
                     for name in {task["task"], task["task"].partition("[")[0]}:
                         found.setdefault(name, []).append(took.total_seconds())

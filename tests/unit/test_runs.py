@@ -10,6 +10,7 @@ import pytest
 
 from nbflow.core.events import Stamped
 from nbflow.core.rows import Past
+from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import fold
 from nbflow.core.views import project
 from nbflow.errors import NotFoundError, UnreachableError, UsageError
@@ -137,6 +138,20 @@ def test_durations_are_medians_of_successes() -> None:
         store.append(history[1:], project(fold(history)), store.claim(f"r{number}", "me", lambda _: False))
     assert Runs(store, lambda _: False).durations("sales") == {"a": 4.0}
     assert Runs(store, lambda _: False).durations("other") == {}
+
+
+def test_what_was_tried_again_is_timed_by_nobody() -> None:
+    """From its first attempt to its last, the time counts in which nothing of it was running."""
+    story, store = Story(planned("a", retry=RetryPolicy(retries=1)), planned("b")), MemoryStore()
+    story.send("start")
+    story.send("lost a/1", "succeeded b/1", at=2)
+    story.send("tick", at=172_800)
+    story.send("succeeded a/2", at=172_801)
+    store.create(story.history[:1], project(fold(story.history[:1])))
+    run = story.state.run
+    store.append(story.history[1:], project(story.state), store.claim(run, "me", lambda _: False))
+    assert {task["task"]: task["state"] for task in store.task_rows(run)} == {"a": "succeeded", "b": "succeeded"}
+    assert Runs(store, lambda _: False).durations("sales") == {"b": 2.0}
 
 
 def test_what_resume_would_run(runs: Runs) -> None:
