@@ -7,7 +7,7 @@ nothing of object storage. Must not know how runs are carried out.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.archive import layout
 from nbflow.core.addresses import is_url
 from nbflow.core.spec import ProjectSpec
+from nbflow.errors import UnreachableError
 from nbflow.results import RunResult
 
 if TYPE_CHECKING:
@@ -56,6 +57,23 @@ class Archiving:
             self._asking = None
         if self._refusal is not None and self._refusal.lasting:
             raise self._refusal
+
+    def judge(self) -> Callable[[str], None]:
+        """What tells, for one run, whether the archive has failed where an attempt could not be archived: given why, it
+        raises UnreachableError. Where its folder was removed meanwhile, it is made anew, and has not.
+        """
+        was_removed = False
+
+        def check(reason: str) -> None:
+            nonlocal was_removed
+            was_removed = was_removed or not self.files.root.is_dir()
+            self.check()
+            if not was_removed:
+                raise UnreachableError(
+                    reason, hint=f"see that the disk of {self.files.root} works, then resume the run"
+                )
+
+        return check
 
     def _ask(self, uploads: Uploads) -> None:
         from nbflow.archive.refusals import StorageError

@@ -13,7 +13,7 @@ from nbflow.engine.clock import SystemClock
 from nbflow.engine.loop import Ports
 from nbflow.engine.owner import is_alive, this_process
 from nbflow.engine.recovery import recover
-from nbflow.execution import carry_out, drop_journals, released
+from nbflow.execution import carry_out, drop_journals, released, whole
 from nbflow.preparation import ahead_of_the_page
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Carrier:
             seal=self.seal,
             listeners=(ahead_of_the_page(), *listeners),
             rescue=self._rescue_holders,
-            probe=self._archiving.check,
+            probe=self._archiving.judge(),
         )
 
     def carry_out(
@@ -60,12 +60,12 @@ class Carrier:
     ) -> RunResult:
         """Carry a run that is owned by `fence` out from some messages to its end, and give it back.
 
-        What an earlier owner has left behind is settled first.
+        What an earlier owner has left behind is settled first. Raises as `execution.carry_out`.
         """
         from nbflow.core.messages import Resume, Start
 
         store = self._runs.store
-        with released(store, run, fence):
+        with whole() as ended, released(store, run, fence):
             state = self._runs.state(self._runs.find(run))
             if any(isinstance(message, Resume) for message in messages):
                 store.take(run)  # what was asked of the run before is not meant for its new life
@@ -74,7 +74,8 @@ class Carrier:
             self._archiving.sender.catch_up(self._runs)
             self._archiving.fetcher.restore(state)
             first = [*recover(state, ports.executor), *messages, Start(owner=this_process())]
-            return carry_out(state, fence, first, ports, attach)
+            ended.append(carry_out(state, fence, first, ports, attach))
+        return ended[0]
 
     def end(self, row: RunRow) -> None:
         """End a run whose process has died. Raises as `rescue.end`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,18 @@ class StoppedError(NbflowError):
     """A run was stopped on request while there was nowhere to record that."""
 
     exit_code = 130
+
+
+class IncompleteError(UnreachableError):
+    """A run has ended, and that is recorded, but not all of it could be written. `document` is its run document.
+
+    Exits with the code of `error`, which says what was in the way.
+    """
+
+    def __init__(self, error: NbflowError, document: dict[str, Any]) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.exit_code = error.exit_code
+        self.document = document
 
 
 class NoRoomError(UnreachableError):

@@ -17,8 +17,8 @@ from nbflow.core.views import project, run_document
 from nbflow.engine.clock import SystemClock
 from nbflow.engine.effects import spent_journals
 from nbflow.engine.loop import Engine, Ports
-from nbflow.errors import NbflowError
-from nbflow.faultpoints import Point, reach
+from nbflow.errors import IncompleteError, NbflowError, UnreachableError
+from nbflow.faultpoints import Point, cross
 from nbflow.results import RunResult
 
 Attach = Callable[[Engine], None]
@@ -33,31 +33,49 @@ def record(created: RunCreated, store: Store, owner: str | None = None) -> int:
     state = RunState(created, stamped.at)
     state.seq = 1
     fence = store.create([stamped], project(state), owner)
-    reach(Point.RUN_CREATED)
+    cross(Point.RUN_CREATED)
     return fence
 
 
 def carry_out(
     state: RunState, fence: int, messages: Sequence[Message], ports: Ports, attach: Attach | None
 ) -> RunResult:
-    """Carry a run out to its end, beginning with some messages, and give its document."""
+    """Carry a run out to its end, beginning with some messages, and give its document.
+
+    Raises as `Engine.run`, and IncompleteError where the run has ended, and something was refused.
+    """
     engine = Engine(state, fence, ports)
     if attach is not None:
         attach(engine)
-    return RunResult(run_document(engine.run(messages)))
+    document = run_document(engine.run(messages))
+    if engine.refusal is not None:
+        raise IncompleteError(engine.refusal, document) from engine.refusal
+    return RunResult(document)
 
 
 @contextmanager
 def released(store: Store, run: str, fence: int) -> Iterator[None]:
     """Give a run back at the end; a store that fails then as well does not hide what went wrong first."""
     try:
-        reach(Point.CLAIMED)
+        cross(Point.CLAIMED)
         yield
     except BaseException:
         with suppress(NbflowError):
             store.release(run, fence)
         raise
     store.release(run, fence)
+
+
+@contextmanager
+def whole() -> Iterator[list[RunResult]]:
+    """A list for what a run came to: where the store fails after that, it is told with it, as an IncompleteError."""
+    ended: list[RunResult] = []
+    try:
+        yield ended
+    except UnreachableError as error:
+        if not ended:
+            raise
+        raise IncompleteError(error, ended[0]) from error
 
 
 def drop_journals(state: RunState) -> None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cache
 from typing import NoReturn, assert_never
 
-from nbflow.errors import UsageError
+from nbflow.errors import UnreachableError, UsageError
 
 VARIABLE = "NBFLOW_FAULT"
 
@@ -57,6 +57,14 @@ def reach(point: Point) -> None:
     """Pass a point. Raises OSError (EIO) where that is asked for, UsageError where nobody can tell what is."""
     if _asked is not None:
         _pass(point, _asked)
+
+
+def cross(point: Point) -> None:
+    """Pass a point at which nothing else can fail. Raises UnreachableError for the OSError."""
+    try:
+        reach(point)
+    except OSError as error:
+        raise UnreachableError(f"the system has failed nbflow: {error.strerror}") from error
 
 
 def check() -> None:

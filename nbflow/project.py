@@ -121,7 +121,8 @@ class Project:
 
         `params` overlay those of `request`. A task's failure is no exception: look at `state`. Raises ConfigError
         where the project has faults, UsageError for parameters that do not fit, UnreachableError where the
-        archive or the store cannot be written; in these cases nothing has run.
+        archive or the store cannot be written; in these cases nothing has run. IncompleteError, an UnreachableError,
+        has the `document` of a run that has ended, though not all of it could be written.
         """
         from nbflow.preparation import loading
 
@@ -232,7 +233,7 @@ class Project:
 
         row = self.runs.find(run)
         self.archiving.fetcher.page(row, self.runs)
-        if any(one.run == row.run for one in self.runs.dead()):
+        if self.runs.state_of(row) != row.state or any(one.run == row.run for one in self.runs.dead()):
             self._carrier.end(row)
             row = self.runs.find(row.run)
         if row.state in (RunStatus.QUEUED, RunStatus.RUNNING):

@@ -207,8 +207,10 @@ class Runs:
         return {*states, *going} if RunStatus.INTERRUPTED in states else states
 
     def _has_died(self, row: RunRow) -> bool:
-        """Whether the process of a run has died before its end. One that never had an owner waits for somebody."""
-        is_open = row.state == RunStatus.RUNNING or (row.state == RunStatus.QUEUED and row.owner is not None)
+        """Whether the process of a run has died, or given it back, before its end. One that never had an owner, whose
+        first has the number 1, waits for somebody.
+        """
+        is_open = row.state == RunStatus.RUNNING or (row.state == RunStatus.QUEUED and row.fence > 0)
         return is_open and not self.is_held(row)
 
 

@@ -24,11 +24,11 @@ from nbflow.cli.states import look
 from nbflow.cli.summary import print_plan, show_outcome, warn_changed
 from nbflow.cli.text import clean, one_line
 from nbflow.cli.uploads import settled
-from nbflow.errors import UnreachableError, UsageError
+from nbflow.errors import IncompleteError, UnreachableError, UsageError
+from nbflow.results import RunResult
 
 if TYPE_CHECKING:
     from nbflow.project import Project
-    from nbflow.results import RunResult
 
 NDJSON = "Print each event as a JSON line, as it happens; the last line is the run document."
 VERBOSE = "Plain lines instead of the live table, also for each cell and what it prints."
@@ -89,8 +89,11 @@ def run_command(
             return project.runs.durations(name)  # to look at runs loads much, and is asked for when this one has begun
 
         shown = viewer(session.outputs, past, verbose=verbose)
-        with watching(shown, session.outputs) as watch:
-            result = project.run(pipeline, request=request, listeners=[watch], attach=watch.attach)
+        try:
+            with watching(shown, session.outputs) as watch:
+                result = project.run(pipeline, request=request, listeners=[watch], attach=watch.attach)
+        except IncompleteError as error:
+            return _break_off(session, project, error)
         return _finish(session, project, result)
 
 
@@ -118,10 +121,13 @@ def resume_command(session: Session, run: str, executor: str, heir_of: str | Non
         warn_changed(session, project, row.run)
         begun = row.state != RunStatus.QUEUED
         shown = viewer(session.outputs, project.runs.durations, verbose=verbose)
-        with watching(shown, session.outputs) as watch:
-            result = project.execute(
-                row.run, resume=begun, heir_of=heir_of, executor=executor, listeners=[watch], attach=watch.attach
-            )
+        try:
+            with watching(shown, session.outputs) as watch:
+                result = project.execute(
+                    row.run, resume=begun, heir_of=heir_of, executor=executor, listeners=[watch], attach=watch.attach
+                )
+        except IncompleteError as error:
+            return _break_off(session, project, error)
         if not watch.is_attached and not session.outputs.json:
             session.out.line("nothing to resume: the run has succeeded")
         return _finish(session, project, result)
@@ -211,11 +217,23 @@ def _warn_of_place(session: Session, project: Project) -> None:
 def _finish(session: Session, project: Project, result: RunResult) -> int:
     """The last words of a run."""
     result = settled(session, project, result)
+    _tell(session, project, result, is_whole=True)
+    return _told(session, result, f"the run itself is recorded; see it with: nbflow show {result.run}")
+
+
+def _break_off(session: Session, project: Project, error: IncompleteError) -> int:
+    """The last words of a run that has ended, though not all of it could be written: what it came to, then why."""
+    _tell(session, project, RunResult(project.archiving.mark(error.document)), is_whole=False)
+    show_error(session.err, error.message, error.hint)
+    return error.exit_code
+
+
+def _tell(session: Session, project: Project, result: RunResult, *, is_whole: bool) -> None:
     if session.outputs.json:
         session.out.document(result, indent=None)
     else:
-        show_outcome(session, result, project.archiving.page(result["pipeline"], result.run))
-    return _told(session, result, f"the run itself is recorded; see it with: nbflow show {result.run}")
+        page = project.archiving.page(result["pipeline"], result.run)
+        show_outcome(session, result, page, is_whole=is_whole)
 
 
 def _told(session: Session, result: RunResult, hint: str) -> int:

@@ -28,8 +28,8 @@ WIDEST = 120
 """Columns of a paragraph, however wide the terminal is."""
 
 
-def show_outcome(session: Session, result: RunResult, page: Path) -> None:
-    """Write the summary. `page` is where the run's page lies, if it is there."""
+def show_outcome(session: Session, result: RunResult, page: Path, *, is_whole: bool = True) -> None:
+    """Write the summary. `page` is where the run's page lies, if it is there; `is_whole` says that all was written."""
     out, seen = session.out, look(result.state)
     took = between(result.get("started"), result.get("ended"))
     head = out.paint(f"{out.glyph(seen)} {seen.word}", f"{seen.style} bold")
@@ -46,7 +46,7 @@ def show_outcome(session: Session, result: RunResult, page: Path) -> None:
         _pointer(out, "page", clean(session.shown_path(page)))
     if failures:
         _pointer(out, "logs", f"nbflow logs {shlex.quote(clean(result.run + '/' + failures[0]['task']))}")
-    if not result.ok:
+    if not (result.ok and is_whole):
         _pointer(out, "resume", f"nbflow resume {result.run}")
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from nbflow.core import events as ev
 from nbflow.core import messages as msg
-from nbflow.core.attempt import ErrorKind
+from nbflow.core.attempt import ErrorKind, TaskError
 from nbflow.core.decide import next_wakeup, react
 from nbflow.core.dispatch import wanted
 from nbflow.core.pools import Overtaken, turns_of
@@ -25,7 +25,7 @@ from nbflow.core.views import project
 from nbflow.engine.effects import work_order
 from nbflow.engine.lease import Lease
 from nbflow.errors import StoppedError, UnreachableError
-from nbflow.faultpoints import Point, reach
+from nbflow.faultpoints import Point, cross
 
 POLL_SECONDS = 0.5
 """How often the store is asked for requests of other processes (`nbflow cancel`)."""
@@ -40,8 +40,8 @@ Seal = Callable[[RunState], None]
 """Completes the archive of a run that has ended."""
 
 
-Probe = Callable[[], None]
-"""Raises UnreachableError where nothing can be archived any more: a full disk, say."""
+Probe = Callable[[str], None]
+"""Told why an attempt could not be archived, raises UnreachableError where the archive fails: a full disk, say."""
 
 Rescue = Callable[[Collection[str]], None]
 """Ends those of some runs whose process has died, so that what they hold comes free; others it leaves alone."""
@@ -56,7 +56,7 @@ class Ports:
     clock: Clock
     seal: Seal
     listeners: Sequence[Listener] = ()
-    probe: Probe = field(default=lambda: None)
+    probe: Probe = field(default=lambda _: None)
     rescue: Rescue = field(default=lambda _: None)
 
 
@@ -72,13 +72,21 @@ class Engine:
         self._inbox: queue.SimpleQueue[msg.Message] = queue.SimpleQueue()
         self._next_poll = 0.0
         self._next_rescue = 0.0
-        self._refusal: UnreachableError | None = None
-        self._is_stopped = False
+        self._refusal: UnreachableError | StoppedError | None = None
+        self._is_over = self._is_stopped = False
 
     @property
     def state(self) -> RunState:
         """The run as far as it has come."""
         return self._state
+
+    @property
+    def refusal(self) -> UnreachableError | StoppedError | None:
+        """What the archive or the store refused, though the run has ended: it was cut short by that, or is not whole.
+
+        A StoppedError where `stop` had been called before.
+        """
+        return self._refusal
 
     @property
     def waits(self) -> dict[str, str]:
@@ -102,27 +110,28 @@ class Engine:
     def run(self, first: Sequence[msg.Message]) -> RunState:
         """Carry the run out to its end, beginning with the messages `first`.
 
-        Raises ConflictError where another engine has taken the run over, UnreachableError where the store fails, or
-        nothing can be archived any more, which is a StoppedError where `stop` had been called; in all cases everything
-        of ours is stopped, and the run can be resumed.
+        Raises ConflictError where another engine has taken the run over, UnreachableError where the store fails before
+        the end, which is a StoppedError where `stop` had been called; in all cases everything of ours is stopped, and
+        the run can be resumed. What is refused of a run that has an end in the store is its `refusal`.
         """
         self._ports.executor.open(self.post)
         try:
             self._handle(first)
-            reach(Point.RUN_ACKED)
+            cross(Point.RUN_ACKED)
             while self._state.ended_at is None:
                 self._lease.keep()
                 if messages := self._wait():
                     self._handle([*self._stop(messages), *messages])
             self._ports.store.take(self._state.run)  # what came too late must not meet the run when it is resumed
         except UnreachableError as error:
-            if self._is_stopped:
+            if self._is_over:
+                self._refuse(error)
+            elif self._is_stopped:
                 raise self._left_open(error) from error
-            raise
+            else:
+                raise
         finally:
             self._ports.executor.close()
-        if self._refusal is not None:
-            raise self._refusal
         return self._state
 
     def _handle(self, messages: Sequence[msg.Message]) -> None:
@@ -130,6 +139,7 @@ class Engine:
         if not events:
             return
         self._state.touched.clear()
+        self._is_over = self._state.ended_at is not None  # by now the store has it
         self._lease.ensure()
         for stamped in events:
             self._perform(stamped.event)
@@ -179,9 +189,16 @@ class Engine:
             case ev.KillRequested():
                 self._ports.executor.cancel(event.task, event.attempt, force=event.force, error=self._state.stop_error)
             case ev.RunFinished():
-                self._ports.seal(self._state)
+                self._seal()
             case _:
                 pass
+
+    def _seal(self) -> None:
+        """Complete the archive; where that cannot be done, the end of the run is told all the same."""
+        try:
+            self._ports.seal(self._state)
+        except UnreachableError as error:
+            self._refuse(error)
 
     def _wait(self) -> list[msg.Message]:
         """Whatever has come in, or the passing of time; now and then also what others left in the store."""
@@ -198,9 +215,10 @@ class Engine:
 
     def _stop(self, messages: Sequence[msg.Message]) -> Sequence[msg.Cancel]:
         """A request to stop, ahead of what would begin the next task, where nothing that it did could be kept."""
-        if self._refusal is None and any(_is_not_archived(message) for message in messages):
+        failure = next(filter(None, map(_archive_failure, messages)), None)
+        if self._refusal is None and failure is not None:
             try:
-                self._ports.probe()
+                self._ports.probe(failure.message)
             except UnreachableError as error:
                 self._refusal = error
                 return [msg.Cancel(mode=msg.StopMode.INTERRUPT, by="nbflow: the archive takes nothing more")]
@@ -221,6 +239,11 @@ class Engine:
             self._next_rescue = now + RESCUE_SECONDS
             self._ports.rescue(self._turns.before)
 
+    def _refuse(self, error: UnreachableError) -> None:
+        """The first that is in the way is told."""
+        if self._refusal is None:
+            self._refusal = self._left_open(error) if self._is_stopped else error
+
     def _left_open(self, error: UnreachableError) -> StoppedError:
         """What to say where a stop that was asked for was not recorded, or its page not made."""
         run = self._state.run
@@ -238,6 +261,6 @@ class Engine:
         return poll if due is None else min(poll, max(0.0, (due - now).total_seconds()))
 
 
-def _is_not_archived(message: msg.Message) -> bool:
+def _archive_failure(message: msg.Message) -> TaskError | None:
     error = message.outcome.error if isinstance(message, msg.Finished) else None
-    return error is not None and error.kind is ErrorKind.ARCHIVE
+    return error if error is not None and error.kind is ErrorKind.ARCHIVE else None

@@ -125,6 +125,18 @@ def test_the_store_fails_after_a_commit(small: Project) -> None:
     finish(small)
 
 
+def test_the_system_fails_the_engine_as_it_begins(small: Project) -> None:
+    """No run of its is left to wait for somebody who does not come."""
+    for point in (Point.RUN_CREATED, Point.CLAIMED, Point.RUN_ACKED):
+        said = small.call("run", "small", fault=f"{point}:error")
+        assert said.code == 6, said.out
+        assert "Input/output error" in said.err
+        assert [run["state"] for run in small.runs()] == ["interrupted"]
+        assert small.call("resume", "@last").code == 0
+        small.check()
+        assert small.call("prune", "@last", "--yes").code == 0
+
+
 def test_a_fault_that_nobody_knows_is_refused(small: Project) -> None:
     for command in (("run", "small"), ("run", "small", "--detach"), ("test", "small.first")):
         said = small.call(*command, fault="commited:kill")

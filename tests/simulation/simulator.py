@@ -180,7 +180,7 @@ class Simulation:
             self.failures += 1
             raise UnreachableError("the store's disk gives errors")
 
-    def _probe(self) -> None:
+    def _probe(self, _: str) -> None:
         if self._is_full:
             raise UnreachableError("the archive's disk is full")
 

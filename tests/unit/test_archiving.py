@@ -30,6 +30,19 @@ def test_a_folder_is_just_a_folder(tmp_path: Path) -> None:
     archiving.close()
 
 
+def test_an_archive_that_fails_an_attempt_has_failed_unless_it_was_removed(tmp_path: Path) -> None:
+    """Also where it can be written again by then: one fault has one outcome."""
+    archiving = Archiving(spec_of(tmp_path, str(tmp_path / "outputs")))
+    archiving.check()
+    with pytest.raises(UnreachableError, match="Input/output error"):
+        archiving.judge()("cannot write x.ipynb: Input/output error")
+    judge = archiving.judge()
+    archiving.files.root.rmdir()
+    for _ in range(2):
+        judge("cannot write x.ipynb: the archive's folder has gone")
+        assert archiving.files.root.is_dir()
+
+
 def test_documents_say_what_has_been_uploaded(archiving: Archiving, url: str) -> None:
     state = carried_out(archiving, url)
     marked = archiving.finish(RunResult(run_document(state)), wait=True)

@@ -46,6 +46,20 @@ def runs() -> Runs:
     return Runs(store, lambda owner: owner == "alive")
 
 
+def test_a_run_that_was_given_back_before_it_had_begun_is_interrupted() -> None:
+    """Nobody is about to begin it; one that nobody has had yet waits for somebody."""
+    store = MemoryStore()
+    stored(store, "sales-1-aaaa")
+    runs = Runs(store, lambda _: False)
+    assert runs.state_of(runs.find("sales-1-aaaa")) == "interrupted"
+    assert runs.document(runs.find("sales-1-aaaa")).state == "interrupted"
+    story = Story(planned("a"))
+    created = replace(story.state.created, run="sales-2-bbbb")
+    history = [Stamped(run=created.run, seq=1, at=after(1), event=created)]
+    store.create(history, project(fold(history)))
+    assert runs.state_of(runs.find("sales-2-bbbb")) == "queued"
+
+
 @pytest.mark.parametrize(
     ("text", "run"),
     [

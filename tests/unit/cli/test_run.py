@@ -22,6 +22,7 @@ from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
 from nbflow.errors import UnreachableError
 from nbflow.project import Project
+from nbflow.store.sqlite import SqliteStore
 from support.answering import GONE
 from support.commands import Shell, Terminal, executed
 
@@ -73,6 +74,53 @@ def test_plain_lines_end_with_a_summary(shell: Shell) -> None:
     assert lines[-2] == "  4 tasks succeeded"
     assert lines[-1].startswith("  page    outputs/sales/sales-")
     assert "\x1b" not in said.out
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> UnreachableError:
+    """No page of a run can be written."""
+    full = UnreachableError("cannot write index.html: No space left on device", hint="make room")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    monkeypatch.setattr(FileArchive, "publish", refuse)
+    return full
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_an_end_is_told_though_its_page_cannot_be_written(state: str, shell: Shell, no_page: UnreachableError) -> None:
+    """With the run's id and the way on; then what is in the way."""
+    if state == "failed":
+        shell.script["clean/1"] = ["failed clean/1 exception:ValueError"]
+    said = shell("run", "sales")
+    assert said.code == 6
+    run = shell("runs", "--json").json["runs"][0]["run"]
+    assert f"{state}  {run}" in said.out
+    assert said.out.splitlines()[-1] == f"  resume  nbflow resume {run}"
+    assert said.err == f"error: {no_page.message}\nhint: make room\n"
+
+
+@pytest.mark.usefixtures("no_page")
+def test_json_lines_end_with_the_run_document_though_its_page_cannot_be_written(shell: Shell) -> None:
+    for command in (["run", "sales"], ["resume", "@last"]):
+        shell.script |= {f"clean/{number}": [f"failed clean/{number} exception:ValueError"] for number in (1, 2)}
+        said = shell(*command, "--json")
+        assert said.code == 6
+        *events, document = said.lines
+        assert events[-1]["type"] == "run_finished"
+        assert shell("show", document["run"], "--json").json == document
+        assert said.err.startswith("error: cannot write index.html")
+
+
+def test_a_run_that_could_not_be_given_back_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise UnreachableError("the store's disk is full")
+
+    monkeypatch.setattr(SqliteStore, "release", refuse)
+    said = shell("run", "sales", "--json")
+    assert (said.code, said.lines[-1]["state"]) == (6, "succeeded")
+    assert said.err == "error: the store's disk is full\n"
 
 
 def test_a_failure_exits_with_1_and_resume_goes_on(shell: Shell) -> None:

@@ -19,7 +19,7 @@ from nbflow.core.spec import RetryPolicy
 from nbflow.core.state import RunState, fold
 from nbflow.core.views import run_summary, task_document
 from nbflow.engine.lease import RENEW_SECONDS
-from nbflow.engine.loop import POLL_SECONDS, RESCUE_SECONDS, Engine, Ports, Rescue
+from nbflow.engine.loop import POLL_SECONDS, RESCUE_SECONDS, Engine, Ports, Probe, Rescue
 from nbflow.errors import ConflictError, StoppedError, UnreachableError
 from nbflow.store.memory import MemoryStore
 from support.build import RUN, created, planned
@@ -60,7 +60,7 @@ class Bench:
         self.seen: list[Stamped] = []
         self.sealed: list[RunState] = []
         self.on_event: Callable[[Stamped], None] = self.seen.append
-        self.probe: Callable[[], None] = lambda: None
+        self.probe: Probe = lambda _: None
         self.on_seal: Callable[[RunState], None] = self.sealed.append
         self.rescue: Rescue = lambda _: None
         self.state = record(self.store, created(tasks, **settings))
@@ -156,13 +156,13 @@ class TestNothingCanBeArchived:
         bench = self.bench()
         full = UnreachableError("the disk is full", hint="make room")
 
-        def probe() -> None:
+        def probe(_: str) -> None:
             raise full
 
         bench.probe = probe
-        with pytest.raises(UnreachableError) as raised:
-            bench.new_engine().run([START])
-        assert raised.value is full
+        engine = bench.new_engine()
+        assert engine.run([START]).status == "interrupted"
+        assert engine.refusal is full
         assert [call for call in bench.executor.calls if call.startswith("submit")] == ["submit a/1"]
         assert bench.stored[-3:] == [
             "task_failed a: failed: archive (it broke)",
@@ -174,10 +174,12 @@ class TestNothingCanBeArchived:
 
     def test_it_goes_on_where_only_that_one_could_not(self) -> None:
         bench = self.bench()
-        probed: list[int] = []
-        bench.probe = lambda: probed.append(1)
-        assert bench.new_engine().run([START]).status == "failed"
-        assert len(probed) == 2
+        probed: list[str] = []
+        bench.probe = probed.append
+        engine = bench.new_engine()
+        assert engine.run([START]).status == "failed"
+        assert engine.refusal is None
+        assert probed == ["it broke", "it broke"]
         assert bench.executor.calls.count("submit b/1") == 1
 
 
@@ -381,6 +383,37 @@ class TestBreaks:
         assert "submit b/1" not in bench.executor.calls
         assert bench.stored[-1] == "attempt_submitted a/1"
         assert bench.seen[-1] == list(bench.store.events(RUN))[-1]
+
+    @pytest.mark.parametrize("is_stopped", [False, True])
+    def test_an_end_is_told_though_its_page_cannot_be_made(self, *, is_stopped: bool) -> None:
+        full = UnreachableError("the disk is full")
+
+        def seal(_: RunState) -> None:
+            raise full
+
+        bench = Bench(planned("a"))
+        bench.on_seal = seal
+        if is_stopped:
+            bench.engine.stop(INTERRUPT)
+        assert bench.engine.run([START]).ended_at is not None
+        assert [line(one) for one in bench.seen] == bench.stored[1:]
+        if is_stopped:
+            assert isinstance(bench.engine.refusal, StoppedError)
+        else:
+            assert bench.engine.refusal is full
+
+    def test_a_store_that_fails_after_the_end_does_not_hide_it(self) -> None:
+        bench = Bench(planned("a"))
+        gone = UnreachableError("the disk is gone")
+
+        def take(run: str) -> list[msg.Cancel]:
+            if bench.engine.state.ended_at is not None:
+                raise gone
+            return []
+
+        bench.store.take = take  # type: ignore[method-assign]
+        assert bench.engine.run([START]).status == "succeeded"
+        assert bench.engine.refusal is gone
 
     def test_an_engine_that_has_lost_its_run_stops(self) -> None:
         def take_over(order: WorkOrder) -> Sequence[Any]:
