@@ -94,7 +94,7 @@ class Session:
             yield
         finally:
             for run in project.rescued:
-                self.err.line(f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}")
+                self.err.line(died(run))
             for run, error in list(project.unrescued.items())[:1]:
                 others = len(project.unrescued) - 1
                 more = f" (nor can {others} more)" if others else ""
@@ -135,6 +135,11 @@ class Session:
         """A path for people: relative to where the shell is if it lies below, else absolute."""
         whole = path.absolute()
         return str(whole.relative_to(self.start)) if whole.is_relative_to(self.start) else str(whole)
+
+
+def died(run: str) -> str:
+    """What is said of a run whose process was found dead."""
+    return f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}"
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -54,7 +54,7 @@ def encode_cancel(*, force: bool, error: TaskError | None = None) -> bytes:
 def decode_cancel(line: bytes) -> tuple[bool, TaskError | None]:
     """The `force` and the `error` of a request to cancel. Raises ProtocolError."""
     match _parse(line):
-        case {"cancel": {"force": bool(force), "error": None}}:
+        case {"cancel": {"force": bool(force), **rest}} if rest.get("error") is None:  # an earlier engine has none
             return force, None
         case {"cancel": {"force": bool(force), "error": dict(error)}}:
             try:

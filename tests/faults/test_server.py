@@ -103,7 +103,7 @@ def test_while_it_is_asked(runs: Bench, tmp_path: Path) -> None:
 
 
 def test_cancel_and_close_while_it_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that answers nothing keeps nobody: the attempt ends cancelled, with its notebook."""
+    """A server that answers nothing keeps nobody: the attempt is lost with its executor, and has its notebook."""
     monkeypatch.setattr("nbflow.executors.local._CLOSING", 0.5)
     monkeypatch.setattr("nbflow.executors.server._LEAVING", 0.5)
     with bench(grace=1.0) as runs:
@@ -111,7 +111,9 @@ def test_cancel_and_close_while_it_hangs(tmp_path: Path, monkeypatch: pytest.Mon
         os.kill(server().pid, signal.SIGSTOP)
         watched = runs.submit(order(tmp_path, "print('x')"))
         runs.executor.close()
-        assert watched.outcome().verdict is Verdict.CANCELLED
+        error = watched.outcome().error
+        assert error is not None
+        assert error.kind is ErrorKind.LOST
         assert states(archived(watched.order)) == ["not_run"]
 
 

@@ -189,7 +189,8 @@ def check_leftovers(runs: Iterable[RunState], outputs: Path, temporary: Path | N
     assert [str(one) for one in folders if not any(one.iterdir())] == [], "I7: folders without a journal are left"
     assert list((outputs / ".nbflow/removed").glob("*")) == [], "I7: what was to be removed is left"
     if temporary is not None:
-        assert [str(one.relative_to(temporary)) for one in temporary.rglob("*")] == [], "I7: temporary folders are left"
+        strays = [str(one.relative_to(temporary)) for one in temporary.rglob("*")]
+        assert strays == [], f"I7: among temporary files are left: {strays}"
 
 
 def processes_of(root: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from nbflow.cli import logs
 from nbflow.core.events import CellOutput, Stamped
 from nbflow.core.rows import RunRow
 from nbflow.core.state import fold
+from nbflow.core.status import RunStatus
 from nbflow.runs import Runs
 from support.commands import Shell, executed
 
@@ -136,6 +138,19 @@ def test_following_a_run_that_has_ended_ends(shell: Shell) -> None:
     run = shell.run()
     assert shell("logs", "-f", run).out == shell("logs", "-v", run).out
     assert shell("logs", "-f", run, "--json").lines == shell("logs", run, "--json").json["events"]
+
+
+def test_following_a_run_whose_process_dies_says_so(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no event of it: without a word it would look as if all was done."""
+    run = shell.run()
+    states = iter(["running", "interrupted", "interrupted"])
+    real = Runs.find
+    monkeypatch.setattr(Runs, "find", lambda self, name: replace(real(self, name), state=RunStatus.RUNNING))
+    monkeypatch.setattr(Runs, "state_of", lambda *_: next(states))
+    monkeypatch.setattr(logs, "_is_over", lambda *_: False)
+    monkeypatch.setattr(logs.time, "sleep", lambda _: None)
+    said = shell("logs", "-f", run)
+    assert said.err == f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}\n"
 
 
 def test_following_gives_each_event_once_until_the_run_ends(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,11 @@ def test_requests_to_cancel_arrive(force: bool, error: TaskError | None) -> None
     assert protocol.decode_cancel(protocol.encode_cancel(force=force, error=error)) == (force, error)
 
 
+def test_a_request_to_cancel_of_an_earlier_engine_is_heard() -> None:
+    """nbflow may be upgraded while one goes on, and starts workers of the new one."""
+    assert protocol.decode_cancel(b'{"v":1,"cancel":{"force":true}}\n') == (True, None)
+
+
 @pytest.mark.parametrize(
     "line",
     [
