@@ -52,7 +52,7 @@ def server() -> Iterator[WorkerServer]:
 class TestForked:
     def test_it_talks_over_its_pipes_and_its_exit_code_is_told(self, server: WorkerServer) -> None:
         worker = server.fork()
-        worker.send(b"print('hello', flush=True); sys.stderr.write('oops'); os._exit(3)\n")
+        worker.send(b"print('hello', flush=True); sys.stderr.write('oops'); sys.stderr.flush(); os._exit(3)\n")
         assert ended(worker) == ([b"hello"], 3)
         assert worker.autopsy() == "exit code 3; it said last: oops"
         assert gone(worker.pid)
