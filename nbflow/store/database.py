@@ -55,8 +55,8 @@ class Database:
                 )
             if self._connection is None:
                 if not _is_there(self.path):
-                    check_not_lost(self.path)
                     if not create:
+                        check_not_lost(self.path)
                         return False
                     create_file(self.path)
                 self._can_write = create or is_writable(self.path)

@@ -20,7 +20,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from nbflow.durable import sync_folder
+from nbflow.durable import make_unsynced, sync_folder
 from nbflow.errors import UnreachableError
 from nbflow.store import access, drafts, places
 from nbflow.store.backup import back_up
@@ -46,8 +46,7 @@ def create_file(path: Path) -> None:
 
     Folders that are missing are made; only the owner can read the file and a folder made for it.
     """
-    missing = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    above = make_unsynced(path.parent, 0o700)
     access.check_folder(path)
     access.check_not_lost(path)
     access.check_writable(path)
@@ -63,7 +62,7 @@ def create_file(path: Path) -> None:
             _put(draft, path)
     finally:
         drafts.drop(draft)
-    for folder in (path.parent, *(folder.parent for folder in missing)):
+    for folder in (path.parent, *above):
         sync_folder(folder)
 
 
