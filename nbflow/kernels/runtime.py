@@ -135,7 +135,9 @@ def _bases() -> list[Path]:
             found = None
         if found is not None and _is_private(found):
             bases.append(Path(runtime))
-    return list(dict.fromkeys([*bases, Path(tempfile.gettempdir()), Path("/tmp")]))  # noqa: S108 - mkdtemp makes it safe
+    # As `tempfile` looks for it; but that writes a file to try each out, which stays for ever where we are killed then.
+    named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
+    return list(dict.fromkeys([*bases, *(Path(one).absolute() for one in named), Path("/tmp")]))  # noqa: S108 - mkdtemp makes it safe
 
 
 def _is_private(found: os.stat_result) -> bool:

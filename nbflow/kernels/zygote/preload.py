@@ -23,7 +23,6 @@ import socket
 import stat
 import sys
 import sysconfig
-import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -211,9 +210,9 @@ def _is_written(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def _listening() -> Iterator[IO[bytes]]:
-    """What is written to stdout and stderr meanwhile, in a file."""
+    """What is written to stdout and stderr meanwhile."""
     kept = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as file:
+    with open(os.memfd_create("heard"), "w+b") as file:
         for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
             stream.flush()
             os.dup2(file.fileno(), number)

@@ -64,7 +64,7 @@ def end_children() -> list[str]:
     """
     if not _await_children(_OWN_END):
         return []
-    ended = [f"{_name(pid)} (pid {pid})" for pid in _descendants()]
+    ended = [f"{name} (pid {pid})" for pid in _descendants() if (name := _name(pid))]
     for number, patience in ((signal.SIGTERM, _TERMINATED), *((signal.SIGKILL, _KILLED),) * _KILLS):
         for pid in _descendants():
             with contextlib.suppress(ProcessLookupError):
@@ -105,11 +105,12 @@ def _descendants() -> list[int]:
 
 
 def _name(pid: int) -> str:
+    """What a process is called; empty where it has ended by itself."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read().strip()
     except OSError:
-        return "a process"
+        return ""
 
 
 def send(channel: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:

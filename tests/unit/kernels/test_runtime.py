@@ -29,7 +29,7 @@ def short() -> Iterator[Path]:
 def nowhere(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
     """Temporary files are in a place of the test's own."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    monkeypatch.setenv("TMPDIR", str(short))
 
 
 def test_nobody_else_can_enter_and_sockets_fit() -> None:
@@ -73,10 +73,39 @@ def test_one_that_is_not_only_the_users_is_not_taken(monkeypatch: pytest.MonkeyP
 def test_a_long_path_is_passed_over(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
     long = short / ("x" * 90)
     long.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setenv("TMPDIR", str(long))
     folder = RuntimeFolder.create()
     assert folder.path.parent == Path("/tmp")
     folder.remove()
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"TEMP": "a", "TMP": "b"}, "a"),
+        ({"TMPDIR": "", "TMP": "b"}, "b"),
+        ({"TMPDIR": "b", "TEMP": "a"}, "b"),
+        ({"TMPDIR": "none", "TMP": "a"}, "a"),
+    ],
+)
+def test_the_folder_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, short: Path, named: dict[str, str], expected: str
+) -> None:
+    monkeypatch.chdir(short)
+    monkeypatch.delenv("TMPDIR")
+    for name in ("a", "b"):
+        (short / name).mkdir()
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    assert RuntimeFolder.create().path.parent == short / expected
+
+
+def test_no_place_is_tried_out_with_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's `tempfile` does so, and leaves the file where it is killed meanwhile."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", pytest.fail)
+    RuntimeFolder.create()
+    runtime.sweep()
 
 
 def test_where_there_is_no_place_every_reason_is_told(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
