@@ -16,7 +16,7 @@ from nbflow.errors import UnreachableError
 from nbflow.store import access, places
 from nbflow.store.backup import backups
 from nbflow.store.file import check_application, connect, has_no_room, read_file
-from nbflow.store.migrate import migrations, version_of
+from nbflow.store.migrate import migrate, migrations, version_of
 from nbflow.store.sql import statements
 from nbflow.store.transaction import patiently
 
@@ -57,7 +57,7 @@ def look(path: Path) -> Health:
         with closing(_open(path)) as connection:
             check_application(connection, path)
             version = version_of(connection, str(path), migrations())
-            faults = _faults(connection, path)
+            faults = _faults(connection, path, version)
             return Health(
                 version=version,
                 newest=migrations()[-1].number,
@@ -105,16 +105,25 @@ def _read(path: Path, seconds: float, *first: str) -> sqlite3.Connection:
     return connection
 
 
-def _faults(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
-    """What is damaged, ten at most."""
+def _faults(connection: sqlite3.Connection, path: Path, version: int) -> tuple[str, ...]:
+    """What is damaged, ten pages at most, and what is missing."""
     check = "check_deeply" if path.stat().st_size <= DEEP_BYTES else "check_pages"
     try:
         found = [str(row[0]) for row in connection.execute(statements()[check])]
+        missing = _missing(connection, version)
         orphaned = len(connection.execute(statements()["find_broken_references"]).fetchall())
     except sqlite3.DatabaseError as error:
         return (str(error),)
     faults = [one for text in found if text != "ok" for one in text.splitlines()]
-    return (*faults, *([f"{orphaned} rows refer to rows that are not there"] if orphaned else []))
+    return (*faults, *missing, *([f"{orphaned} rows refer to rows that are not there"] if orphaned else []))
+
+
+def _missing(connection: sqlite3.Connection, version: int) -> tuple[str, ...]:
+    """Tables and indexes of the schema of that version that are not there."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
+        migrate(model, "the schema", 0.0, migrations()[:version])
+        due, there = ({name for (name,) in one.execute(statements()["list_schema"])} for one in (model, connection))
+    return tuple(f"the {name} is missing" for name in sorted(due - there))
 
 
 def _is_written(connection: sqlite3.Connection) -> bool:

@@ -132,6 +132,9 @@ PRAGMA integrity_check(10);
 -- name: check_pages
 PRAGMA quick_check(10);
 
+-- name: list_schema
+SELECT type || ' ' || name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%';
+
 -- name: count_runs
 SELECT count(*) FROM runs;
 
