@@ -79,11 +79,19 @@ def whole() -> Iterator[list[RunResult]]:
 
 
 def drop_journals(state: RunState) -> None:
-    """Remove the journals of attempts whose notebooks are archived, and what lies beside them."""
+    """Remove the journals of attempts whose notebooks are archived, and what lies beside them.
+
+    Raises UnreachableError where one cannot be removed.
+    """
     from nbflow.worker.spool import drop_spools
 
     for journal in spent_journals(state):
-        Path(journal).unlink(missing_ok=True)
+        try:
+            Path(journal).unlink(missing_ok=True)
+        except OSError as error:
+            raise UnreachableError(
+                f"cannot remove {journal}: {error.strerror}", hint="see that its disk works and can be written"
+            ) from error
         drop_spools(Path(journal))
     with suppress(OSError):  # what is left in it belongs to notebooks that could not be archived
         Path(state.created.settings.journals).rmdir()

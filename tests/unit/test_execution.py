@@ -59,6 +59,16 @@ def test_journals_of_archived_notebooks_are_dropped_and_others_kept(tmp_path: Pa
     assert not (tmp_path / "journals").exists()
 
 
+def test_a_journal_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    story = Story(planned("a"), journals=str(tmp_path))
+    (tmp_path / "a.1.jsonl").mkdir()
+    file = ArchivedFile(path="sales/x/a.ipynb", size=1, sha256="f")
+    story.send("start")
+    story.send(Finished(task="a", attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, files=(file,))))
+    with pytest.raises(UnreachableError, match=r"cannot remove .*/a\.1\.jsonl: Is a directory"):
+        drop_journals(story.state)
+
+
 def test_notebooks_that_are_not_what_they_were(tmp_path: Path) -> None:
     known = sha256(b"1").hexdigest()
     tasks = [planned(name, notebook=f"{name}.ipynb", sha256=known) for name in ("same", "other", "gone", "done")]
