@@ -43,7 +43,7 @@ def run_folders(archive: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError, NotADirectoryError):
+    with suppress(OSError):  # what we may not look into, such as lost+found, is not ours
         yield from sorted(folder.iterdir())
 
 

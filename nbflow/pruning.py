@@ -201,6 +201,8 @@ class Pruner:
     def _make_room(self, room: Iterator[Doomed], going: set[str], full: NoRoomError) -> None:
         """Remove the files of the next run that has some on a disk. Raises UnreachableError where none is left."""
         for one in room:
+            if one.run not in going:
+                continue
             try:
                 row = self._check(one)
                 if row is None:

@@ -30,10 +30,15 @@ class ArchiveShelves:
     def fault(self, row: RunRow) -> str | None:
         """Why the files of a run cannot be removed now."""
         try:
-            folder = layout.run_folder(row.pipeline, row.run)
-            place = run_place(self._archiving.files, row.pipeline, row.run)
+            return self._fault(row)
         except NbflowError as error:
             return error.message
+        except OSError as error:
+            return f"cannot look at {error.filename}: {error.strerror}"
+
+    def _fault(self, row: RunRow) -> str | None:
+        folder = layout.run_folder(row.pipeline, row.run)
+        place = self.place(row)
         if place.is_symlink():
             return f"{place} is a symbolic link: remove what it leads to, and then the link, yourself"
         if self._archiving.uploads is not None:

@@ -129,7 +129,11 @@ class FileArchive:
 
     def exists(self, path: str) -> bool:
         """True where a file is published under that path."""
-        return self.resolve(path).is_file()
+        place = self.resolve(path)
+        try:
+            return place.is_file()
+        except OSError as error:
+            raise _unreachable("read", place, error) from error
 
     def sweep(self, folder: str) -> list[str]:
         """Remove what a killed process left half written below a folder; the paths of what was removed.

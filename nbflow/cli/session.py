@@ -5,6 +5,7 @@ Must stay light: it is imported before it is known which command runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -130,6 +131,10 @@ class Session:
         above = next((parent for parent in folder.parents if (parent / FILE).is_file()), None)
         hint = f"there is one above: nbflow -C {above} ..." if above else "`nbflow init` writes a first one"
         raise UsageError(f"there is no {FILE} in {folder}", hint=hint)
+
+    def shown_file(self, path: Path) -> str:
+        """As `shown_path`; empty where there is none, or where nobody may see whether there is."""
+        return self.shown_path(path) if os.path.exists(path) else ""  # noqa: PTH110 - Path's own raises PermissionError
 
     def shown_path(self, path: Path) -> str:
         """A path for people: relative to where the shell is if it lies below, else absolute."""

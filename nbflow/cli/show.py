@@ -101,7 +101,7 @@ def _print_run(session: Session, project: Project, document: RunResult) -> None:
             "took": "" if took is None else duration(took),
             "made by": document["trigger"],
             **{f"param {name}": shown_value(value) for name, value in document["params"].items()},
-            "page": session.shown_path(page) if page.exists() else "",
+            "page": session.shown_file(page),
             "archive": _archive(project, document),
             "resume": f"nbflow resume {document.run}" if document.state in RESUMABLE else "",
         },

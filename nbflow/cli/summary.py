@@ -42,8 +42,8 @@ def show_outcome(session: Session, result: RunResult, page: Path, *, is_whole: b
         _prose(out, f"{one_line(task['task'])}: {error_line(task)}", mark=f"{bad} ")
     if len(failures) > MOST_FAILURES:
         _prose(out, f"and {len(failures) - MOST_FAILURES:,} more")
-    if page.exists():
-        _pointer(out, "page", clean(session.shown_path(page)))
+    if shown := session.shown_file(page):
+        _pointer(out, "page", clean(shown))
     if failures:
         _pointer(out, "logs", f"nbflow logs {shlex.quote(clean(result.run + '/' + failures[0]['task']))}")
     if not (result.ok and is_whole):

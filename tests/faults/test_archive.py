@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.disks import cannot, need_strace
+from support.invariants import check_project
 from support.projects import Project, project
 
 TOML = """
@@ -75,7 +76,12 @@ def of_somebody_else(outputs: Path) -> Sequence[str]:
     if os.geteuid() != 0:
         cannot("to give a folder to somebody else takes root")
     os.chown(outputs, 12_345, 12_345)
-    taken = "-dac_override,-dac_read_search,-fowner"
+    return without_rights("fowner")
+
+
+def without_rights(*more: str) -> Sequence[str]:
+    """Root then may read and write only where anybody else may."""
+    taken = ",".join(f"-{one}" for one in ("dac_override", "dac_read_search", *more))
     return need(["setpriv", f"--bounding-set={taken}", f"--inh-caps={taken}"])
 
 
@@ -116,6 +122,29 @@ def test_a_store_in_a_folder_of_somebody_else(made: Project) -> None:
         assert "Permission denied" in said.out + said.err, command
         assert "bug" not in said.out + said.err, command
     assert not (made.root / "ran").exists(), "a kernel was started"
+
+
+def test_folders_that_nobody_may_look_into(made: Project) -> None:
+    """Such as lost+found, where the archive is a disk of its own; what is told by the store is told."""
+    for _ in range(2):
+        assert made.call("run", "one").code == 0
+    one = replace(made, wrap=without_rights() if os.geteuid() == 0 else ())
+    lost, runs = made.root / "outputs/lost+found", made.root / "outputs/one"
+    lost.mkdir(mode=0)
+    runs.chmod(0)
+    try:
+        for command in (("show", "@last"), ("show", "@last", "--json"), ("runs",), ("logs", "@last")):
+            assert one.call(*command).code == 0, command
+        for command in (("open", "@last"), ("report", "@last"), ("run", "one")):
+            said = one.call(*command)
+            assert (said.code, "Permission denied" in said.err) == (6, True), (command, said.err)
+        kept = one.call("prune", "--keep", "1", "--yes", "--json").json["kept"]
+        assert [one["reason"].rpartition(": ")[2] for one in kept] == ["Permission denied"]
+    finally:
+        runs.chmod(0o755)
+    assert len(one.call("prune", "--keep", "1", "--yes", "--json").json["runs"]) == 1
+    lost.rmdir()
+    check_project(made.root, made.temporary, made.root / "records/state.db")
 
 
 def test_one_that_is_removed_during_a_run(made: Project) -> None:

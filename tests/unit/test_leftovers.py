@@ -50,6 +50,13 @@ def test_folders_of_runs(tmp_path: Path) -> None:
     assert [str(one.relative_to(tmp_path)) for one in run_folders(tmp_path)] == [f"sales/{RUN}"]
 
 
+def test_what_nobody_may_look_into(tmp_path: Path) -> None:
+    (tmp_path / STATE).mkdir()
+    (tmp_path / STATE / "journals").symlink_to("journals")
+    made(tmp_path / STATE / "removed" / RUN / "run.json", age=0)
+    assert found(tmp_path) == [f"{STATE}/removed/{RUN}"]
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     assert leftovers(tmp_path / "no", tmp_path / "no") == []
     assert run_folders(tmp_path / "no") == []

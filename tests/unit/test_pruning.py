@@ -19,7 +19,7 @@ from nbflow.core.ports import Store
 from nbflow.core.retention import Retention
 from nbflow.core.rows import Removed, RunRow
 from nbflow.core.values import encode
-from nbflow.errors import NoRoomError, UnreachableError
+from nbflow.errors import ConflictError, NoRoomError, UnreachableError
 from nbflow.pruning import Pruner, Pruning
 from nbflow.runs import Runs
 from nbflow.store.memory import MemoryStore
@@ -277,6 +277,20 @@ class TestNoRoom:
         assert full.left == sorted(full.shelf.folders) == []
         assert [one.run for one in full.prune(Retention()).begun] == ["four"]
         assert full.store.removals.removed() == []
+
+    def test_nor_what_somebody_had_for_a_moment(self, full: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        tight, owned = full.store.claim, ["four"]
+
+        def claim(run: str, *others: Any) -> int:
+            if run in owned:
+                owned.remove(run)
+                raise ConflictError("nbflow report has it")
+            return tight(run, *others)
+
+        monkeypatch.setattr(full.store, "claim", claim)
+        done = full.prune(EVERYTHING)
+        assert (names(done), done.kept) == (["three", "two", "one"], {"four": "nbflow report has it"})
+        assert full.left == sorted(full.shelf.folders) == ["four"]
 
     def test_files_on_another_disk_make_none(self, full: World, monkeypatch: pytest.MonkeyPatch) -> None:
         pruner = full.pruner()
