@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -23,13 +23,13 @@ from nbflow.core.messages import Report
 from nbflow.core.params import check_value
 from nbflow.core.spec import EMPTY
 from nbflow.core.values import decode, plain
-from nbflow.errors import NbflowError, UnreachableError
+from nbflow.errors import NbflowError
 from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.specs import KernelSpec, find_kernel
 from nbflow.worker import journal as jr
 from nbflow.worker import snapshot
 from nbflow.worker.control import Control
-from nbflow.worker.fold import Folded, fold
+from nbflow.worker.fold import Folded, FoldError, fold
 from nbflow.worker.masking import mask_stderr, masked_document, masked_ending, masked_report
 from nbflow.worker.mending import missing_tails
 from nbflow.worker.publish import publish
@@ -190,16 +190,21 @@ def note_changes(journal: jr.Journal, prepared: Prepared) -> None:
 
 
 def write_ending(journal: jr.Journal, ending: Ending, duration: float | None) -> None:
-    """The record that says how the attempt ended. `duration` is in seconds; None where nobody knows."""
-    error = None if ending.error is None else codec.dump(ending.error)
-    journal.append(
-        "ended",
-        at=jr.instant(),
-        verdict=ending.verdict.value,
-        error=error,
-        stopped_at=ending.stopped_at,
-        duration=None if duration is None else round(duration, 6),
-    )
+    """Keep how the attempt ended. `duration` is in seconds; None where nobody knows."""
+    record = ending_record(ending, duration)
+    journal.append(record.pop("type"), **record)
+
+
+def ending_record(ending: Ending, duration: float | None) -> jr.Record:
+    """The record that says how an attempt ended. `duration` is in seconds; None where nobody knows."""
+    return {
+        "type": "ended",
+        "at": jr.instant(),
+        "verdict": ending.verdict.value,
+        "error": None if ending.error is None else codec.dump(ending.error),
+        "stopped_at": ending.stopped_at,
+        "duration": None if duration is None else round(duration, 6),
+    }
 
 
 def settle(order: WorkOrder, journal: jr.Journal, masker: Masker | None = None) -> Outcome:
@@ -303,22 +308,21 @@ def _publish(order: WorkOrder, folded: Folded, masker: Masker | None) -> Outcome
 def _salvage(order: WorkOrder, message: str, duration: float, masker: Masker) -> Outcome:
     """The journal cannot be written any more: make the notebook of what it holds, if that can still be read."""
     failure = TaskError(kind=ErrorKind.ARCHIVE, message=message)
-    ended = {
-        "type": "ended",
-        "at": jr.instant(),
-        "verdict": Verdict.FAILED.value,
-        "error": codec.dump(failure),
-        "duration": round(duration, 6),
-    }
+    ended = ending_record(Ending(verdict=Verdict.FAILED, error=failure), duration)
     try:
-        records = jr.read(Path(order.journal))
-    except UnreachableError:
-        records = []
-    if not records:
+        return settle_unwritten(order, [*jr.read(Path(order.journal)), ended], masker)
+    except (jr.JournalError, FoldError):
         return Outcome(verdict=Verdict.FAILED, error=failure, duration=duration)
-    folded = fold([*records, ended])
+
+
+def settle_unwritten(order: WorkOrder, records: Sequence[jr.Record], masker: Masker) -> Outcome:
+    """As `settle`, of records that cannot all be written to the journal any more.
+
+    Raises FoldError for those that are none of an attempt.
+    """
+    folded = fold(records)
     try:
-        folded = fold([*records, ended, *missing_tails(Path(order.journal), folded)])
+        folded = fold([*records, *missing_tails(Path(order.journal), folded)])
     except jr.JournalError as error:
         # Where the journal fails, what lies beside it may fail too; the notebook then ends with the head of the text.
         folded.document["metadata"]["nbflow"]["warnings"].append(error.message)

@@ -72,12 +72,17 @@ class Journal:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise JournalError(f"cannot open the journal {path}: {error.strerror}") from error
-        if not _locked(descriptor, patience):
-            evict()
+        try:
             if not _locked(descriptor, patience):
-                os.close(descriptor)
-                raise JournalError(f"the journal {path} is still in use")
-        os.ftruncate(descriptor, _whole(Path(path)))
+                evict()
+                if not _locked(descriptor, patience):
+                    raise JournalError(f"the journal {path} is still in use")
+            os.ftruncate(descriptor, _whole(Path(path)))
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, OSError):
+                raise JournalError(f"cannot write the journal {path}: {error.strerror}") from error
+            raise
         return cls(Path(path), descriptor)
 
     def append(self, kind: str, **body: Any) -> None:

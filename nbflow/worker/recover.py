@@ -21,9 +21,18 @@ from nbflow.kernels.memory import Mark, kills_since
 from nbflow.kernels.runtime import remove_left_over
 from nbflow.kernels.sweep import end_marked
 from nbflow.worker import journal as jr
-from nbflow.worker.attempt import Prepared, prepare, process_start, settle, write_ending, write_header
+from nbflow.worker.attempt import (
+    Prepared,
+    ending_record,
+    prepare,
+    process_start,
+    settle,
+    settle_unwritten,
+    write_ending,
+    write_header,
+)
 from nbflow.worker.control import Control
-from nbflow.worker.fold import FoldError, fold
+from nbflow.worker.fold import Folded, FoldError, fold
 from nbflow.worker.search import bare
 from nbflow.worker.secrets import Around, Values, is_at_hand, resolve
 from nbflow.worker.session import Ending
@@ -42,14 +51,26 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
     try:
         journal = _take_over(order, patience)
         values = _values(order)
+        masker = Masker(values.secrets)
         try:
             _end(order, journal, values, reason)
-            return settle(order, journal, Masker(values.secrets))
+            return settle(order, journal, masker)
+        except jr.JournalError as error:
+            return _salvage(order, f"{reason}; {error.message}", masker)
         finally:
             journal.close()
     except (jr.JournalError, FoldError) as error:
         failure = TaskError(kind=ErrorKind.LOST, message=f"{reason}; its notebook cannot be made: {error}")
         return Outcome(verdict=Verdict.FAILED, error=failure)
+
+
+def _salvage(order: WorkOrder, reason: str, masker: Masker) -> Outcome:
+    """The journal cannot be completed: make the notebook of what it holds. Raises JournalError and FoldError."""
+    records = jr.read(Path(order.journal))
+    folded = fold(records)
+    if not folded.ended:
+        records.append(ending_record(_lost(folded, reason), None))
+    return settle_unwritten(order, records, masker)
 
 
 def _values(order: WorkOrder) -> Values:
@@ -81,9 +102,13 @@ def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str) -> 
     if not folded.ended:
         for one in left:
             journal.append("warning", text=f"a process that the attempt had left behind was ended: {one}")
-        message = f"{reason}{_of_memory(folded.memory_mark)}"
-        error = TaskError(kind=ErrorKind.LOST, message=message, cell=folded.running)
-        write_ending(journal, Ending(verdict=Verdict.FAILED, error=error), None)
+        write_ending(journal, _lost(folded, reason), None)
+
+
+def _lost(folded: Folded, reason: str) -> Ending:
+    message = f"{reason}{_of_memory(folded.memory_mark)}"
+    error = TaskError(kind=ErrorKind.LOST, message=message, cell=folded.running)
+    return Ending(verdict=Verdict.FAILED, error=error)
 
 
 def _of_memory(found: Mapping[str, Any] | None) -> str:

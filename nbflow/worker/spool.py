@@ -85,8 +85,10 @@ class Spools:
         name = f"cell-{self._numbers[index]}.output-{self._values[index]}.{ending}"
         self._make_folder()
         file = _File(self.folder / name)
-        file.write(data)
-        file.close()
+        try:
+            file.write(data)
+        finally:
+            file.close()
         return name
 
     def drop(self, names: Iterable[str]) -> None:
@@ -98,10 +100,7 @@ class Spools:
                 raise _failed(self.folder / name, error) from error
 
     def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise _failed(self.folder, error) from error
+        _make(self.folder)
 
 
 class TextSpool:
@@ -213,6 +212,7 @@ def mend(path: Path, tail: int) -> Mended:
 
     Raises JournalError where it cannot be read or written; one that is not there is made, empty.
     """
+    _make(path.parent)  # a loss of power may have taken it
     characters, lines, kept, last = 0, 0, 0, deque[str]()
     mended = TextSpool(path.with_name(f"{path.name}.mended"))
     mended.path.unlink(missing_ok=True)
@@ -280,6 +280,13 @@ def _encoded(mime: str, value: object) -> tuple[str, bytes]:
 def _packed(text: str) -> bytes:
     packer: Any = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     return b"".join((packer.compress(text.encode("utf-8", "backslashreplace")), packer.flush()))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _failed(folder, error) from error
 
 
 def _failed(path: Path, error: OSError) -> JournalError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from nbflow.worker import attempt as at
 from nbflow.worker import journal as jr
 from nbflow.worker.recover import recover
 from nbflow.worker.session import Ending
+from nbflow.worker.spool import Spools, TextSpool, spool_folder
 from support.attempts import archived, code, notebook, order, processes, states
 
 
@@ -59,6 +61,59 @@ def test_the_running_cell_was_killed_and_the_rest_is_not_run(tmp_path: Path) -> 
     assert document["cells"][1]["outputs"] == [{**output, "text": ["so far\n"]}]
     assert document["metadata"]["nbflow"]["duration"] is None
     assert [file.path for file in outcome.files] == ["sales/sales-1/clean.ipynb", "sales/sales-1/clean.html"]
+
+
+def with_a_long_text(one: WorkOrder) -> None:
+    """The journal of a worker that died while a cell wrote more than the journal takes."""
+    begun(
+        one,
+        {"type": "cell_started", "cell": 0, "at": jr.instant()},
+        {"type": "output", "cell": 0, "output": {"output_type": "stream", "name": "stdout", "text": "head"}},
+        {"type": "spool", "cell": 0, "name": "stdout", "file": "cell-1.stdout.txt.gz", "head": 4, "tail": 3},
+    )
+    text = Spools(Path(one.journal), one.slug, {0: 1}).text(0, "stdout")
+    text.write("head" + "x" * 100_000 + "end")
+    text.sync()
+
+
+def test_what_lay_beside_the_journal_may_be_gone(tmp_path: Path) -> None:
+    """With the power: the name of a folder is on the disk later than what is in it."""
+    one = order(tmp_path, "1", "2")
+    with_a_long_text(one)
+    shutil.rmtree(spool_folder(Path(one.journal)))
+    assert lost(recover(one, "the power went")) == "the power went"
+    assert states(archived(one)) == ["killed", "not_run"]
+    assert archived(one)["cells"][0]["outputs"][0]["text"] == ["head"]
+
+
+@pytest.mark.parametrize("had_ended", [True, False])
+@pytest.mark.parametrize("is_all_full", [True, False])
+def test_the_journal_cannot_be_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had_ended: bool, is_all_full: bool
+) -> None:
+    """Its disk is full, and that of the archive is not: what the journal holds can still be read."""
+    one = order(tmp_path, "1", "2")
+    with_a_long_text(one)
+    journal = jr.Journal.reopen(one.journal, patience=0.0, evict=pytest.fail)
+    if had_ended:
+        at.write_ending(journal, Ending(verdict=Verdict.SUCCEEDED), 1.5)
+    journal.close()
+
+    def full(self: object, *_: object, **__: object) -> None:
+        raise jr.JournalError("no room")
+
+    monkeypatch.setattr(jr.Journal, "append", full)
+    if is_all_full:
+        monkeypatch.setattr(TextSpool, "pause", full)
+    outcome = recover(one, "the power went")
+    assert [file.path.rpartition("/")[2] for file in outcome.files][:1] == ["clean.ipynb"]
+    if had_ended:
+        assert (outcome.verdict, outcome.duration) == (Verdict.SUCCEEDED, 1.5)
+    else:
+        assert lost(outcome) == "the power went; no room"
+    text = "".join(archived(one)["cells"][0]["outputs"][0]["text"])
+    assert (text.startswith("head"), "end" in text) == (True, not is_all_full)
+    assert archived(one)["metadata"]["nbflow"]["warnings"] == (["no room"] if is_all_full else [])
 
 
 def test_a_second_time_nothing_changes(tmp_path: Path) -> None:
