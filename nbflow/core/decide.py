@@ -22,6 +22,7 @@ from nbflow.core.matrix import Copy
 from nbflow.core.plan import Action, PlannedTask
 from nbflow.core.pools import ALONE, Turns
 from nbflow.core.resolve import Refused, list_copies, resolve_task
+from nbflow.core.runstate import counted
 from nbflow.core.spec import Backoff, RetryPolicy, RunIf
 from nbflow.core.state import RunState, TaskRun, evolve
 from nbflow.core.status import TaskState
@@ -380,11 +381,7 @@ def _queue_again(task: TaskRun) -> ev.Event:
 
 def _because(state: RunState, waits_for: Sequence[str], rule: RunIf) -> str:
     """Why a task does not run, by its rule and the upstreams that stand against it."""
-    culprits = [
-        f"{name} {FATES[state.tasks[name].state]}"
-        for name in waits_for
-        if name not in state.dropped and stands_against(rule, state.tasks[name].state)
-    ]
+    culprits = [f"{name} {FATES[one]}" for name, one in counted(state, waits_for).items() if stands_against(rule, one)]
     more = f" and {len(culprits) - 3} more" if len(culprits) > 3 else ""
     condition = "" if rule is RunIf.ALL_SUCCESS else f" ({rule.value})"
     return f"{', '.join(culprits[:3])}{more}{condition}"

@@ -145,10 +145,24 @@ def look_up(state: RunState, gates: Iterable[Gate]) -> None:
     for gate in gates:
         behind = [state.tasks[name] for name in gate.behind]
         gate.count(
-            (state.tasks[up].state for up in gate.waits_for if up not in state.dropped),
+            counted(state, gate.waits_for).values(),
             (task.planned for task in behind if task.state is TaskState.PENDING),
         )
         judge(state, gate.behind)
+
+
+def counted(state: RunState, waits_for: Iterable[str]) -> dict[str, TaskState]:
+    """The upstreams that are judged, of those that a task waits for, and their states: not what a list has dropped.
+
+    A list that has become empty is one success by the name of its task, like one that was empty from the beginning.
+    """
+    found: dict[str, TaskState] = {}
+    for name in waits_for:
+        if name not in state.dropped:
+            found[name] = state.tasks[name].state
+        elif not state.copies[base := state.tasks[name].planned.base]:
+            found[base] = TaskState.SUCCEEDED
+    return found
 
 
 def judge(state: RunState, names: Iterable[str]) -> None:

@@ -549,8 +549,11 @@ class Oracle:
         return max(sorted(seconds.values())[len(seconds) // 2], 0.001) if seconds else 1
 
     def _upstream(self, name: str) -> list[str]:
-        """The tasks that count for another one as they are now: copies in place of those that have them."""
-        return [one for up in self.judged_by[name] for one in self.lists.get(up, [up])]
+        """The states that count for a task as they are now: of copies in place of those that have them. A list without
+        items is a success, whether it has always been empty or has become so.
+        """
+        listed = [self.lists.get(up, [up]) for up in self.judged_by[name]]
+        return [state for names in listed for state in [self.tasks[one].state for one in names] or ["succeeded"]]
 
     def needed(self, name: str) -> list[str]:
         """What a document says that a task needs: in place of lists all copies that there ever were."""
@@ -594,7 +597,7 @@ class Oracle:
         plan = self.tasks[name].plan
         if plan.action != "run":
             return "left out" if plan.action == "skip" else "reuse"
-        upstream = [self.tasks[one].state for one in self._upstream(name)]
+        upstream = self._upstream(name)
         if plan.for_each is not None and not set(upstream) <= ENDED:
             return None
         wanted = verdict(plan.run_if.value, upstream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -12,6 +12,8 @@ from nbflow.core.spec import Backoff, Matrix, Pipeline, RetryPolicy, RunIf, Task
 from support.scenarios import Case
 
 RULES = [RunIf.ALL_SUCCESS] * 6 + list(RunIf)
+CONTRARY = [RunIf.ALL_FAILED] * 10 + [RunIf.ONE_FAILED] * 4
+"""Rules by which a success stands against a task: what counts as one is seen best by them."""
 FAILURES = ["exception:ValueError", "exception:KeyError", "timeout", "kernel_died", "start_failed", "archive", "exited"]
 
 
@@ -50,7 +52,7 @@ def make_world(rng: Random) -> World:
     tasks: dict[str, Task] = {}
     for name, needs in _graph(rng).items():
         tasks[name] = _task(rng, name, needs, tasks, pools)
-    if len(tasks) > 2 and rng.random() < 0.15:
+    if changing := len(tasks) > 2 and rng.random() < 0.15:
         tasks |= _changing_list(rng)
     selected = _selected(rng, tasks)
     past = {copy: Past(run="old", outputs=outputs(rng)) for name in tasks for copy in _copies(tasks[name])}
@@ -70,7 +72,10 @@ def make_world(rng: Random) -> World:
             "pools": pools,
         },
     )
-    return World(case=case, temper=_temper(rng))
+    temper = _temper(rng)
+    if changing:  # where nothing fails, or nobody resumes, no list becomes another
+        temper = replace(temper, failure=0.4, resume=0.9)
+    return World(case=case, temper=temper)
 
 
 def _graph(rng: Random) -> dict[str, tuple[str, ...]]:
@@ -130,18 +135,22 @@ def _for_each(rng: Random, needs: tuple[str, ...]) -> str | tuple[Any, ...]:
 
 
 def _changing_list(rng: Random) -> dict[str, Task]:
-    """A list of what copies give, whatever becomes of them, so that a resume finds another one."""
+    """A list of what copies give, whatever becomes of them, so that a resume finds another one, or an empty one."""
+    given = "tasks.t0.outputs.n"
     return {
         "t0": Task(name="t0", notebook="t0.ipynb", matrix=Matrix(axes={"x": (1, 2, 3)})),
         "t1": Task(
             name="t1",
             notebook="t1.ipynb",
             needs=("t0",),
-            for_each="{{ tasks.t0.outputs.n }}",
+            for_each=rng.choice([f"{{{{ {given} }}}}", f"{{{{ {given} if {given}[2] == None else [] }}}}"]),
             params={"y": "{{ item }}"},
             run_if=RunIf.ALL_DONE,
         ),
-        "t2": Task(name="t2", notebook="t2.ipynb", needs=("t1",), run_if=rng.choice(RULES)),
+        **{
+            name: Task(name=name, notebook=f"{name}.ipynb", needs=needs, run_if=rng.choice([*RULES, *CONTRARY]))
+            for name, needs in (("t2", ("t1",)), ("t3", ("t1",)), ("t4", ("t0", "t1", "t2")))
+        },
     }
 
 

@@ -10,6 +10,7 @@ from nbflow.core import events as ev
 from nbflow.core.items import name_items
 from nbflow.core.plan import PlannedTask
 from nbflow.core.runstate import PLACES, InvalidTransition
+from nbflow.core.spec import RunIf
 from nbflow.core.state import evolve, fold
 from support.build import NOON, RUN, Story, planned
 
@@ -173,6 +174,32 @@ class TestAnew:
             "attempt_submitted report/1",
         ]
         assert found.send("succeeded report/1")[-1] == "run_finished succeeded"
+
+    @pytest.mark.parametrize("rule", list(RunIf))
+    def test_a_list_that_becomes_empty_is_judged_as_one_that_always_was(self, rule: RunIf) -> None:
+        """As one success: alone, and beside another task that has failed."""
+
+        def judged(*, anew: bool) -> dict[str, tuple[str, str]]:
+            source = "{{ [] if tasks.up.outputs.x[1] else ['old'] }}"
+            score = each("up[1]", "up[2]", for_each=source, run_if="all_done")
+            ends = [planned(f"end{len(also)}", "score", *also, run_if=rule.value) for also in ((), ("bad",))]
+            ups = [planned(f"up[{n}]", matrix={"n": n}) for n in (1, 2)]
+            found = Story(*ups, planned("bad"), score, *ends, jobs=9)
+            found.send("start")
+            if anew:
+                found.send("succeeded up[1]/1 x=1", "failed up[2]/1")
+                found.send("cancel")
+                found.send("stopped bad/1", "stopped score[old]/1")
+                found.send("resume", "start")
+            attempt = 2 if anew else 1
+            first = [] if anew else ["succeeded up[1]/1 x=1"]
+            found.send(*first, f"succeeded up[2]/{attempt} x=1", f"failed bad/{attempt}")
+            assert not anew or found.states()["score[old]"] == "skipped"
+            assert vars(fold(found.history))["gates"] == found.state.gates
+            ended = [found.state.tasks[name] for name in ("end0", "end1")]
+            return {one.planned.name: (one.state.value, one.reason) for one in ended}
+
+        assert judged(anew=True) == judged(anew=False)
 
     def test_it_is_left_as_it_is_where_only_copies_run_again(self) -> None:
         found = expanded("b", "a")
