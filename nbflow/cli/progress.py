@@ -108,7 +108,7 @@ class Progress:
                 self.ended = stamped.at
             case ev.CancelRequested():
                 self.stopping = event
-            case ev.TaskExpanded() if event.copies:
+            case ev.TaskExpanded() if event.copies or event.task not in self.tasks:  # it has its copies already
                 self._expand(event)
             case _:
                 self._take(self.tasks[event.task], stamped, event)
@@ -121,7 +121,10 @@ class Progress:
             self._move(task, TaskState.PENDING)
 
     def _expand(self, event: ev.TaskExpanded) -> None:
-        """Put copies in the place of their task; of a list that is made anew, those that are new behind the others."""
+        """Put copies in the place of their task; of a list that is made anew, those that are new behind the others.
+
+        Such a list may be empty; its copies stay where they are.
+        """
         last = [name for name in self.tasks if name.partition("[")[0] == event.task][-1]
         ups, pool = self.tasks[last].waits_for, self.tasks[last].pool
         names = [copy.name for copy in event.copies if copy.name not in self.tasks]

@@ -158,3 +158,32 @@ def test_a_list_that_is_made_anew_adds_its_new_copies() -> None:
     progress = watched(story)
     assert progress.watched == ["up[1]", "up[2]", "score[10]", "score[None]", "score[20]", "report"]
     assert {name: task.state.value for name, task in progress.tasks.items()} == story.states()
+
+
+LISTS = {0: "nothing", 1: "fewer", 2: "others", 3: "more"}
+"""What a list of `a` and `b` becomes, by what its upstream gives at last."""
+SOURCE = (
+    "{{ ['a', 'b'] if tasks.up.outputs.x[1] == None else [[], ['b'], ['c'], ['c', 'b', 'a']][tasks.up.outputs.x[1]] }}"
+)
+
+
+@pytest.mark.parametrize("given", LISTS, ids=LISTS.__getitem__)
+@pytest.mark.parametrize("seen", ["from the beginning", "from the resume on"])
+def test_a_list_becomes_another(given: int, seen: str) -> None:
+    ups = [planned(f"up[{n}]", matrix={"n": n}) for n in (1, 2)]
+    score = planned("score", "up[1]", "up[2]", for_each=SOURCE, run_if="all_done")
+    story = Story(*ups, score, planned("report", "score"), planned("end", "report"), jobs=9)
+    story.send("start")
+    story.send("succeeded up[1]/1 x=0", "failed up[2]/1")
+    story.send("succeeded score[a]/1", "failed score[b]/1")
+    middle, before = Progress(story.state), len(story.history)
+    story.send("resume", "start")
+    story.send(f"succeeded up[2]/2 x={given}")
+    progress = watched(story) if seen == "from the beginning" else middle
+    for stamped in story.history[before:] if progress is middle else ():
+        progress.take(stamped)
+    copies = ["score[a]", "score[b]", *(["score[c]"] if given > 1 else [])]
+    assert progress.watched == list(progress.tasks) == ["up[1]", "up[2]", *copies, "report", "end"]
+    assert progress.tasks["report"].waits_for == tuple(copies)
+    assert {name: task.state.value for name, task in progress.tasks.items()} == story.states()
+    assert {name: state for state, names in progress.by_state.items() for name in names} == story.states()
