@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import isnan
 from typing import TYPE_CHECKING
 
 from nbflow.archive import layout
@@ -36,6 +37,7 @@ class Sender:
     def __init__(self, uploads: Uploads | None) -> None:
         self._uploads = uploads
         self._fed: set[str] = set()
+        self._passed_over: dict[str, NbflowError] = {}
 
     def feeds(self, state: RunState) -> Sequence[Listener]:
         """The listeners that have a run uploaded while it goes on; called before anything of it is published."""
@@ -50,13 +52,19 @@ class Sender:
     def catch_up(self, runs: Runs) -> None:
         """Begin to upload what runs that have ended have left on this machine; `settle` waits for it.
 
-        A run whose page is missing, or tells of an earlier end, waits for that: nothing is uploaded around it.
+        A run whose page is missing, or tells of an earlier end, waits for that: nothing is uploaded around it. One
+        that this nbflow cannot read is in nobody's way: `trouble` has the reason.
         """
         for row, has_page in self._left(runs):
             if has_page:
                 from nbflow.uploading import published
 
-                self._uploader.add_run(layout.run_folder(row.pipeline, row.run), published(runs.state(row)))
+                try:
+                    known = published(runs.state(row))
+                except NbflowError as error:
+                    self._passed_over[row.run] = error
+                else:
+                    self._uploader.add_run(layout.run_folder(row.pipeline, row.run), known)
 
     def without_page(self, runs: Runs) -> list[RunRow]:
         """The rows of those that lack their page and that nobody has: it could not be written when they ended."""
@@ -72,7 +80,13 @@ class Sender:
             row = runs.store.run(run) if run not in self._fed else None
             if row is not None and row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
                 folder = layout.run_folder(row.pipeline, run)
-                yield row, is_sealed(folder, row.document["ended"], self._uploads.files)
+                try:
+                    has_page = is_sealed(folder, row.document["ended"], self._uploads.files)
+                except NbflowError as error:
+                    self._passed_over[run] = error
+                    continue
+                self._passed_over.pop(run, None)
+                yield row, has_page
 
     def settle(self, seconds: float | None = None) -> bool:
         """Wait until nothing is left to upload, and say whether that is so.
@@ -94,6 +108,8 @@ class Sender:
         for path, error in refused.items():
             if path.split("/")[1:2] == [run]:
                 return error
+        if run in self._passed_over:
+            return self._passed_over[run]
         problem = self._uploader.problem if self._is_begun else None
         return problem or UnreachableError(
             f"run {run} is not yet in {self._uploads.objects.url} as a whole", hint=f"nbflow report {run}"
@@ -118,9 +134,10 @@ class Sender:
 
 
 def patience() -> float:
-    """Seconds that a run waits at its end, from the environment where it says so."""
+    """Seconds that a run waits at its end, from the environment where it says so; `inf` for as long as it takes."""
     text = os.environ.get(PATIENCE_VARIABLE, "")
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
         return PATIENCE
+    return PATIENCE if isnan(seconds) else max(0.0, seconds)

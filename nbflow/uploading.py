@@ -66,7 +66,7 @@ class Uploader:
             with self._change:
                 since = time.monotonic()
                 while self._left() and (rest := max(self._moved, since) + patience - time.monotonic()) > 0:
-                    self._change.wait(rest)
+                    self._change.wait(min(rest, threading.TIMEOUT_MAX))
         except KeyboardInterrupt:
             pass  # what waits is safe where it is
         if self._bug is not None:
@@ -107,6 +107,7 @@ class Uploader:
     def _whole_run(self, folder: str, known: Known) -> bool:
         """Upload all of a run; False where it has to be tried again."""
         last = (manifest_path(folder), index_path(folder))
+        self.refused.pop(folder, None)
         try:
             waiting = self._uploads.waiting(folder)
             if not self._all({path: known.get(path, ()) for path in waiting if path not in last}):

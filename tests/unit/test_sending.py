@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nbflow.archive.files import FileArchive
 from nbflow.archiving import Archiving
+from nbflow.core.state import RunState
 from nbflow.core.views import run_document
+from nbflow.errors import UnreachableError
 from nbflow.sending import PATIENCE, Sender, patience
 from support.archives import FOLDER, PAGE, OneRun, carried_out, spec_of
 from support.build import RUN, Story, planned
@@ -82,6 +87,40 @@ def test_a_run_without_the_page_of_its_end_waits_for_it(archiving: Archiving, ur
     assert {path.removeprefix(f"{FOLDER}/") for path in held_files(url)} >= {"run.json", "index.html"}
 
 
+class Unreadable(OneRun):
+    """A run that has ended, and whose events tell this nbflow nothing."""
+
+    def state(self, row: Any) -> RunState:
+        raise UnreachableError(f"run {row.run}: its history makes no sense to this nbflow")
+
+
+def test_a_run_that_cannot_be_read_is_in_nobodys_way(
+    archiving: Archiving, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    state = carried_out(archiving, url)
+    archiving.close()
+    HeldFileSystem.down = None
+    later = Archiving(spec_of(tmp_path, url))
+    later.sender.catch_up(Unreadable(state))
+    assert later.sender.settle(5)
+    assert held_files(url) == {}
+    assert "makes no sense" in str(later.sender.trouble(RUN)), "whoever asks for it is told"
+
+    def broken(*_: object) -> bytes:
+        raise UnreachableError("the disk is broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileArchive, "read", broken)
+        later.sender.catch_up(OneRun(state))
+        assert later.sender.without_page(OneRun(state)) == []
+    assert "the disk is broken" in str(later.sender.trouble(RUN))
+    later.sender.catch_up(OneRun(state))
+    assert later.sender.settle(5)
+    assert len(held_files(url)) == 4
+    assert later.sender.trouble(RUN) is None
+
+
 def test_a_run_that_goes_on_is_left_to_its_engine(archiving: Archiving, url: str, tmp_path: Path) -> None:
     story = Story(planned("a"), outputs=url, spool="outputs/.nbflow/spool")
     archiving.sender.feeds(story.state)
@@ -95,6 +134,6 @@ def test_a_run_that_goes_on_is_left_to_its_engine(archiving: Archiving, url: str
 
 
 def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text, seconds in (("", PATIENCE), ("x", PATIENCE), ("2.5", 2.5), ("-1", 0.0)):
+    for text, seconds in (("", PATIENCE), ("x", PATIENCE), ("nan", PATIENCE), ("2.5", 2.5), ("-1", 0.0), ("inf", inf)):
         monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", text)
         assert patience() == seconds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import signal
 import threading
 import time
@@ -170,6 +172,37 @@ def test_what_cannot_be_read_here_is_named(
     assert uploader.settle(ENOUGH)
     assert {path: str(error) for path, error in uploader.refused.items()} == {path: "the disk is broken"}
     assert uploads.waiting(FOLDER) == [path]
+
+
+def test_a_folder_that_cannot_be_read_once_is_no_bug(
+    uploads: Uploads, uploader: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(uploads, "a.ipynb", "run.json", "index.html")
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.scandir", broken)
+        uploader.add_run(FOLDER)
+        assert uploader.settle(ENOUGH)
+    assert "Input/output error" in str(uploader.refused[FOLDER])
+    assert uploads.ledgers.is_waiting(RUN)
+    uploader.add_run(FOLDER)
+    assert uploader.settle(ENOUGH)
+    assert uploader.refused == {}
+    assert not uploads.ledgers.is_waiting(RUN)
+
+
+@pytest.mark.parametrize("patience", [1e10, math.inf])
+def test_patience_may_have_no_end(uploads: Uploads, uploader: Uploader, patience: float) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    uploader.add(publish(uploads, "a.ipynb")[0])
+    until(lambda: uploader.problem is not None)
+    timer = threading.Timer(0.2, setattr, [HeldFileSystem, "down", None])
+    timer.start()
+    assert uploader.settle(patience)
+    timer.join()
 
 
 def test_a_bug_of_ours_is_not_swallowed(uploads: Uploads, uploader: Uploader, monkeypatch: pytest.MonkeyPatch) -> None:
