@@ -78,16 +78,17 @@ def remove_tree(place: Path) -> None:
 
 def size_of(place: Path) -> int:
     """Bytes of the files in a folder, as far as they can be seen; links count as such."""
-    return sum(found.stat(follow_symlinks=False).st_size for found in _files(place))
+    return sum(_sizes(place))
 
 
-def _files(place: Path) -> Iterator[os.DirEntry[str]]:
+def _sizes(place: Path) -> Iterator[int]:
     with suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path))
-            else:
-                yield entry
+            with suppress(OSError):  # somebody else has removed it
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _sizes(Path(entry.path))
+                else:
+                    yield entry.stat(follow_symlinks=False).st_size
 
 
 def _hide(place: Path, out_of_sight: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from hashlib import file_digest
 from pathlib import Path
@@ -26,6 +26,9 @@ from nbflow.errors import ConflictError, NotFoundError, UnreachableError
 
 AT_ONCE = 8
 """Files that are fetched, or uploaded, at the same time."""
+
+_GONE = (FileNotFoundError, NotADirectoryError)
+"""What the file system says of a file that was removed, or whose folder was."""
 
 
 class Uploads:
@@ -44,10 +47,11 @@ class Uploads:
         """The files of a run's folder that are not uploaded as they are now.
 
         In the order in which they have to be: the manifest comes after all that it names, the page of the run is last.
+        Raises UnreachableError where the folder cannot be read: what is not seen must not pass for uploaded.
         """
         known = self.ledgers.entries(run_of(folder))
         found = []
-        for place in self.files.resolve(folder).rglob("*"):
+        for place in _places(self.files.resolve(folder)):
             path = place.relative_to(self.files.root).as_posix()
             if not place.name.startswith(".") and (now := _stamp(place)) and now != _noted(known.get(path)):
                 found.append(path)
@@ -182,12 +186,26 @@ def _identity(data: bytes) -> tuple[Any, Any] | None:
         return None
 
 
+def _places(folder: Path) -> Iterator[Path]:
+    """What is in a folder and in those below it, but for these themselves. Others may remove some of it meanwhile."""
+
+    def told(error: OSError) -> None:
+        if not isinstance(error, _GONE):
+            raise _unreadable(error.filename or folder, error) from error
+
+    for where, _, names in os.walk(folder, onerror=told):
+        for name in names:
+            yield Path(where, name)
+
+
 def _stamp(place: Path) -> tuple[int, int] | None:
     """What tells a file from a later one in its place: its size, and when it was written; None where there is none."""
     try:
         found = os.stat(place, follow_symlinks=False)  # noqa: PTH116 - the same for a path and an entry
-    except FileNotFoundError:
+    except _GONE:
         return None
+    except OSError as error:
+        raise _unreadable(place, error) from error
     return (found.st_size, found.st_mtime_ns) if S_ISREG(found.st_mode) else None
 
 
@@ -200,4 +218,8 @@ def _digest(place: Path) -> str:
         with place.open("rb") as file:
             return file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UnreachableError(f"cannot read {place}: {error.strerror or error}") from error
+        raise _unreadable(place, error) from error
+
+
+def _unreadable(place: Path | str, error: OSError) -> UnreachableError:
+    return UnreachableError(f"cannot read {place}: {error.strerror or error}")

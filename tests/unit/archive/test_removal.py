@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,22 @@ def test_a_run_goes_and_others_stay(archive: FileArchive) -> None:
     assert size_of(other) == 30
     assert list((archive.root / BIN).iterdir()) == []
     assert size_of(place) == 0
+
+
+def test_what_goes_while_it_is_counted_counts_for_nothing(
+    archive: FileArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = folder(archive)
+    scan = os.scandir
+
+    def late(where: object) -> object:
+        found = list(scan(where))  # type: ignore[call-overload]
+        if where == place:
+            (place / "a.ipynb").unlink()
+        return nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert size_of(place) == 20
 
 
 def test_links_are_removed_and_not_followed(archive: FileArchive, tmp_path: Path) -> None:

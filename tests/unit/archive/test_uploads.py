@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,7 +18,7 @@ from nbflow.archive.ledger import Ledgers
 from nbflow.archive.objects import Found, Objects
 from nbflow.archive.refusals import StorageError
 from nbflow.archive.uploads import Uploads, run_of
-from nbflow.errors import ConflictError, NotFoundError
+from nbflow.errors import ConflictError, NotFoundError, UnreachableError
 
 FOLDER = "sales/sales-1"
 A, B = f"{FOLDER}/a.ipynb", f"{FOLDER}/attempts/a.1.ipynb"
@@ -186,6 +188,51 @@ def test_a_file_that_goes_meanwhile_is_none_of_ours(uploads: Uploads, monkeypatc
 
     monkeypatch.setattr(Objects, "create", gone)
     uploads.upload(A)
+
+
+def test_a_file_that_goes_once_it_is_there_is_none_of_ours(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new attempt has moved it aside, before its length was compared."""
+    uploads.files.publish(A, b"a")
+    put = Objects._put
+
+    def gone(self: Objects, source: Path, *others: Any) -> None:
+        put(self, source, *others)
+        source.unlink()
+
+    monkeypatch.setattr(Objects, "_put", gone)
+    uploads.upload(A)
+    assert there(uploads, A) == b"a"
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, NotADirectoryError])
+def test_a_folder_that_vanishes_has_nothing_to_upload(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch, kind: type[OSError]
+) -> None:
+    for path in (A, B):
+        uploads.files.publish(path, b"x")
+    scan = os.scandir
+
+    def vanished(place: Any) -> Any:
+        if str(place).endswith("attempts"):
+            raise kind(str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", vanished)
+    assert uploads.waiting(FOLDER) == [A]
+
+
+def test_what_cannot_be_looked_at_is_named(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be seen is not taken for what is not there: the run would pass for whole."""
+    uploads.files.publish(A, b"x")
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "there")
+
+    for name in ("scandir", "stat"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, broken)
+            with pytest.raises(UnreachableError, match=r"cannot read \S+: Permission denied"):
+                uploads.waiting(FOLDER)
 
 
 def test_reading_takes_the_copy_else_fetches_one(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
