@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedReader, RawIOBase
+from math import ceil
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
 from nbflow.archive.layout import STATE_FOLDER, checked_path
 from nbflow.archive.refusals import StorageError, code_of, is_taken, is_unknown_to_it, missing_package, refusal
 from nbflow.core.addresses import scheme_of
-from nbflow.errors import NotFoundError
+from nbflow.errors import NotFoundError, UnreachableError
 
 MARKER = f"{STATE_FOLDER}/archive.json"
 """An object that every archive has: to write it anew shows that the storage lets us, and whether it overwrites."""
 
 _MARK = b'{"schema": "nbflow.archive/1"}\n'
 _PIECE = 1_048_576
+_PART = 52_428_800
+"""Bytes of a part of a large object: what is as long as one or longer replaces another in parts."""
+
+_MOST_PARTS = 10_000
+_S3_SCHEMES = ("s3", "s3a")
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 
 
@@ -81,15 +88,19 @@ class Objects:
     def replace(self, path: str, source: Path, found: Found) -> bool:
         """Write an object in place of one that was found there; False where it is another one by now, or none.
 
-        A storage without marks of versions is not asked whether it is.
+        Only S3 is asked whether it is, and where it gives marks of versions.
         """
         self.check()
         address = self.address(path)
         try:
-            is_s3 = found.etag is not None and scheme_of(self.url) in ("s3", "s3a")
-            self._put(source, address, {"IfMatch": found.etag} if is_s3 else {})
+            if found.etag is None or scheme_of(self.url) not in _S3_SCHEMES:
+                self._put(source, address, {})
+            elif _size(source) < _PART:
+                self._put(source, address, {"IfMatch": found.etag})
+            else:
+                _replace_in_parts(self._files(), source, address, found.etag)
         except Exception as error:
-            if is_taken(error) or code_of(error.__cause__ or error) == "NoSuchKey":
+            if is_taken(error) or _is_missing(error):
                 return False
             raise self._refused(error, address) from error
         self._verify(path, source)
@@ -156,8 +167,8 @@ class Objects:
             size = self._files().info(address)["size"]
         except Exception as error:
             raise self._refused(error, address) from error
-        if size != source.stat().st_size:
-            raise StorageError(f"{address} has {size} bytes after it was written, not {source.stat().st_size}")
+        if size != (wanted := _size(source)):
+            raise StorageError(f"{address} has {size} bytes after it was written, not {wanted}")
 
     def _files(self) -> Any:
         """The file system of fsspec, made at its first use: by then the modules may have to be loaded."""
@@ -204,6 +215,42 @@ class _Reader(RawIOBase):
         return len(data)
 
 
+def _replace_in_parts(files: Any, source: Path, address: str, etag: str) -> None:
+    """Write a large object on S3 in place of the version `etag`. Raises FileExistsError where it is another by now.
+
+    The `put_file` of s3fs gives the condition only with the first request of an upload in parts, where it has no
+    effect. It holds where the object comes to be, which is with the last one. A storage that ignores it there is looked
+    at just before, after all that takes time.
+    """
+    bucket, key, _ = files.split_path(address)
+    kind, _ = guess_type(source.name)
+    place = {"Bucket": bucket, "Key": key}
+    upload = files.call_s3("create_multipart_upload", **place, **({"ContentType": kind} if kind else {}))
+    place["UploadId"] = upload["UploadId"]
+    try:
+        length = max(_PART, ceil(_size(source) / _MOST_PARTS))
+        parts: list[dict[str, Any]] = []
+        with source.open("rb") as file:
+            while data := file.read(length):
+                made = files.call_s3("upload_part", **place, PartNumber=len(parts) + 1, Body=data)
+                parts.append({"PartNumber": len(parts) + 1, "ETag": made["ETag"]})
+        if files.info(address).get("ETag") != etag:
+            raise FileExistsError(address)
+        files.call_s3("complete_multipart_upload", **place, MultipartUpload={"Parts": parts}, IfMatch=etag)
+    except Exception:
+        with suppress(Exception):  # nobody sees these parts, and why there is no object matters more
+            files.call_s3("abort_multipart_upload", **place)
+        raise
+
+
+def _size(source: Path) -> int:
+    """Bytes of a file here. Raises UnreachableError where it is gone by now."""
+    try:
+        return source.stat().st_size
+    except OSError as error:
+        raise UnreachableError(f"cannot read {source}: {error.strerror or error}") from error
+
+
 def _is_missing(error: BaseException) -> bool:
     """Whether an object is not there; a bucket that is not there is another matter."""
     return isinstance(error, FileNotFoundError) and code_of(error.__cause__ or error) != "NoSuchBucket"
@@ -218,13 +265,13 @@ def _file_system(url: str) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     try:
         kind = fsspec.get_filesystem_class(scheme)
-        if scheme in ("s3", "s3a"):
+        if scheme in _S3_SCHEMES:
             own = {key: value for name in ("s3", "s3a") for key, value in conf.get(name, {}).items()}
             options["config_kwargs"] = {**_S3, **own.get("config_kwargs", {})}
         made = kind(**options)
     except (ImportError, ValueError) as error:
         raise missing_package(url) from error
-    if scheme in ("s3", "s3a"):
+    if scheme in _S3_SCHEMES:
         made.retries = 1  # whoever calls tries again, with longer waits
     return made
 

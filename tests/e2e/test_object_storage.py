@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -141,3 +143,19 @@ def test_a_kill_between_spool_and_upload(sales: Project, storage: Storage) -> No
     assert {"clean.ipynb", "report.ipynb", "run.json", "index.html"} <= names(storage, run)
     assert [one["archived"] for one in sales.runs()] == ["done", "done"]
     sales.until_nobody_lives()
+
+
+def test_a_run_of_a_later_nbflow_that_waits_stops_no_other(sales: Project, storage: Storage) -> None:
+    storage.put("bucket")
+    first = sales.call("run", "short", "--json").lines[-1]["run"]
+    uploads = sales.root / "outputs/.nbflow/uploads"
+    (uploads / "done" / f"{first}.jsonl").rename(uploads / "waiting" / f"{first}.jsonl")
+    with closing(sqlite3.connect(sales.root / "outputs/.nbflow/state.db")) as store, store:
+        store.execute("UPDATE events SET type = 'task_teleported' WHERE type = 'task_queued'")
+    said = sales.call("run", "short", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert (said.lines[-1]["state"], said.lines[-1]["archived"]) == ("succeeded", "done")
+    assert first in sales.call("doctor").out, "what waits is named"
+    said = sales.call("report", first)
+    assert said.code == 6
+    assert "cannot read" in said.err

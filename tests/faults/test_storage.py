@@ -15,11 +15,13 @@ from uuid import uuid4
 import pytest
 import s3fs.core
 
+from nbflow.archive import objects
 from nbflow.archive.files import FileArchive
 from nbflow.archive.ledger import Ledgers
 from nbflow.archive.objects import Objects
 from nbflow.archive.refusals import StorageError
 from nbflow.archive.uploads import Uploads
+from nbflow.errors import ConflictError
 from nbflow.uploading import Uploader
 from support.storage import Harm, Storage, serving
 from support.waiting import until
@@ -177,6 +179,66 @@ def test_an_upload_in_parts_does_not_overwrite_either(machine: Machine, monkeypa
     assert machine.uploader.settle(ENOUGH)
     assert "with other content" in str(machine.uploader.refused[path])
     assert machine.content(path) == b"somebody else's"
+
+
+@pytest.fixture
+def large(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A later state of a file that goes in two parts; the earlier one is there."""
+    part = 5 * 2**20
+    monkeypatch.setattr(objects, "_PART", part)
+    machine.uploads.upload(machine.publish("a.ipynb", b"attempt 1"))
+    data = b"x" * part + b"end"
+    machine.publish("a.ipynb", data)
+    return data
+
+
+def test_a_large_file_replaces_its_earlier_state_in_parts(machine: Machine, large: bytes) -> None:
+    before = machine.uploads.objects.find(PATH)
+    assert before is not None
+    machine.uploads.upload(PATH)
+    assert machine.content(PATH) == large
+    [head] = [head for head in machine.storage.proxy.heads if head.startswith("POST") and machine.prefix in head][1:]
+    assert f"if-match: {before.etag}".lower() in head.lower(), "the storage decides"
+
+
+def test_a_large_file_does_not_replace_what_came_meanwhile(
+    machine: Machine, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the storage knows no condition at the end of an upload in parts, as this server does not."""
+    call = s3fs.S3FileSystem.call_s3
+
+    def slow(self: s3fs.S3FileSystem, method: str, **options: object) -> object:
+        if method == "upload_part":
+            machine.storage.put(f"bucket/{machine.prefix}/{PATH}", b"somebody else's")
+        return call(self, method, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", slow)
+    with pytest.raises(ConflictError):
+        machine.uploads.upload(PATH)
+    assert machine.content(PATH) == b"somebody else's"
+    assert machine.storage.parts("bucket") == 0, "what was begun is given up"
+
+
+def test_a_large_file_whose_condition_fails_is_given_up(machine: Machine, large: bytes) -> None:
+    found = machine.uploads.objects.find(PATH)
+    assert found is not None
+    harm = machine.storage.proxy.hurt(Harm(on="POST .*uploadId", answer=(412, "PreconditionFailed")))
+    assert not machine.uploads.objects.replace(PATH, machine.uploads.files.resolve(PATH), found)
+    assert harm is not None
+    assert harm.seen
+    assert machine.content(PATH) == b"attempt 1"
+    assert machine.storage.parts("bucket") == 0
+
+
+def test_a_large_file_is_not_put_where_its_earlier_state_has_gone(machine: Machine, large: bytes) -> None:
+    found = machine.uploads.objects.find(PATH)
+    assert found is not None
+    machine.storage.delete(f"bucket/{machine.prefix}/{PATH}")
+    assert not machine.uploads.objects.replace(PATH, machine.uploads.files.resolve(PATH), found)
+    assert machine.seen() == []
+    assert machine.storage.parts("bucket") == 0
+    machine.uploads.upload(PATH)
+    assert machine.content(PATH) == large
 
 
 def test_an_answer_that_is_lost_is_no_conflict(machine: Machine) -> None:

@@ -123,6 +123,7 @@ class Proxy:
         self.port = 0
         self.harm: Harm | None = None
         self.requests: list[str] = []
+        self.heads: list[str] = []
 
     def __enter__(self) -> Self:
         self.up()
@@ -185,6 +186,7 @@ class Proxy:
             return False
         line = head.split(b"\r\n", 1)[0].decode()
         self.requests.append(line)
+        self.heads.append(head.decode("latin-1"))
         harm = self.harm if self.harm is not None and re.search(self.harm.on, line) else None
         if harm is not None and len(harm.seen) >= harm.times:
             harm = None
