@@ -73,7 +73,8 @@ def explain_command(session: Session, what: str) -> None:
     with session.records() as project:
         row = project.runs.find(run)
         state = project.runs.seen(row)
-        wanted = copies_named(state, name) if slash else list(state.tasks)
+        # Of a list that has become empty, what it had before tells why.
+        wanted = (copies_named(state, name) or state.made[name]) if slash else list(state.tasks)
         waits = waiting(state, turns_of(state.created, project.runs.store.pools()))
         documents = {task["task"]: task for task in project.runs.document(row)["tasks"]}
         histories = _histories(project.runs.events(row), wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,10 +72,18 @@ def one_task(state: RunState, text: str) -> str:
     from nbflow.runs import copies_named
 
     found = copies_named(state, text)
+    if not found:  # of a list that became empty when the run was resumed
+        raise NotFoundError(
+            f"'{text}' has no copies any more in run {state.run}: its for_each has no items",
+            hint=f"name one that it had before: {_some(state.made[text])}",
+        )
     if len(found) > 1:
-        some = ", ".join(found[:10]) + (", ..." if len(found) > 10 else "")
-        raise NotFoundError(f"'{text}' has {len(found)} copies in run {state.run}", hint=f"name one of: {some}")
+        raise NotFoundError(f"'{text}' has {len(found)} copies in run {state.run}", hint=f"name one of: {_some(found)}")
     return found[0]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _notebook(project: Project, row: RunRow, task: str, attempt: int | None) -> Path | None:

@@ -68,3 +68,39 @@ def test_a_run_its_resume_and_a_part_of_it(tmp_path: Path) -> None:
     tried = command(tmp_path, "test", f"sales.{copies[2]}")
     assert "size = 18" in tried
     assert copies[0] not in tried
+
+
+EMPTIED = """\
+[pipelines.sales.tasks]
+clean = { notebook = "clean.ipynb", matrix = { day = [1, 2] } }
+alarm = { notebook = "alarm.ipynb", needs = ["score"], run_if = "one_failed" }
+[pipelines.sales.tasks.score]
+notebook = "score.ipynb"
+needs = ["clean"]
+run_if = "all_done"
+for_each = "{{ [] if tasks.clean.outputs.rows[1] else ['missing'] }}"
+"""
+
+
+def test_a_list_that_is_empty_at_the_resume(tmp_path: Path) -> None:
+    """Its copy of before has failed, and what came after that; now there is nothing left to do for either."""
+    (tmp_path / "pipelines.toml").write_text(EMPTIED, "utf-8")
+    works = 'from pathlib import Path\nassert Path("mended").exists()'
+    for name, params, code in (
+        ("clean", "day = 0", f"{works} or day == 1\nimport nbflow\nnbflow.output('rows', 1)"),
+        ("score", None, works),
+        ("alarm", None, works),
+    ):
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps(document(params, code)), "utf-8")
+    failed = finished(tmp_path, command(tmp_path, "run", "sales", "--json", code=1))
+    copies = {"clean[1]": "succeeded", "clean[2]": "failed", "score[missing]": "failed"}
+    assert states(failed) == {**copies, "alarm": "failed"}
+
+    (tmp_path / "mended").touch()
+    said = command(tmp_path, "resume", "@last")
+    assert "score for_each has no items: there is nothing to run" in " ".join(said.split())
+    done = json.loads(command(tmp_path, "show", "@last", "--json"))
+    assert states(done) == {**dict.fromkeys(copies, "succeeded"), "score[missing]": "skipped", "alarm": "skipped"}
+    assert done["tasks"][-1]["reason"] == "score succeeded (one_failed)"
+    assert [task["attempts"] for task in done["tasks"]] == [1, 2, 1, 1]
+    assert "'score' has no copies any more" in command(tmp_path, "logs", "@last/score", code=3, with_errors=True)

@@ -118,6 +118,20 @@ def test_explain_one_task_or_all_its_copies(shell: Shell) -> None:
     assert tasks("@last/train[gbm]") == ["train[gbm]"]
 
 
+def test_explain_a_task_whose_list_has_become_empty(shell: Shell) -> None:
+    """At the resume; what it had before tells why."""
+    shell.run()
+    ups = [planned(f"up[{n}]", matrix={"n": n}) for n in (1, 2)]
+    source = "{{ [] if tasks.up.outputs.x[1] else ['old'] }}"
+    score = planned("score", "up[1]", "up[2]", for_each=source, run_if="all_done")
+    with closing(SqliteStore(shell.folder.root / "outputs/.nbflow/state.db")) as store:
+        kept = Kept(store, *ups, score, run="mine-1", owner=this_process())
+        kept.play("start", "succeeded up[1]/1 x=1", "failed up[2]/1", "failed score[old]/1")
+        kept.play("resume", "start", "succeeded up[2]/2 x=1")
+    (told,) = shell("explain", "mine-1/score", "--json").json["tasks"]
+    assert (told["task"], told["history"][-1]["text"]) == ("score[old]", "skipped: for_each has this item no more")
+
+
 def test_nothing_to_resume_after_a_success(shell: Shell) -> None:
     assert shell("explain", shell.run()).out.endswith("resume would run nothing\n")
 

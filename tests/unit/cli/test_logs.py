@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,10 @@ from nbflow.core.rows import RunRow
 from nbflow.core.state import fold
 from nbflow.core.status import RunStatus
 from nbflow.runs import Runs
+from nbflow.store.sqlite import SqliteStore
+from support.build import planned
 from support.commands import Shell, executed
+from support.stored import Kept
 
 
 def test_the_events_of_a_run(shell: Shell) -> None:
@@ -173,6 +177,28 @@ def test_following_gives_each_event_once_until_the_run_ends(shell: Shell, monkey
     assert waited.is_set()
     assert [event["seq"] for event in followed] == list(range(1, len(followed) + 1))
     assert followed[-1]["type"] == "run_finished"
+
+
+def test_a_task_whose_list_has_become_empty(shell: Shell) -> None:
+    """At the resume the list of `score` is empty; its copy of before is still there, by its own name."""
+    shell.run()
+    ups = [planned(f"up[{n}]", matrix={"n": n}) for n in (1, 2)]
+    source = "{{ [] if tasks.up.outputs.x[1] else ['old'] }}"
+    score = planned("score", "up[1]", "up[2]", for_each=source, run_if="all_done")
+    with closing(SqliteStore(shell.folder.root / "outputs/.nbflow/state.db")) as store:
+        kept = Kept(store, *ups, score, run="mine-1", jobs=2)
+        kept.play("start", "succeeded up[1]/1 x=1", "failed up[2]/1", "failed score[old]/1")
+        kept.play("resume", "start", "succeeded up[2]/2 x=1")
+    assert shell("show", "mine-1", "--json").json["state"] == "succeeded"
+    lines = shell("logs", "mine-1").out.splitlines()
+    assert lines[-3].endswith("score  for_each has no items: there is nothing to run")
+    assert lines[-2].endswith("score[old]  skipped: for_each has this item no more")
+    assert shell("logs", "mine-1/score[old]").out.splitlines()[-2] == lines[-2]
+    for command in ("logs", "show", "open"):
+        said = shell(command, "mine-1/score")
+        assert (said.code, said.out) == (3, "")
+        assert "'score' has no copies any more in run mine-1: its for_each has no items" in said.err
+        assert "name one that it had before: score[old]" in said.err
 
 
 @pytest.mark.parametrize(("what", "code"), [("nope", 3), ("@last/nope", 3), ("@last/train", 3), ("@lats", 2)])
