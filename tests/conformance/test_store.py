@@ -207,7 +207,14 @@ class TestClaim:
 
     def test_the_question_may_use_the_store(self, store: Store) -> None:
         Kept(store, planned("a"), owner="old")
-        store.claim(RUN, "new", lambda _: len(store.runs()) != 1)
+        asked: list[tuple[str, int]] = []
+
+        def lives(owner: str) -> bool:
+            asked.append((owner, len(store.runs())))
+            return False
+
+        store.claim(RUN, "new", lives)
+        assert asked == [("old", 1)]
 
     def test_a_claim_that_comes_in_between_wins(self, store: Store) -> None:
         Kept(store, planned("a"), owner="old")
