@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 
 from nbflow.cli.text import one_line
 from nbflow.core import events as ev
-from nbflow.core.attempt import CellCounts, ErrorKind, TaskError
+from nbflow.core.attempt import CellCounts, ErrorKind, TaskError, fate
 from nbflow.core.plan import Action
 from nbflow.core.state import RunState, TaskRun
 from nbflow.core.status import TRANSITIONS, TaskState
@@ -195,10 +196,12 @@ def describe_error(error: TaskError) -> str:
 
 def describe_left(names: Sequence[str]) -> str:
     """What an attempt had left behind, in words; empty where nothing."""
-    if not names:
-        return ""
-    shown, more = ", ".join(names[:3]), len(names) - 3
-    return one_line(f"left behind, and was ended: {shown}{f' and {more} more' if more > 0 else ''}")
+    parts = []
+    for what, some in groupby(sorted(names, key=fate, reverse=True), fate):
+        shown = list(some)
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        parts.append(f"{what}: {', '.join(shown[:3])}{more}")
+    return one_line(f"left behind, and {'; '.join(parts)}") if parts else ""
 
 
 def _task(task: TaskRun) -> TaskProgress:

@@ -107,13 +107,23 @@ class WorkOrder:
     withheld: tuple[str, ...] = ()
 
 
+STILL_RUNNING = ", still running)"
+"""How the name of a process ends that a notebook has left behind and that could not be ended, as of another user."""
+
+
+def fate(name: str) -> str:
+    """What became of a process that a notebook has left behind, by its name as in `Outcome.left_behind`."""
+    return "could not be ended" if name.endswith(STILL_RUNNING) else "was ended"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What came of one attempt. `outputs` are the values of `nbflow.output`, encoded; `duration` is in seconds.
 
     `files` are what was published; `stopped_at` is the cell at which `sys.exit(0)` ended the notebook early.
     `cpu_seconds` and `peak_memory` (bytes, of its largest process) are what its kernel has used; None where unknown.
-    `left_behind` are processes that the notebook had not ended itself, as `name (pid 12)`: they were ended.
+    `left_behind` are processes that the notebook had not ended itself, as `name (pid 12)`: they were ended, but for
+    those whose name ends with `STILL_RUNNING`.
     """
 
     verdict: Verdict

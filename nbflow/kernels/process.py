@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbflow.core.attempt import STILL_RUNNING
 from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.exits import last_words
 from nbflow.kernels.ordinary import Ordinary
@@ -162,7 +163,9 @@ class Kernel:
         left = await process.close()
         if isinstance(process, Forked) and process.is_unwatched and OWNER_MARK in self._env:
             left += await asyncio.to_thread(end_marked, self._env[OWNER_MARK])
-        return list(dict.fromkeys([*self._members, *left]))
+        staying = {one.removesuffix(STILL_RUNNING) for one in left if one.endswith(STILL_RUNNING)}
+        members = [one for one in self._members if one.removesuffix(")") not in staying]
+        return list(dict.fromkeys([*members, *left]))
 
     def last_words(self, longest: int = 2_000) -> str:
         """The end of what the process itself (not a cell) wrote to stdout and stderr, without colours."""

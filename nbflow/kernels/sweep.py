@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nbflow.core.attempt import STILL_RUNNING
 from nbflow.kernels.environ import OWNER_MARK
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -35,11 +36,12 @@ def adopt_orphans() -> None:
 def end_descendants() -> list[str]:
     """End every descendant of this process, and reap it; what had to be ended, as `name (pid 12)`.
 
-    Takes seconds where there are any.
+    One that could not be ended, as of another user, comes last, as `name (pid 12, still running)`. Takes seconds where
+    there are any.
     """
     import psutil
 
-    if _has_no_children():
+    if _reap():
         return []
 
     ended = _end(lambda: psutil.Process().children(recursive=True))
@@ -48,7 +50,7 @@ def end_descendants() -> list[str]:
 
 
 def end_marked(journal: str) -> list[str]:
-    """End every process of the attempt with that journal; what had to be ended. For when its worker is dead."""
+    """End every process of the attempt with that journal; as `end_descendants`. For when its worker is dead."""
     import psutil
 
     def marked() -> list[Any]:
@@ -93,7 +95,7 @@ def _end(find: Callable[[], list[Any]]) -> list[str]:
     import psutil
 
     _, alive = psutil.wait_procs(find(), timeout=_OWN_END)
-    ended = [_shown(process) for process in alive]
+    ended = {process.pid: _shown(process) for process in alive}
     if alive:
         _do("terminate", alive)
         psutil.wait_procs(alive, timeout=_TERMINATED)
@@ -101,7 +103,8 @@ def _end(find: Callable[[], list[Any]]) -> list[str]:
     while ended and (alive := list(filter(_is_alive, find()))) and time.monotonic() < deadline:
         _do("kill", alive)
         psutil.wait_procs(alive, timeout=_KILL_ROUND)
-    return ended
+    staying = {process.pid: _shown(process).removesuffix(")") + STILL_RUNNING for process in alive} if ended else {}
+    return [*(name for pid, name in ended.items() if pid not in staying), *staying.values()]
 
 
 def _do(action: str, processes: Sequence[Any]) -> None:
@@ -110,8 +113,8 @@ def _do(action: str, processes: Sequence[Any]) -> None:
     for process in processes:
         try:
             getattr(process, action)()
-        except psutil.NoSuchProcess:
-            continue
+        except psutil.Error:
+            continue  # just gone, or another user's: who is still there at the end is named
 
 
 def _is_alive(process: Any) -> bool:
@@ -121,6 +124,8 @@ def _is_alive(process: Any) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True
 
 
 def _shown(process: Any) -> str:
@@ -129,24 +134,18 @@ def _shown(process: Any) -> str:
     try:
         return f"{process.name()} (pid {process.pid})"
     except psutil.Error:
-        return f"pid {process.pid}"
+        return f"process (pid {process.pid})"
 
 
-def _has_no_children() -> bool:
-    """Asked of the system, without a search through all processes."""
-    try:
-        pid, _ = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return pid != 0 and _has_no_children()
+def _reap() -> bool:
+    """Collect adopted orphans that have ended; True where there is no child any more. The caller waits for none itself.
 
-
-def _reap() -> None:
-    """Collect adopted orphans that have ended. The caller has no child of its own left to wait for."""
+    Asked of the system, without a search through all processes.
+    """
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return
+            return True
         if pid == 0:
-            return
+            return False

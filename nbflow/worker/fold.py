@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbflow.core import codec
-from nbflow.core.attempt import CellCounts, CellState, ErrorKind, Outcome, TaskError, Verdict
+from nbflow.core.attempt import CellCounts, CellState, ErrorKind, Outcome, TaskError, Verdict, fate
 from nbflow.core.values import decode, plain
 from nbflow.worker import snapshot
 from nbflow.worker.journal import VERSION, Record
@@ -113,7 +113,7 @@ class _Fold:
             self.warnings.append(record["text"])
         else:
             self.left_behind.append(process)
-            self.warnings.append(f"a process that the notebook had left behind was ended: {process}")
+            self.warnings.append(f"a process that the notebook had left behind {fate(process)}: {process}")
 
     def _apply_cell(self, record: Record, cell: _Cell) -> None:
         match record:

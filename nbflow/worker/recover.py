@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder, fate
 from nbflow.core.masking import Masker
 from nbflow.kernels.autopsy import lack_of_memory
 from nbflow.kernels.groups import clear_away
@@ -101,7 +101,7 @@ def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str) -> 
         remove_left_over(folded.runtime)
     if not folded.ended:
         for one in left:
-            journal.append("warning", text=f"a process that the attempt had left behind was ended: {one}")
+            journal.append("warning", text=f"a process that the attempt had left behind {fate(one)}: {one}")
         write_ending(journal, _lost(folded, reason), None)
 
 

@@ -6,6 +6,7 @@ Deaths are in `tests/faults`, limits and the empty surroundings in `test_attempt
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from nbflow.core.attempt import ErrorKind, Verdict
 from support.attempts import Bench, bench, order, states, text
+from support.disks import cannot
 from support.folders import Folder
 from support.real import NBFLOW, finished, install_kernel, notebook_of, ran
 
@@ -213,3 +215,35 @@ def test_pid_1_in_a_container(tmp_path: Path) -> None:
     found = notebook_of(tmp_path, document, "a")
     assert text(found["cells"][0]) == "True\n"
     assert found["metadata"]["nbflow"]["warnings"] == []
+
+
+ANOTHER_USERS = """
+import subprocess
+command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"]
+child = subprocess.Popen(command, start_new_session=True)
+while "sleep" not in open(f"/proc/{child.pid}/comm").read():
+    continue
+"""
+WITHOUT_KILL = ("setpriv", "--bounding-set=-kill", "--inh-caps=-kill")
+
+
+@pytest.mark.parametrize("preload", ["[]", "false"])
+def test_a_process_of_another_user_that_may_not_be_ended(tmp_path: Path, preload: str) -> None:
+    """As `!sudo x &` leaves one: the notebook is what it was, and the warning says that the process still runs."""
+    allowed = [*WITHOUT_KILL, "setpriv", "--reuid=65534", "--clear-groups", "true"]
+    if shutil.which("setpriv") is None or subprocess.run(allowed, capture_output=True, check=False).returncode:
+        cannot("a process of another user that may not be signalled needs setpriv, and the right to begin one")
+    folder = Folder(tmp_path)
+    folder.notebook("a.ipynb", None, ANOTHER_USERS)
+    toml = f'[kernels.python3]\npreload = {preload}\n[pipelines.p.tasks]\na = {{ notebook = "a.ipynb" }}\n'
+    folder.write("pipelines.toml", toml)
+    command = [*WITHOUT_KILL, *NBFLOW, "run", "p", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = notebook_of(tmp_path, finished(tmp_path, done.stdout), "a")
+    (warning,) = found["metadata"]["nbflow"]["warnings"]
+    said = re.fullmatch(r"a process .* could not be ended: sleep \(pid (\d+), still running\)", warning)
+    assert said, warning
+    left = psutil.Process(int(said[1]))
+    assert left.cmdline() == ["sleep", "60"]
+    left.kill()

@@ -60,18 +60,23 @@ def adopt_orphans() -> None:
 def end_children() -> list[str]:
     """End all descendants and reap them; what had to be ended, as `name (pid 12)`. Takes seconds where there are any.
 
-    SIGCHLD has to be blocked.
+    One that could not be ended, as of another user, comes last, as `name (pid 12, still running)`. SIGCHLD has to be
+    blocked.
     """
     if not _await_children(_OWN_END):
         return []
-    ended = [f"{name} (pid {pid})" for pid in _descendants() if (name := _name(pid))]
+    ended = {pid: name for pid in _descendants() if (name := _name(pid))}
     for number, patience in ((signal.SIGTERM, _TERMINATED), *((signal.SIGKILL, _KILLED),) * _KILLS):
         for pid in _descendants():
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
         if not _await_children(patience):
             break
-    return ended
+    staying = {pid: name for pid in _descendants() if (name := _name(pid))}
+    return [
+        *(f"{name} (pid {pid})" for pid, name in ended.items() if pid not in staying),
+        *(f"{name} (pid {pid}, still running)" for pid, name in staying.items()),
+    ]
 
 
 def _await_children(patience: float) -> bool:
@@ -90,12 +95,14 @@ def _await_children(patience: float) -> bool:
 
 
 def _descendants() -> list[int]:
+    """Without those that have ended and that nobody has reaped yet: they have no children."""
     parents: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{entry}/stat", "rb") as file:
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry))
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+                if state != b"Z":
+                    parents.setdefault(int(parent), []).append(int(entry))
     found, rest = [], [os.getpid()]
     while rest:
         children = parents.get(rest.pop(), [])

@@ -55,14 +55,17 @@ def test_a_line_for_each_thing_that_happens() -> None:
 
 
 def test_what_a_notebook_has_left_behind() -> None:
-    story = Story(planned("a"), planned("b"))
-    story.send("start", "started a/1", "started b/1")
+    story = Story(*map(planned, "abcd"))
+    story.send("start", *(f"started {task}/1" for task in "abcd"))
     left = tuple(f"sleep (pid {number})" for number in range(4))
-    for task, some in (("a", left), ("b", left[:1])):
+    stays = "sudo (pid 9, still running)"
+    for task, some in (("a", left), ("b", left[:1]), ("c", (left[0], stays)), ("d", (stays,))):
         story.send(Finished(task=task, attempt=1, outcome=Outcome(verdict=Verdict.SUCCEEDED, left_behind=some)))
     assert [line for line in lines(story) if "left" in line] == [
         "! a  left behind, and was ended: sleep (pid 0), sleep (pid 1), sleep (pid 2) and 1 more",
         "! b  left behind, and was ended: sleep (pid 0)",
+        "! c  left behind, and was ended: sleep (pid 0); could not be ended: sudo (pid 9, still running)",
+        "! d  left behind, and could not be ended: sudo (pid 9, still running)",
     ]
 
 

@@ -32,10 +32,49 @@ print(end_descendants())
 """
 
 
+DENIED = """
+import psutil, subprocess
+from nbflow.kernels import sweep
+def deny(process):
+    if process.pid == foreign.pid:
+        raise psutil.AccessDenied(process.pid)
+    signal(process)
+signal, psutil.Process.terminate = psutil.Process.terminate, deny
+psutil.Process.kill = deny
+sweep._TERMINATED = sweep._KILLED = 0.1
+foreign = subprocess.Popen(["sleep", "1001"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+other = subprocess.Popen(["sleep", "1002"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(sweep.end_descendants() == [f"sleep (pid {other.pid})", f"sleep (pid {foreign.pid}, still running)"])
+print(foreign.poll())
+signal(foreign)
+"""
+MANY = """
+import os, sys
+from nbflow.kernels.sweep import end_descendants
+for _ in range(100):
+    if os.fork() == 0:
+        os._exit(0)
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+sys.setrecursionlimit(60)
+print(end_descendants())
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 def test_descendants_orphans_included() -> None:
     done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["python sh", "0", "[]"], done.stderr
+
+
+def test_one_that_may_not_be_ended_is_named_as_such() -> None:
+    """As one of another user: the others are ended all the same."""
+    done = subprocess.run([sys.executable, "-c", DENIED], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["True", "None"], done.stderr
+
+
+def test_many_that_have_ended_already() -> None:
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[]"], done.stderr
 
 
 def test_processes_that_bear_the_mark(tmp_path: Path) -> None:

@@ -103,6 +103,12 @@ class TestStates:
         warnings = folded.document["metadata"]["nbflow"]["warnings"]
         assert warnings == [f"a process that the notebook had left behind was ended: {one}" for one in left]
 
+    def test_what_was_left_behind_and_could_not_be_ended(self) -> None:
+        folded = fold([header("1"), {"type": "left_behind", "process": "sleep (pid 7, still running)"}, ended()])
+        warnings = folded.document["metadata"]["nbflow"]["warnings"]
+        text = "a process that the notebook had left behind could not be ended: sleep (pid 7, still running)"
+        assert warnings == [text]
+
     def test_what_was_used(self) -> None:
         """Of the kernel as a whole by its end; without one, as far as its cells tell."""
         records = [

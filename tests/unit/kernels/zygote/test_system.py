@@ -31,6 +31,22 @@ print(*sorted({name.split(" (pid")[0][:6] for name in system.end_children()} - {
 print(system._descendants())
 print(system.end_children())
 """
+DENIED = """
+import os, signal, subprocess
+from nbflow.kernels.zygote import system
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+def deny(pid, number):
+    if pid == foreign.pid:
+        raise PermissionError(1, "Operation not permitted")
+    kill(pid, number)
+kill, os.kill = os.kill, deny
+system._TERMINATED = system._KILLED = 0.05
+foreign = subprocess.Popen(["sleep", "1001"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+other = subprocess.Popen(["sleep", "1002"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(system.end_children() == [f"sleep (pid {other.pid})", f"sleep (pid {foreign.pid}, still running)"])
+print(system._descendants() == [foreign.pid])
+kill(foreign.pid, signal.SIGKILL)
+"""
 DIES = """
 import os, signal
 from nbflow.kernels.zygote import system
@@ -61,6 +77,12 @@ def test_threads_beside_the_one_that_asks() -> None:
 def test_children_are_ended_and_named_orphans_included() -> None:
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["[]", "python sh", "[]", "[]"], done.stderr
+
+
+def test_one_that_may_not_be_ended_is_named_as_such() -> None:
+    """As one of another user: the others are ended all the same."""
+    done = subprocess.run([sys.executable, "-c", DENIED], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == ["True", "True"], done.stderr
 
 
 def test_a_process_ends_with_its_parent() -> None:
