@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbflow.core.events import RunCreated, Stamped
 from nbflow.core.messages import Message
-from nbflow.core.plan import Action
+from nbflow.core.plan import PlannedTask, to_run
 from nbflow.core.ports import Store
 from nbflow.core.state import RunState
 from nbflow.core.status import TaskState
@@ -17,9 +18,12 @@ from nbflow.core.views import project, run_document
 from nbflow.engine.clock import SystemClock
 from nbflow.engine.effects import spent_journals
 from nbflow.engine.loop import Engine, Ports
-from nbflow.errors import IncompleteError, NbflowError, UnreachableError
+from nbflow.errors import ConfigError, IncompleteError, NbflowError, Problem, UnreachableError
 from nbflow.faultpoints import Point, cross
 from nbflow.results import RunResult
+
+if TYPE_CHECKING:
+    from nbflow.config.notebooks import NotebookFile
 
 Attach = Callable[[Engine], None]
 """Given the engine before it begins, so that a caller can post to it: from a signal handler, say."""
@@ -97,16 +101,52 @@ def drop_journals(state: RunState) -> None:
         Path(state.created.settings.journals).rmdir()
 
 
-def changed(state: RunState, root: str) -> list[str]:
-    """Notebooks of a project that are not what they were when a run was planned, and that it may still run, in its
-    order.
+def still_to_run(state: RunState) -> list[PlannedTask]:
+    """The tasks that a run may still run, in its order."""
+    return to_run(
+        task.planned
+        for name, task in state.tasks.items()
+        if task.state is not TaskState.SUCCEEDED and not (task.state is TaskState.SKIPPED and name in state.dropped)
+    )
+
+
+def read_again(state: RunState, root: str) -> dict[str, NotebookFile]:
+    """The notebooks of a project that a run may still run, as they are now, by name.
+
+    Raises ConfigError where any cannot be run any more, with all of them.
     """
-    planned = {
-        task.planned.notebook: task.planned.sha256
-        for task in state.tasks.values()
-        if task.state is not TaskState.SUCCEEDED and task.planned.action is Action.RUN
-    }
-    return [name for name, sha256 in planned.items() if sha256 not in (None, _hash(root, name))]
+    from nbflow.config.notebooks import read_notebook
+
+    files = {name: read_notebook(Path(root, name)) for name in _hashes(state)}
+    faults = [
+        Problem(file=name, line=None, col=None, key="", message=fault.message, hint=fault.hint or _way_on(file, state))
+        for name, file in files.items()
+        for fault in file.problems
+        if not fault.warning
+    ]
+    if faults:
+        raise ConfigError(faults)
+    return files
+
+
+def changed(state: RunState, root: str) -> list[str]:
+    """Notebooks of a project that are not what they were when a run was planned, and that it may still run as they are
+    now, in its order.
+    """
+    from nbflow.config.notebooks import read_notebook
+
+    others = [name for name, sha256 in _hashes(state).items() if sha256 not in (None, _hash(root, name))]
+    return [name for name in others if read_notebook(Path(root, name)).document is not None]
+
+
+def _hashes(state: RunState) -> dict[str, str | None]:
+    """The notebooks that a run may still run, with the hashes that they had when it was planned."""
+    return {task.notebook: task.sha256 for task in still_to_run(state)}
+
+
+def _way_on(file: NotebookFile, state: RunState) -> str:
+    way = "put it back" if file.is_missing else "mend it"
+    return f"{way}, then: nbflow resume {state.run}; or begin anew: nbflow run {state.created.pipeline}"
 
 
 def _hash(root: str, name: str) -> str | None:

@@ -16,7 +16,7 @@ from nbflow import faultpoints
 from nbflow.archive import layout
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
-from nbflow.core.status import RunStatus, TaskState
+from nbflow.core.status import RunStatus
 from nbflow.errors import ConfigError, ConflictError, Problem, UnreachableError
 from nbflow.lookup import find_pipeline, find_task
 
@@ -150,11 +150,12 @@ class Project:
         """Carry a run out to its end; with `resume`, what did not succeed is given another chance.
 
         A run that has succeeded has nothing to resume and is left as it is. Raises ConflictError where another
-        process is at it, unless that is `heir_of`, which has made the run for this one as `owned`.
+        process is at it, unless that is `heir_of`, which has made the run for this one as `owned`; ConfigError where
+        a notebook that would still be run is gone or damaged.
         """
         from nbflow.core.messages import Resume
         from nbflow.core.owners import describe
-        from nbflow.core.plan import to_run
+        from nbflow.execution import read_again, still_to_run
         from nbflow.preparation import loading, prepare
 
         row = self.runs.find(run)
@@ -169,8 +170,8 @@ class Project:
             self.seal(row.run)  # its process may have died when the page was all that was missing
             return self.runs.document(row)
         with loading(executor, self.spec.root) as made:
-            tasks = self.runs.state(row).tasks.values()
-            prepare(made, to_run(task.planned for task in tasks if task.state is not TaskState.SUCCEEDED), self.spec)
+            state = self.runs.state(row)
+            prepare(made, still_to_run(state), self.spec, read_again(state, self.spec.root))
             carrier = self._carrier
             fence, first = carrier.claim(row, heir_of), [Resume()] if resume else []
             result = carrier.carry_out(row.run, fence, first, carrier.ports(made, listeners), attach)

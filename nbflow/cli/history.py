@@ -12,7 +12,7 @@ from nbflow.archive.words import count, duration
 from nbflow.cli.output import Output
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
-from nbflow.cli.summary import warn_changed
+from nbflow.cli.summary import warn_changed, warn_refused
 from nbflow.cli.text import Cell, between, moment, one_line
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def explain_command(session: Session, what: str) -> None:
             "resume": list(project.runs.resumed(row, datetime.now(UTC))),
         }
         warn_changed(session, project, row.run)
+        if document["state"] not in ("queued", "running", "succeeded"):
+            warn_refused(session, project, row.run)
         if session.outputs.json:
             session.out.document(document)
         else:

@@ -14,6 +14,7 @@ from nbflow.cli.output import Output
 from nbflow.cli.session import Session
 from nbflow.cli.states import look
 from nbflow.cli.text import between, clean, clip, one_line
+from nbflow.errors import ConfigError
 from nbflow.results import RunResult
 
 if TYPE_CHECKING:
@@ -56,6 +57,17 @@ def warn_changed(session: Session, project: Project, run: str) -> None:
 
     for name in changed(project.runs.state(project.runs.find(run)), project.spec.root):
         session.err.line(f"changed since the run was planned: {one_line(name)}; it runs as it is now")
+
+
+def warn_refused(session: Session, project: Project, run: str) -> None:
+    """Say on standard error why `nbflow resume` would be refused, where notebooks are gone or damaged."""
+    from nbflow.execution import read_again
+
+    try:
+        read_again(project.runs.state(project.runs.find(run)), project.spec.root)
+    except ConfigError as error:
+        for fault in error.problems:
+            session.err.line(one_line(f"resume would be refused: {fault.file}: {fault.message}"))
 
 
 def _prose(out: Output, text: str, mark: str = "") -> None:

@@ -9,10 +9,13 @@ import pytest
 
 from nbflow.core.attempt import ArchivedFile, Outcome, Verdict
 from nbflow.core.messages import Finished
-from nbflow.errors import ConflictError, UnreachableError
-from nbflow.execution import changed, drop_journals, record, released
+from nbflow.core.plan import Action
+from nbflow.core.status import TaskState
+from nbflow.errors import ConfigError, ConflictError, UnreachableError
+from nbflow.execution import changed, drop_journals, read_again, record, released, still_to_run
 from nbflow.store.memory import MemoryStore
 from support.build import Story, created, planned
+from support.folders import Folder
 
 
 def test_a_run_is_recorded_once() -> None:
@@ -75,6 +78,36 @@ def test_notebooks_that_are_not_what_they_were(tmp_path: Path) -> None:
     story = Story(*tasks, planned("unknown", notebook="unknown.ipynb", sha256=None), jobs=9)
     story.send("start")
     story.send("succeeded done/1")
-    for name, text in (("same", b"1"), ("other", b"2"), ("done", b"2"), ("unknown", b"2")):
+    Folder(tmp_path).notebook("other.ipynb")
+    for name, text in (("same", b"1"), ("done", b"2"), ("unknown", b"2")):
         (tmp_path / f"{name}.ipynb").write_bytes(text)
-    assert changed(story.state, str(tmp_path)) == ["other.ipynb", "gone.ipynb"]
+    assert changed(story.state, str(tmp_path)) == ["other.ipynb"], "one that is gone does not run as it is now"
+
+
+def test_notebooks_that_cannot_be_run_any_more_are_all_named(tmp_path: Path) -> None:
+    names = ("good", "gone", "cut", "text", "done", "left")
+    tasks = [planned(name, notebook=f"{name}.{'py' if name == 'text' else 'ipynb'}") for name in names[:-1]]
+    story = Story(*tasks, planned("left", action=Action.SKIP), jobs=9)
+    story.send("start")
+    story.send("succeeded done/1")
+    Folder(tmp_path).notebook("good.ipynb")
+    (tmp_path / "cut.ipynb").write_text('{"cells": [')
+    (tmp_path / "text.py").write_text("# %%\nx = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        read_again(story.state, str(tmp_path))
+    gone, cut = caught.value.problems
+    assert (gone.file, gone.message) == ("gone.ipynb", "there is no such notebook")
+    assert gone.hint == f"put it back, then: nbflow resume {story.state.run}; or begin anew: nbflow run sales"
+    assert cut.file == "cut.ipynb"
+    assert cut.message.startswith("not a notebook: not valid JSON at line 1")
+    assert cut.hint == "the file may be cut off or damaged"
+    for name in ("gone", "cut"):
+        Folder(tmp_path).notebook(f"{name}.ipynb")
+    assert list(read_again(story.state, str(tmp_path))) == ["good.ipynb", "gone.ipynb", "cut.ipynb", "text.py"]
+
+
+def test_a_copy_that_is_in_its_list_no_more_needs_no_notebook() -> None:
+    story = Story(planned("a"), planned("b"))
+    assert [task.name for task in still_to_run(story.state)] == ["a", "b"]
+    story.state.dropped, story.state.tasks["b"].state = {"b"}, TaskState.SKIPPED
+    assert [task.name for task in still_to_run(story.state)] == ["a"]

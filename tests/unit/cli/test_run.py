@@ -435,6 +435,36 @@ def test_resume_and_explain_say_which_notebooks_have_changed(shell: Shell) -> No
     assert said.lines[-1]["state"] == "succeeded"
 
 
+def test_resume_is_refused_where_a_notebook_cannot_be_run_any_more(shell: Shell) -> None:
+    shell.script["clean/1"] = ["failed clean/1"]
+    run = shell.run()
+    before = shell("logs", run, "--json").json["events"]
+    (shell.folder.root / "clean.ipynb").unlink()
+    shell.folder.write("train.ipynb", '{"cells": [')
+    shell.folder.write("extract.ipynb", "not needed any more")
+    shell.executor.calls.clear()
+    said = shell("resume", run)
+    assert said.code == 2
+    assert said.err.splitlines() == [
+        "clean.ipynb: there is no such notebook",
+        f"  hint: put it back, then: nbflow resume {run}; or begin anew: nbflow run sales",
+        "train.ipynb: not a notebook: not valid JSON at line 1, column 12: Expecting value",
+        "  hint: the file may be cut off or damaged",
+        "error: 2 problems in clean.ipynb, train.ipynb",
+    ]
+    problems = shell("resume", run, "--json").json["error"]["problems"]
+    assert [problem["file"] for problem in problems] == ["clean.ipynb", "train.ipynb"]
+    assert "open" not in shell.executor.calls
+    assert shell("logs", run, "--json").json["events"] == before
+    assert shell("explain", run, "--json").err.splitlines() == [
+        "resume would be refused: clean.ipynb: there is no such notebook",
+        "resume would be refused: train.ipynb: not a notebook: not valid JSON at line 1, column 12: Expecting value",
+    ]
+    shell.folder.notebook("clean.ipynb", "region = 'eu'")
+    shell.folder.notebook("train.ipynb")
+    assert shell("resume", run, "--json").lines[-1]["state"] == "succeeded"
+
+
 @pytest.mark.parametrize("how", [["-n"], [], ["--detach"]])
 def test_the_executor_is_looked_for_before_anything(shell: Shell, how: list[str]) -> None:
     said = shell("run", "sales", "--executor", "hpc", *how)
