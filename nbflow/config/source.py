@@ -38,15 +38,18 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _USER = r"(://[^\s/:@\"']*:)([^\s\"']+)(?=@)"
 _QUERY = r"([?&]\w*password=)([^\s\"'&]+)"
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
+_KEY = "Invalid initial character for a key part"
 _ADVICE = (
-    ("Cannot overwrite a value", "the same key is given twice, or as a value and as a table"),
-    ("Cannot declare", "the same table is declared twice: put its keys under one header"),
-    ("Expected '=' after a key", 'a line is KEY = VALUE; text stands in quotes: "..."'),
-    ("Invalid value", 'text stands in quotes: "..."; true and false are written small'),
-    ("Unterminated string", "a closing quote is missing"),
-    ("Expected ']'", "a closing bracket is missing"),
-    ("Invalid initial character for a key part", "an inline table takes no comma after its last key"),
+    ("Cannot overwrite a value", "", "", "the same key is given twice, or as a value and as a table"),
+    ("Cannot declare", "", "", "the same table is declared twice: put its keys under one header"),
+    ("Expected '=' after a key", "", "", 'a line is KEY = VALUE; text stands in quotes: "..."'),
+    ("Invalid value", "", r"[^\s,=#\]}]", 'text stands in quotes: "..."; true and false are written small'),
+    ("Unterminated string", "", "", "a closing quote is missing"),
+    ("Expected ']", "", r"\]?\s*(#|$)", "a closing bracket is missing"),
+    (_KEY, r",\s*$", "}", "an inline table takes no comma after its last key"),
+    (_KEY, r"[{,]\s*$", r"[#\n]", "an inline table stands on one line, without a comment"),
 )
+"""How a message of tomllib begins, what has to stand before its place in the line, and from there on; what to do."""
 
 
 @dataclass(frozen=True)
@@ -235,8 +238,17 @@ def _syntax_problem(source: Source, message: str, at: re.Match[str]) -> Problem:
     if is_key:  # tomllib's place is behind the value
         start = source.lines[line - 1]
         col = len(start) - len(start.lstrip()) + 1
-    hint = next((advice for begin, advice in _ADVICE if message.startswith(begin)), None)
+    shown = source.lines[line - 1]
+    hint = _advice(message, shown[: col - 1], shown[col - 1 :] + ("\n" if at[1] else ""))
     return problem(source, line, col, f"not valid TOML: {_printable(message)}", hint)
+
+
+def _advice(message: str, before: str, rest: str) -> str | None:
+    """What to do about a message, by what stands before its place in the line and from there on; None: nobody knows."""
+    for begin, ahead, there, hint in _ADVICE:
+        if message.startswith(begin) and re.search(ahead, before) and re.match(there, rest):
+            return hint
+    return None
 
 
 def _at_offset(source: Source, offset: int, message: str, hint: str | None = None) -> Problem:

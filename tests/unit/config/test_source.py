@@ -73,6 +73,34 @@ def test_the_problem_is_shown_with_its_line_and_a_caret() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[[[", None),
+        ("a = 1\n[]\n", None),
+        ("a.=1", None),
+        ("a = { b = 1,, c = 2 }", None),
+        ("a = { b = 1, }", "an inline table takes no comma after its last key"),
+        ("a = { b = 1,}", "an inline table takes no comma after its last key"),
+        ("a = { b = 1, # one\n c = 2 }", "an inline table stands on one line, without a comment"),
+        ("a = {\n b = 1 }", "an inline table stands on one line, without a comment"),
+        ("a = { b = 1,", None),
+        ("a = yes", 'text stands in quotes: "..."; true and false are written small'),
+        ("a = /tmp/x", 'text stands in quotes: "..."; true and false are written small'),
+        ("a = [1,, 2]", None),
+        ("a = \nb = 1", None),
+        ("a = # nothing yet", None),
+        ("[a\nb = 1", "a closing bracket is missing"),
+        ("[[a] # two\nb = 1", "a closing bracket is missing"),
+        ("[a b]\n", None),
+    ],
+)
+def test_a_hint_is_given_only_where_it_fits(text: str, hint: str | None) -> None:
+    problem = refused(text)
+    assert problem.message.startswith("not valid TOML: ")
+    assert problem.hint == hint
+
+
 def test_far_to_the_right_the_line_is_shown_around_the_caret() -> None:
     text = "a = [" + "1, " * 100 + "yes" + ", 1" * 100 + "]"
     shown = str(refused(text)).splitlines()
