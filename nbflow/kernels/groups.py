@@ -76,6 +76,7 @@ class Group:
         reasons: list[str] = []
         name = f"{_PREFIX}{os.getpid()}-{next(_NUMBERS)}"
         for controller, settings in _settings(memory, cpu).items():
+            folder: Path | None = None
             try:
                 parent = _parent(controller, root)
                 folder = parent.folder / name
@@ -84,7 +85,7 @@ class Group:
                 folders[controller] = folder
             except OSError as error:
                 reasons.append(f"{error.filename or controller}: {error.strerror}")
-                if folder not in folders.values():
+                if folder is not None and folder not in folders.values():
                     _remove([folder])
             except NoGroupError as error:
                 reasons.append(str(error))

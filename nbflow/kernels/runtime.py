@@ -49,16 +49,24 @@ class RuntimeFolder:
                 faults.append(f"{base}: the path is too long for a socket")
                 continue
             try:
-                folder = cls(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base)))
-                folder.ipython.mkdir(mode=0o700)
+                return cls._made(base)
             except OSError as error:
                 faults.append(f"{base}: {error.strerror}")
-                continue
-            return folder
         raise UnreachableError(
             f"no folder for the kernel's sockets: {'; '.join(faults)}",
             hint="set TMPDIR to a short path on a local disk",
         )
+
+    @classmethod
+    def _made(cls, base: Path) -> RuntimeFolder:
+        """A folder in a place; nothing is left of one that cannot be made wholly. Raises OSError."""
+        folder = cls(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base)))
+        try:
+            folder.ipython.mkdir(mode=0o700)
+        except OSError:
+            folder.remove()
+            raise
+        return folder
 
     def remove(self) -> None:
         """Take the folder away, with all that is in it."""

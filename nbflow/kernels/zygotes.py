@@ -54,9 +54,11 @@ class Zygote:
     ) -> Zygote:
         """Start a zygote for a kernel. Raises OSError and UnreachableError."""
         folder = RuntimeFolder.create()
-        ours, theirs = socket.socketpair()
-        listening = socket.socket(socket.AF_UNIX)
+        made: list[socket.socket] = []
         try:
+            made += socket.socketpair()
+            made.append(socket.socket(socket.AF_UNIX))
+            ours, theirs, listening = made
             listening.bind(str(folder.path / "z"))
             listening.listen(_BACKLOG)
             settings = {
@@ -79,12 +81,13 @@ class Zygote:
                 start_new_session=True,
             )
         except OSError:
-            ours.close()
+            for one in made[:1]:
+                one.close()
             folder.remove()
             raise
         finally:
-            theirs.close()
-            listening.close()
+            for one in made[1:]:
+                one.close()
         ours.setblocking(False)
         return cls(process, ours, folder)
 

@@ -20,11 +20,13 @@ class Deferred:
     """What modules have asked for while they were loaded, and what only a kernel must do.
 
     `variables` are names of environment variables that were looked for, found or not. That all were gone through
-    says nothing of those that were not there.
+    says nothing of those that were not there. `seedings` is how often `random.seed` was called with a seed, which is
+    lost at a fork: Python then seeds the common generator anew.
     """
 
     def __init__(self) -> None:
         self.variables: set[str] = set()
+        self.seedings = 0
         self._generators: list[random.Random] = []
         self._numbers: set[int] = set()
         self._bits: list[Any] = []
@@ -54,7 +56,7 @@ class Deferred:
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
         """Note it meanwhile."""
-        with self._noting_exits(), self._noting_generators(), self._noting_variables():
+        with self._noting_exits(), self._noting_seedings(), self._noting_generators(), self._noting_variables():
             yield
 
     @contextlib.contextmanager
@@ -70,6 +72,21 @@ class Deferred:
             yield
         finally:
             atexit.register = register
+
+    @contextlib.contextmanager
+    def _noting_seedings(self) -> Iterator[None]:
+        """Libraries that draw from the common generator change its state as well, and do no harm by that."""
+        seed = random.seed
+
+        def noted(a: Any = None, version: int = 2) -> None:
+            seed(a, version)
+            self.seedings += a is not None
+
+        random.seed = noted
+        try:
+            yield
+        finally:
+            random.seed = seed
 
     @contextlib.contextmanager
     def _noting_generators(self) -> Iterator[None]:

@@ -77,10 +77,10 @@ def load_modules(names: list[str], deferred: Deferred) -> dict[str, str]:
         for name in names:
             if not is_third_party(name):
                 continue
-            threads, handles, state = system.unsafe_threads(), _handles(), _state()
+            threads, handles, state = system.unsafe_threads(), _handles(), _state(deferred)
             with contextlib.suppress(Exception, SystemExit), _showing_what_is_deprecated():
                 __import__(name)
-            reason = _reason(heard, askers) or _left_behind(threads, handles) or _changed(state)
+            reason = _reason(heard, askers) or _left_behind(threads, handles) or _changed(state, deferred)
             if reason is not None:
                 faults[name] = reason
     return faults
@@ -98,7 +98,7 @@ def _showing_what_is_deprecated() -> Iterator[None]:
             warnings.filters.remove(ours)  # type: ignore[attr-defined]
 
 
-def _state() -> dict[str, Any]:
+def _state(deferred: Deferred) -> dict[str, Any]:
     """What a module may change for all others when it is imported."""
     umask = os.umask(0o077)
     os.umask(umask)
@@ -119,6 +119,7 @@ def _state() -> dict[str, Any]:
         "the root logger": (root.level, list(root.handlers), logging.root.manager.disable),
         "the working directory or umask": (os.getcwd(), umask),
         "the seed of numpy's common generator": _is_numpy_seeded(),
+        "the seed of Python's common generator": deferred.seedings,
     }
 
 
@@ -128,8 +129,8 @@ def _is_numpy_seeded() -> bool:
     return bits is not None and getattr(bits, "_seed_seq", True) is None
 
 
-def _changed(before: dict[str, Any]) -> str | None:
-    now = _state()
+def _changed(before: dict[str, Any], deferred: Deferred) -> str | None:
+    now = _state(deferred)
     found = [name for name, value in before.items() if now[name] != value]
     return f"it changes {found[0]} when it is imported" if found else None
 

@@ -15,6 +15,8 @@ import shutil
 import socket
 import struct
 import sys
+import tempfile
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -24,6 +26,8 @@ from .deferred import Deferred
 
 _MOST_FAILURES = 3
 """Kernels in a row that die before they are ready; after these, whoever asks is told to start one the ordinary way."""
+_PAUSE = 60.0
+"""Seconds after the last of them in which no other is tried: the system may have been short of something."""
 
 
 class _Forked(Exception):
@@ -120,6 +124,7 @@ class _Server:
         self._waiting: deque[socket.socket] = deque()
         self._children: list[_Child] = []
         self._failures = 0
+        self._failed = 0.0
         self._given: set[int] = set()
         self._stamp = preload.stamp()
 
@@ -187,6 +192,7 @@ class _Server:
             return
         if not child.is_ready:
             self._failures += 1
+            self._failed = time.monotonic()
         self._drop(child)
 
     def _give(self) -> None:
@@ -226,7 +232,7 @@ class _Server:
         return sum(not child.is_ready for child in self._children)
 
     def _reason_not_to_fork(self) -> str | None:
-        if self._failures >= _MOST_FAILURES:
+        if self._failures >= _MOST_FAILURES and time.monotonic() - self._failed < _PAUSE:
             return "kernels that it forked ended before they were ready"
         threads = system.unsafe_threads()
         return f"it has a second thread ({threads[0]})" if threads else None
@@ -238,31 +244,36 @@ class _Server:
 
     def _fork(self) -> str | None:
         """Fork one kernel, with its watcher; why that cannot be done just now."""
+        made: list[socket.socket] = []
+        folder = ""
         try:
-            ours, theirs = socket.socketpair()
-        except OSError as error:
-            return f"no kernel could be forked: {error.strerror}"
-        try:
+            folder = tempfile.mkdtemp(prefix="nbflow-", dir=self._settings["base"])
+            made += socket.socketpair()
+            made += socket.socketpair()
             pid = os.fork()
         except OSError as error:
-            ours.close()
-            theirs.close()
+            for one in made:
+                one.close()
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
             return f"no kernel could be forked: {error.strerror}"
+        ours, theirs, above, below = made
         if pid == 0:
-            self._leave(ours, theirs)
-        theirs.close()
+            self._leave(ours)
+            watcher.run(folder, theirs, (above, below), _be_kernel)
+        for one in (theirs, above, below):
+            one.close()
         child = _Child(pid, ours)
         self._children.append(child)
         self._selector.register(ours, selectors.EVENT_READ, child)
         return None
 
-    def _leave(self, ours: socket.socket, theirs: socket.socket) -> None:
-        """In the forked process: give back all that is the zygote's, and become a watcher."""
+    def _leave(self, ours: socket.socket) -> None:
+        """In the forked process, which becomes a watcher: give back all that is the zygote's."""
         self._selector.close()
         for one in (ours, self._owner, self._listening, *self._waiting, *(child.channel for child in self._children)):
             one.close()
 
-        def be_kernel(channel: socket.socket, folder: str) -> None:
-            raise _Forked(channel, folder)
 
-        watcher.run(self._settings, theirs, be_kernel)
+def _be_kernel(channel: socket.socket, folder: str) -> NoReturn:
+    raise _Forked(channel, folder)

@@ -12,10 +12,8 @@ import select
 import shutil
 import signal
 import socket
-import tempfile
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 from . import system
 
@@ -23,13 +21,24 @@ _REAP_EVERY = 30_000
 """Milliseconds after which orphans that the kernel left and that have ended are collected."""
 
 
-def run(settings: dict[str, Any], zygote: socket.socket, be_kernel: Callable[[socket.socket, str], None]) -> None:
-    """Fork a kernel and watch it to its end. In the kernel's process this returns when the kernel has ended."""
-    folder = tempfile.mkdtemp(prefix="nbflow-", dir=settings["base"])
-    ours, theirs = socket.socketpair()
+def run(
+    folder: str,
+    zygote: socket.socket,
+    channel: tuple[socket.socket, socket.socket],
+    be_kernel: Callable[[socket.socket, str], None],
+) -> None:
+    """Fork a kernel and watch it to its end. In the kernel's process this returns when the kernel has ended.
+
+    `folder` is the kernel's; `channel` has our end and the kernel's.
+    """
+    ours, theirs = channel
     watcher = os.getpid()
     system.adopt_orphans()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:  # the zygote sees that no kernel gets ready, and tells who waits
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
     if pid == 0:
         system.die_with_parent(watcher)
         ours.close()
@@ -39,19 +48,19 @@ def run(settings: dict[str, Any], zygote: socket.socket, be_kernel: Callable[[so
     theirs.close()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     try:
-        _Watch(pid, folder).run(zygote, ours)
+        _Watch(pid).run(zygote, ours)
     except BaseException:
         traceback.print_exc()
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
 
 class _Watch:
     """One kernel from its fork to its end."""
 
-    def __init__(self, pid: int, folder: str) -> None:
+    def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._folder = folder
         self._exit = os.pidfd_open(pid)
 
     def run(self, zygote: socket.socket, kernel: socket.socket) -> None:
@@ -76,7 +85,6 @@ class _Watch:
             if owner is not None:
                 system.send(owner, {"left": left})
                 owner.recv(1)  # it removes the folder, and hangs up; where it dies, that is left to us
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _until_given(self, zygote: socket.socket, kernel: socket.socket) -> socket.socket | None:
         """The connection of the one who gets the kernel; None where it has ended before, or the zygote has."""

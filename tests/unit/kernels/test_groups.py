@@ -98,6 +98,15 @@ def test_why_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert not list(tmp_path.rglob("nbflow-*"))
 
 
+def test_a_hierarchy_that_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(controller: str, root: Path) -> groups.Place:
+        raise PermissionError(13, "Permission denied", str(root))
+
+    monkeypatch.setattr(groups, "_parent", fail)
+    with pytest.raises(NoGroupError, match=f"{tmp_path}: Permission denied"):
+        Group.make(memory=1, root=tmp_path)
+
+
 def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
     machine = Machine(tmp_path, cgroup="0::/\n", mounts=V2)
     top = machine.group("sys/fs/cgroup", hands_on="memory")

@@ -114,6 +114,17 @@ def test_where_there_is_no_place_every_reason_is_told(monkeypatch: pytest.Monkey
         RuntimeFolder.create()
 
 
+def test_one_that_cannot_be_made_wholly_leaves_nothing(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    def fail(self: Path, mode: int = 0) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runtime, "_bases", lambda: [short])
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(UnreachableError, match="No space left on device"):
+        RuntimeFolder.create()
+    assert not list(short.iterdir())
+
+
 def test_only_folders_of_ours_are_removed(short: Path) -> None:
     ours, foreign = RuntimeFolder.create().path, short / "precious"
     foreign.mkdir()

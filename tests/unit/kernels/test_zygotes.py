@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from nbflow.kernels.zygotes import KernelZygotes
@@ -171,6 +175,26 @@ def test_variables_of_the_kernelspec_and_withheld_ones(
 
 
 ARGUMENTS = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+@pytest.mark.parametrize("call", ["socketpair", "socket"])
+def test_one_that_finds_no_more_files_to_open_leaves_nothing(
+    zygotes: KernelZygotes, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    opened: Callable[..., Any] = getattr(socket, call)
+
+    def fail(*arguments: object) -> Any:
+        if len(arguments) > 1:  # what a pair is made of
+            return opened(*arguments)
+        raise OSError(24, "Too many open files")
+
+    before = psutil.Process().num_fds()
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, call, fail)
+        zygotes.prepare("python3", [], "/")
+    assert zygotes.reasons() == {"python3": "no zygote could be started: [Errno 24] Too many open files"}
+    assert not list(Path(os.environ["XDG_RUNTIME_DIR"]).iterdir())
+    assert psutil.Process().num_fds() == before
 
 
 def test_closing_ends_one_that_is_still_loading(zygotes: KernelZygotes) -> None:

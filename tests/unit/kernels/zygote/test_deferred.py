@@ -53,6 +53,23 @@ def test_only_generators_without_a_seed_are_seeded_anew() -> None:
     assert legacy == seeded[1].get_state(legacy=False)["state"]["key"].tolist()
 
 
+def test_seeds_of_the_common_generator_are_counted() -> None:
+    deferred = Deferred()
+    random.seed(1)
+    with deferred.noting():
+        random.random()
+        random.seed()
+        random.Random(1)
+        assert deferred.seedings == 0
+        random.seed(0)
+        drawn = random.random()
+        random.seed(a=0, version=2)
+        assert random.random() == drawn
+    random.seed(1)
+    random.seed()
+    assert deferred.seedings == 2
+
+
 def test_variables_that_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THERE", "1")
     deferred = Deferred()
@@ -71,7 +88,7 @@ def test_variables_that_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = [atexit.register, random.Random.seed, secrets.randbits, type(os.environ).__getitem__]
+    kept = [atexit.register, random.seed, random.Random.seed, secrets.randbits, type(os.environ).__getitem__]
     deferred = Deferred()
     said: list[int] = []
     with deferred.noting():
@@ -79,7 +96,10 @@ def test_all_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
         kept_by_a_module = secrets.randbits
         with pytest.raises(ZeroDivisionError), deferred.noting():
             _ = 1 / 0
-    assert kept == [atexit.register, random.Random.seed, secrets.randbits, type(os.environ).__getitem__]
+    assert kept == [
+        *(atexit.register, random.seed, random.Random.seed, secrets.randbits),
+        type(os.environ).__getitem__,
+    ]
     count = len(deferred._numbers)
     kept_by_a_module(64)
     np.random.default_rng()

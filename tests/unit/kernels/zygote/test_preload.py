@@ -39,12 +39,15 @@ UNFIT = {
     "notes": ("kept = open(__file__ + '.log', 'a')", "leaves a file open"),
     "pipes": ("import os; kept = os.pipe()", "leaves a connection open"),
     "seeds": ("import numpy; numpy.random.seed(0)", "changes the seed"),
+    "sets": ("import random; random.seed(0)", "changes the seed of Python's common generator"),
+    "sets_too": ("from random import seed; seed('too')", "changes the seed of Python's common generator"),
     "moves": ("import os; os.chdir('/tmp')", "changes the working directory"),
 }
 FIT = {
     "plain": "value = 1",
     "fails": "raise RuntimeError('not here')",
     "leaves": "raise SystemExit(3)",
+    "tosses": "import random; random.random(); random.seed()",
     "draws": "import random; generator = random.Random(); fixed = random.Random(1)",
     "numbers_": (
         "import numpy.random as r; one = r.default_rng(); other = r.RandomState(); fixed = r.default_rng(1)\n"
@@ -84,7 +87,7 @@ def test_what_is_unfit_is_left_out_with_its_reason(loaded: Zygote) -> None:
 def test_what_was_loaded_is_there_and_what_was_not_is_not(loaded: Zygote, environment: dict[str, str]) -> None:
     with kernel(loaded, environment=environment) as one:
         there = set(one.value("[*__import__('sys').modules]"))
-        assert {"plain", "draws", "numbers_", "looks", "opens", "late", "fires", "ignores"} <= there
+        assert {"plain", "tosses", "draws", "numbers_", "looks", "opens", "late", "fires", "ignores"} <= there
         assert not {*UNFIT, "fails", "leaves"} & there
         assert one.run("import prints") == "hello"
         assert "DeprecationWarning: old" in one.run("import deprecated")

@@ -36,11 +36,15 @@ def descriptors(pid: int) -> int:
 
 
 def at_rest(pid: int) -> int:
-    """The descriptors of a zygote once it has its reserve, and has let go of who was there before: nothing changes."""
+    """The descriptors of a zygote once it has let go of who was there before, without that of a kernel in reserve.
+
+    It may have none: while others end, which nobody tells it, it forks none.
+    """
     found: list[int] = []
 
     def is_at_rest() -> bool:
-        found.append(descriptors(pid) if len(children(pid)) == 1 else -1)
+        spare = len(children(pid))
+        found.append(descriptors(pid) - spare if spare <= 1 else -1)
         return found[-1] >= 0 and found[-REST:] == [found[-1]] * REST
 
     until(is_at_rest)
@@ -116,6 +120,72 @@ def die():
     if os.getppid() != zygote:
         os._exit(1)
 """
+
+
+def refusal(made: Zygote, environment: dict[str, str]) -> str:
+    """What one is told who asks for a kernel and gets none."""
+    one = Asker(made.address, environment=environment)
+    one.connection.settimeout(SOON)
+    try:
+        return str(one.ask().reply["refused"])
+    finally:
+        one.close()
+
+
+SHORT = """
+import os, sys
+zygote, fork, short = os.getpid(), os.fork, __file__ + ".short"
+def scarce():
+    if os.path.exists(short) and os.getpid() != zygote:
+        with open(short, "a") as file:
+            file.write(".")
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork = scarce
+sys.modules["_nbflow_zygote.server"]._PAUSE = 5.0
+"""
+
+
+def test_a_system_that_is_short_of_processes_for_a_moment(tmp_path: Path) -> None:
+    """Some failures in a row are not tried again for a while, which leaves nothing; then kernels are forked again."""
+    environment = packages(tmp_path, {"scarce": SHORT})
+    short = next(tmp_path.rglob("scarce.py")).with_name("scarce.py.short")
+    with private_runtime() as runtime, zygote("scarce", environment=environment, reserve=0) as made:
+        with kernel(made, environment=environment) as one:
+            assert one.value("1") == 1
+        short.touch()
+        ended = "kernels that it forked ended before they were ready"
+        assert refusal(made, environment) == ended
+        until(lambda: not children(made.process.pid))
+        tried = len(short.read_text())
+        assert tried >= 3
+        assert refusal(made, environment) == ended
+        assert len(short.read_text()) == tried
+        assert len(list(runtime.iterdir())) == 1  # the zygote's own folder
+        short.unlink()
+
+        def is_given() -> bool:
+            with kernel(made, environment=environment) as one:
+                return "pid" in one.reply
+
+        until(is_given)
+
+
+def test_a_runtime_folder_that_is_gone_for_a_moment(tmp_path: Path) -> None:
+    """As a full one: nothing is forked, those who wait are told why, and it is not held against what is loaded."""
+    with private_runtime() as runtime, zygote(reserve=0) as made:
+        away = runtime.with_name(f"{runtime.name}-away")
+        address = made.address
+        runtime.rename(away)
+        try:
+            made.address = address.replace(str(runtime), str(away))
+            for _ in range(5):
+                assert refusal(made, {}) == "no kernel could be forked: No such file or directory"
+        finally:
+            away.rename(runtime)
+            made.address = address
+        with kernel(made) as one:
+            assert one.value("1") == 1
 
 
 def test_no_more_processes(tmp_path: Path) -> None:
