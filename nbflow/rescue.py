@@ -36,15 +36,15 @@ def end_dead(
 
     Of those that had ended, only the archive is completed; they are not told.
 
-    Left as they are, and only shown: those whose workers are still saving their notebooks, those at which somebody else
-    is already, those that are long, and all where nothing can be written: why is then in `failed`, by their ids.
+    Left as they are, and only shown: those whose workers are still saving their notebooks, unless they have been at it
+    for longer than a lease lasts and so hang, those at which somebody else is already, those that are long, and all where nothing can be written: why is then in `failed`, by their ids.
     """
     ended = []
     for row in rows:
         try:
             if row.seq <= MOST_EVENTS:
                 check_archive(layout.run_folder(row.pipeline, row.run))
-                if not _is_being_saved(runs.state(row)) and end(row, runs, ports()):
+                if (row.lapsed or not _is_being_saved(runs.state(row))) and end(row, runs, ports()):
                     ended.append(row.run)
             failed.pop(row.run, None)
         except UnreachableError as error:

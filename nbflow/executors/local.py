@@ -1,7 +1,8 @@
 """Attempts on this machine: one worker process for each, its reports read in a thread.
 
 The process of the executor stays light: whatever is heavy is loaded once, by the server that forks the workers.
-A worker that dies without an outcome is never the end of it: another one makes the notebook from the journal first.
+A worker that dies without an outcome, or hangs, is never the end of it: another one makes the notebook from the
+journal first.
 Must not know how a worker does its work.
 """
 
@@ -112,13 +113,20 @@ class _Attempt:
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._asked = b""
+        self._is_forced = False
 
     def cancel(self, *, force: bool, error: TaskError | None) -> None:
         line = encode_cancel(force=force, error=error)
         with self._lock:
             self._asked += line
+            self._is_forced = self._is_forced or force
             if self._worker is not None:
-                self._worker.send(line)
+                self._tell(self._worker, line)
+
+    def _tell(self, worker: WorkerProcess, line: bytes) -> None:
+        worker.send(line)
+        if self._is_forced:
+            worker.hurry()
 
     def kill(self) -> None:
         with self._lock:
@@ -151,7 +159,7 @@ class _Attempt:
         worker.send(encode_order(self._order))
         with self._lock:
             self._worker = worker
-            worker.send(self._asked)
+            self._tell(worker, self._asked)
         finished = _listen(worker, self._report)
         with self._lock:
             self._worker = None

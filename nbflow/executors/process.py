@@ -10,18 +10,26 @@ import os
 import selectors
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
 from nbflow.kernels.children import has_ended
 from nbflow.kernels.exits import describe_exit, last_words, without_traceback
+from nbflow.worker.protocol import BEAT_SECONDS
 
 _STDERR_KEPT = 16_384
 _PART = 65_536
 _UNKNOWN = "its exit code is not known, since the server that had forked it died before it"
 _LEAVING = 5.0
 """Seconds for a worker to be gone once it has closed its output."""
+_SILENT, _HURRIED = 20, 3
+"""Beats in a row that a worker may miss: while it works, and once it is to end at once. Each is waited for on its own,
+so that a pause of all processes, of a container, say, counts as one.
+"""
+_SAVING = 120.0
+"""Seconds for one that is to end at once to save what it has. What it leaves is then saved by another one."""
 
 
 class Handle(Protocol):
@@ -63,6 +71,8 @@ class WorkerProcess:
         self._pipes = pipes
         self._code: int | None = None
         self._stderr = b""
+        self._hurried: float | None = None
+        self._hung = ""
         self._lock = threading.Lock()
 
     @classmethod
@@ -95,16 +105,26 @@ class WorkerProcess:
             except (BrokenPipeError, ConnectionResetError):
                 return
 
+    def hurry(self) -> None:
+        """Have it killed where it is not gone soon."""
+        self._hurried = self._hurried or time.monotonic()
+
     def lines(self) -> Iterator[bytes]:
-        """The lines of its output, until it closes it; its stderr is read along."""
-        rest = b""
+        """The lines of its output but the empty ones, until it closes it; its stderr is read along.
+
+        It is killed where it does not beat, or does not come to its end though it is to hurry.
+        """
+        rest, missed = b"", 0
         with selectors.DefaultSelector() as selector:
             for stream in (self._pipes.stdout, self._pipes.stderr):
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ)
             is_open = True
             while is_open:
-                for key, _ in selector.select():
+                ready = selector.select(BEAT_SECONDS)
+                missed = 0 if ready else missed + 1
+                self._judge(missed)
+                for key, _ in ready:
                     part = os.read(key.fd, _PART)
                     if not part:
                         selector.unregister(key.fileobj)
@@ -113,8 +133,17 @@ class WorkerProcess:
                         self._stderr = (self._stderr + part)[-_STDERR_KEPT:]
                     else:
                         *whole, rest = (rest + part).split(b"\n")
-                        yield from whole
+                        yield from filter(None, whole)
         self._read_rest()
+
+    def _judge(self, missed: int) -> None:
+        """Kill one that hangs, by the beats that it has missed. Stopped by a signal, say, it would hang for ever."""
+        if missed >= (_SILENT if self._hurried is None else _HURRIED):
+            self._hung = self._hung or f"it hung: no sign of life for {missed * BEAT_SECONDS:.0f} s"
+        elif self._hurried is not None and time.monotonic() - self._hurried > _SAVING:
+            self._hung = self._hung or f"it did not end within {_SAVING:g} s"
+        if self._hung:
+            self.kill()
 
     def end(self) -> int | None:
         """Wait for it to be gone, kill it if it does not go, give its pipes back. Its exit code, where it is known."""
@@ -133,7 +162,7 @@ class WorkerProcess:
 
     def autopsy(self) -> str:
         """How it ended and what it said last; only after `end`."""
-        how = _UNKNOWN if self._code is None else describe_exit(self._code)[0]
+        how = self._hung or (_UNKNOWN if self._code is None else describe_exit(self._code)[0])
         words = last_words(self._stderr, mask=without_traceback)
         return f"{how}; it said last: {words}" if words else how
 

@@ -9,11 +9,36 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import IO
 
 from nbflow.core.spec import EMPTY
 from nbflow.worker import load
+from nbflow.worker.protocol import BEAT, BEAT_SECONDS
+
+
+class _Reports:
+    """Where the lines for the owner go. May be written to from any thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def write(self, line: bytes) -> None:
+        """Write a line, whole."""
+        with self._lock:
+            try:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
+            except BrokenPipeError:
+                return  # nobody reads any more; stdin has ended too, and that is what ends the attempt
+
+    def beat(self) -> None:
+        """Show for ever that this process lives: its owner cannot tell one that hangs from one that has much to do."""
+        while True:
+            self.write(BEAT)
+            time.sleep(BEAT_SECONDS)
 
 
 def serve_order(grace: float, zygotes: Mapping[str, str] = EMPTY, reasons: Mapping[str, str] = EMPTY) -> int:
@@ -22,7 +47,8 @@ def serve_order(grace: float, zygotes: Mapping[str, str] = EMPTY, reasons: Mappi
     `grace`: seconds that an interrupted cell gets to end. `zygotes` and `reasons` are those of `attempt.execute`, where
     the empty name stands for any kernel.
     """
-    reports = _take_stdout()
+    reports = _Reports(_take_stdout())
+    threading.Thread(target=reports.beat, name="beat", daemon=True).start()
     load.modules()
     # The last thing that an attempt needs is slow to load; there is time while a kernel starts.
     threading.Thread(target=load.pages, name="warm-up", daemon=True).start()
@@ -36,7 +62,7 @@ def serve_order(grace: float, zygotes: Mapping[str, str] = EMPTY, reasons: Mappi
 def _serve(
     line: bytes,
     orders: IO[bytes],
-    reports: int,
+    reports: _Reports,
     *,
     grace: float,
     zygotes: Mapping[str, str],
@@ -60,7 +86,7 @@ def _serve(
     adopt_orphans()
 
     def report(one: Report) -> None:
-        _write(reports, encode_report(one))
+        reports.write(encode_report(one))
 
     if reason is None:
         outcome = execute(order, control, report, grace=grace, zygotes=zygotes, reasons=reasons)
@@ -75,11 +101,3 @@ def _take_stdout() -> int:
     reports = os.dup(1)
     os.dup2(2, 1)
     return reports
-
-
-def _write(descriptor: int, line: bytes) -> None:
-    try:
-        while line:
-            line = line[os.write(descriptor, line) :]
-    except BrokenPipeError:
-        return  # nobody reads any more; stdin has ended too, and that is what ends the attempt

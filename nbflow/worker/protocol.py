@@ -1,6 +1,7 @@
 """What an executor and a worker say to each other: JSON, one line each, with a version.
 
-To the worker: one order, then perhaps requests to cancel. From the worker: reports, the last one is `finished`.
+To the worker: one order, then perhaps requests to cancel. From the worker: reports, the last one is `finished`; and
+empty lines, by which it shows that it lives.
 Must not know how either side does its work.
 """
 
@@ -15,6 +16,9 @@ from nbflow.core.attempt import TaskError, WorkOrder
 from nbflow.core.messages import CellDone, CellOutput, CellStart, Finished, Lost, Report, Started
 
 VERSION = 1
+BEAT = b"\n"
+BEAT_SECONDS = 3.0
+"""How often a worker writes an empty line."""
 LONGEST_REQUEST = 131_072
 """Bytes of a request to the server of workers: names of modules are the longest thing in one."""
 

@@ -208,6 +208,21 @@ def test_the_error_that_an_attempt_is_to_fail_with_reaches_the_worker(
     assert heard.outcome("waits").error == late
 
 
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_one_that_hangs_does_not_outlive_a_request_to_kill(
+    executor: LocalExecutor, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_begun: bool
+) -> None:
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.5)
+    executor.submit(named(tmp_path, "deaf"))
+    if has_begun:
+        heard.wait_for(Started, "deaf")
+    executor.cancel("deaf", 1, force=True)
+    error = heard.outcome("deaf").error
+    assert error is not None
+    assert (error.kind, error.cell) == (ErrorKind.LOST, 3)
+    assert "it hung: no sign of life" in error.message
+
+
 def test_cancel_of_what_is_unknown_is_ignored(executor: LocalExecutor, heard: Heard, tmp_path: Path) -> None:
     executor.cancel("nothing", 1, force=True)
     executor.submit(named(tmp_path, "waits"))

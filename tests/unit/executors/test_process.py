@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -61,6 +65,68 @@ def test_one_that_closes_its_output_and_stays_is_killed(monkeypatch: pytest.Monk
     worker = WorkerProcess.start(program("import os, time; os.close(1); time.sleep(100)"))
     assert list(worker.lines()) == []
     assert worker.end() == -9
+
+
+BEATS = "import time\nprint(1)\nwhile True: print(flush=True); time.sleep(0.05)"
+
+
+@pytest.fixture
+def begun() -> Iterator[tuple[WorkerProcess, Iterator[bytes]]]:
+    """A worker that has begun to beat, and what it says."""
+    worker = WorkerProcess.start(program(BEATS))
+    lines = worker.lines()
+    assert next(lines) == b"1"
+    yield worker, lines
+    worker.kill()
+    list(lines)
+    worker.end()
+
+
+def test_one_that_hangs_is_killed(
+    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, lines = begun
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.1)
+    os.kill(worker.pid, signal.SIGSTOP)
+    assert list(lines) == []
+    assert worker.end() == -9
+    assert worker.autopsy() == "it hung: no sign of life for 2 s"
+
+
+def test_one_that_beats_is_waited_for(
+    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, lines = begun
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.1)
+    ending = threading.Timer(4.0, worker.kill)
+    ending.start()
+    assert list(lines) == []
+    ending.join()
+    worker.end()
+    assert worker.autopsy() == "signal 9, SIGKILL"
+
+
+def test_one_that_is_to_hurry_has_less_time(
+    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, lines = begun
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.4)
+    os.kill(worker.pid, signal.SIGSTOP)
+    worker.hurry()
+    assert list(lines) == []
+    worker.end()
+    assert worker.autopsy() == "it hung: no sign of life for 1 s"
+
+
+def test_nor_for_ever_where_it_beats(
+    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, lines = begun
+    monkeypatch.setattr("nbflow.executors.process._SAVING", 0.2)
+    worker.hurry()
+    assert list(lines) == []
+    worker.end()
+    assert worker.autopsy() == "it did not end within 0.2 s"
 
 
 def test_it_leads_a_session_of_its_own() -> None:
