@@ -183,6 +183,13 @@ def test_nobody_waits_for_workers_that_still_save_their_notebooks(bench: Bench) 
     assert states(bench.document())["b"] == "cancelled"
 
 
+@pytest.mark.usefixtures("saving")
+def test_nor_do_workers_save_for_longer_than_a_lease_lasts(bench: Bench) -> None:
+    """They hang: who recovers their attempts ends them."""
+    bench.clock.go_on(61)
+    assert bench.end_dead() == [RUN]
+
+
 def test_nothing_is_done_where_the_archive_or_the_store_cannot_be_written(bench: Bench) -> None:
     def fail(*_: Any) -> Any:
         raise UnreachableError("the disk is read-only")
