@@ -46,7 +46,7 @@ foreign = subprocess.Popen(["sleep", "1001"], stdout=subprocess.DEVNULL, stderr=
 other = subprocess.Popen(["sleep", "1002"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 print(sweep.end_descendants() == [f"sleep (pid {other.pid})", f"sleep (pid {foreign.pid}, still running)"])
 print(foreign.poll())
-signal(foreign)
+foreign.kill()
 """
 MANY = """
 import os, sys
@@ -70,6 +70,7 @@ def test_one_that_may_not_be_ended_is_named_as_such() -> None:
     """As one of another user: the others are ended all the same."""
     done = subprocess.run([sys.executable, "-c", DENIED], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.splitlines() == ["True", "None"], done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_many_that_have_ended_already() -> None:

@@ -83,6 +83,7 @@ def test_one_that_may_not_be_ended_is_named_as_such() -> None:
     """As one of another user: the others are ended all the same."""
     done = subprocess.run([sys.executable, "-c", DENIED], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.splitlines() == ["True", "True"], done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_process_ends_with_its_parent() -> None:
