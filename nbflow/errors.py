@@ -39,9 +39,13 @@ class Problem:
 
 
 class NbflowError(Exception):
-    """Base of all errors that a user may see: a message of one to five lines, a hint and an exit code."""
+    """Base of all errors that a user may see: a message of one to five lines, a hint and an exit code.
+
+    `run` is the id of the run that was being carried out; None where there is none.
+    """
 
     exit_code = 2
+    run: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -71,6 +71,18 @@ def released(store: Store, run: str, fence: int) -> Iterator[None]:
 
 
 @contextmanager
+def named(run: str) -> Iterator[None]:
+    """What goes wrong inside names the run and, where it is not for others to go on with it or over, the way on."""
+    try:
+        yield
+    except NbflowError as error:
+        error.run = run
+        if isinstance(error, UnreachableError) and not isinstance(error, IncompleteError):
+            error.hint = f"{error.hint or 'see to that'}; then: nbflow resume {run}"
+        raise
+
+
+@contextmanager
 def whole() -> Iterator[list[RunResult]]:
     """A list for what a run came to: where the store fails after that, it is told with it, as an IncompleteError."""
     ended: list[RunResult] = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nbflow import faultpoints
 from nbflow.archive import layout
+from nbflow.aside import Tell, unheard
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus
@@ -40,6 +41,7 @@ class Project:
 
     `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
     interrupted, `unrescued` why others of these could not be. Use it as a context manager, or call `close`.
+    `tell` is given lines for people about storage that keeps them waiting; nobody hears them where it is not set.
     With a `doubt`, archive and store may be others than the file means: what would write there raises it.
     """
 
@@ -49,6 +51,7 @@ class Project:
         self.doubt = doubt
         self.rescued: list[str] = []
         self.unrescued: dict[str, UnreachableError] = {}
+        self.tell: Tell = unheard
         self._path = path
         self._opened: Store | None = None
 
@@ -133,8 +136,11 @@ class Project:
         with loading(asked.executor, self.spec.root) as executor:
             self.archiving.ahead()
             run, fence = self._create(pipeline, asked, executor, owned=True)
-            carrier = self._carrier
-            result = carrier.carry_out(run, fence, [], carrier.ports(executor, listeners), attach)
+            from nbflow.execution import named  # not before the kernels have been told of
+
+            with named(run):
+                carrier = self._carrier
+                result = carrier.carry_out(run, fence, [], carrier.ports(executor, listeners), attach)
         return self.archiving.finish(result, wait=attach is None)
 
     def execute(
@@ -155,26 +161,26 @@ class Project:
         """
         from nbflow.core.messages import Resume
         from nbflow.core.owners import describe
-        from nbflow.execution import read_again, still_to_run
+        from nbflow.execution import named, read_again, still_to_run
         from nbflow.preparation import loading, prepare
 
         row = self.runs.find(run)
-        self.archiving.check(layout.run_folder(row.pipeline, row.run))
-        if row.run in self.rescued:
-            self.rescued.remove(row.run)  # it goes on
-        if row.owner is not None and row.owner != heir_of and self.runs.is_held(row):
-            raise ConflictError(
-                f"run {row.run} is going on in {describe(row.owner)}", hint=f"watch it with: nbflow logs -f {row.run}"
-            )
-        if resume and row.state == RunStatus.SUCCEEDED:
-            self.seal(row.run)  # its process may have died when the page was all that was missing
-            return self.runs.document(row)
-        with loading(executor, self.spec.root) as made:
-            state = self.runs.state(row)
-            prepare(made, still_to_run(state), self.spec, read_again(state, self.spec.root))
-            carrier = self._carrier
-            fence, first = carrier.claim(row, heir_of), [Resume()] if resume else []
-            result = carrier.carry_out(row.run, fence, first, carrier.ports(made, listeners), attach)
+        with named(row.run):
+            self.archiving.check(layout.run_folder(row.pipeline, row.run))
+            if row.run in self.rescued:
+                self.rescued.remove(row.run)  # it goes on
+            if row.owner is not None and row.owner != heir_of and self.runs.is_held(row):
+                hint = f"watch it with: nbflow logs -f {row.run}"
+                raise ConflictError(f"run {row.run} is going on in {describe(row.owner)}", hint=hint)
+            if resume and row.state == RunStatus.SUCCEEDED:
+                self.seal(row.run)  # its process may have died when the page was all that was missing
+                return self.runs.document(row)
+            with loading(executor, self.spec.root) as made:
+                state = self.runs.state(row)
+                prepare(made, still_to_run(state), self.spec, read_again(state, self.spec.root))
+                carrier = self._carrier
+                fence, first = carrier.claim(row, heir_of), [Resume()] if resume else []
+                result = carrier.carry_out(row.run, fence, first, carrier.ports(made, listeners), attach)
         return self.archiving.finish(result, wait=attach is None)
 
     def test(
@@ -262,7 +268,7 @@ class Project:
         """Where notebooks and pages are kept."""
         from nbflow.archiving import Archiving
 
-        return Archiving(self.spec)
+        return Archiving(self.spec, lambda text: self.tell(text))  # noqa: PLW0108 - it may be set later
 
     def _open_store(self) -> Store:
         """The project's store; its file is made with the first run. Runs whose process has died are ended now."""

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 def fail(error: Exception, outputs: Outputs) -> int:
-    """Tell what went wrong, and return the exit code."""
+    """Tell what went wrong, and return the exit code. The document names the run that was being carried out."""
     match error:
         case ConfigError():
             show_problems(error.problems, outputs.err)
@@ -37,7 +37,8 @@ def fail(error: Exception, outputs: Outputs) -> int:
         case _:
             document = _bug(error, outputs.err)
     if outputs.json:
-        outputs.out.document({"error": document}, indent=None)
+        run = error.run if isinstance(error, NbflowError) else None
+        outputs.out.document({"error": document} | ({"run": run} if run is not None else {}), indent=None)
     return int(document["exit_code"])
 
 

@@ -184,13 +184,13 @@ GRAVE = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 UNCLEAR = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 """So SQLite calls a full disk where a file beside the store cannot be made or grow, or where a quota is used up."""
 
-ROOM = "make room there, as `nbflow prune` does, then: nbflow resume"
+ROOM = "make room there, as `nbflow prune` does"
 DAMAGED = f"look at the damage with: nbflow doctor; {RESTORE}"
 HINTS = {
     sqlite3.SQLITE_ERROR: RESTORE,  # a table is not there
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_NOTADB: RESTORE,
-    sqlite3.SQLITE_IOERR: "see that the disk has room and works, then: nbflow resume",
+    sqlite3.SQLITE_IOERR: "see that the disk has room and works",
     sqlite3.SQLITE_PROTOCOL: "its folder may be on a network: set [nbflow] state to a local one",
 }
 

@@ -111,7 +111,7 @@ def test_a_full_store(records: tuple[Project, Disk]) -> None:
     said = place.call("run", "many", "-j", "1")
     assert said.code == 6, said.out + said.err
     assert f"the disk of {place.root}/records is full" in said.err
-    assert "hint: make room there, as `nbflow prune` does, then: nbflow resume" in said.err
+    assert "hint: make room there, as `nbflow prune` does" in said.err
     place.until_nobody_lives()
     disk.remove("ballast")
     for run in place.runs():
@@ -320,7 +320,7 @@ def test_no_byte_is_left_for_the_store(records: tuple[Project, Disk]) -> None:
     disk.fill("ballast", leave=0)
     assert [place.call(*command) for command in READING] == usual
     for command, hint in (
-        (("run", "many"), "make room there, as `nbflow prune` does, then: nbflow resume"),
+        (("run", "many"), "make room there, as `nbflow prune` does"),
         (("prune", "@last", "--yes"), "the runs to remove have no files on that disk: make room there"),
     ):
         said = place.call(*command)

@@ -11,8 +11,8 @@ from nbflow.core.attempt import ArchivedFile, Outcome, Verdict
 from nbflow.core.messages import Finished
 from nbflow.core.plan import Action
 from nbflow.core.status import TaskState
-from nbflow.errors import ConfigError, ConflictError, UnreachableError
-from nbflow.execution import changed, drop_journals, read_again, record, released, still_to_run
+from nbflow.errors import ConfigError, ConflictError, IncompleteError, NbflowError, UnreachableError
+from nbflow.execution import changed, drop_journals, named, read_again, record, released, still_to_run
 from nbflow.store.memory import MemoryStore
 from support.build import Story, created, planned
 from support.folders import Folder
@@ -45,6 +45,22 @@ def test_a_run_is_given_back_whatever_happened() -> None:
     row = store.run(first.run)
     assert row is not None
     assert row.owner is None
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (UnreachableError("no room", hint="make room"), "make room; then: nbflow resume r"),
+        (UnreachableError("no room"), "see to that; then: nbflow resume r"),
+        (IncompleteError(UnreachableError("no room", hint="make room"), {}), "make room"),
+        (ConflictError("taken", hint="look at it"), "look at it"),
+        (ConflictError("taken"), None),
+    ],
+)
+def test_what_goes_wrong_names_the_run_and_the_way_on(error: NbflowError, hint: str | None) -> None:
+    with pytest.raises(type(error)) as caught, named("r"):
+        raise error
+    assert (caught.value.run, caught.value.hint) == ("r", hint)
 
 
 def test_journals_of_archived_notebooks_are_dropped_and_others_kept(tmp_path: Path) -> None:

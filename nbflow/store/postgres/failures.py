@@ -47,16 +47,15 @@ _MAKE = "make it with createdb, or correct [nbflow] state"
 _LOGIN = "give the user in [nbflow] state, and the password in ~/.pgpass or PGPASSWORD"
 _RESTORE = "restore the database from a backup, or name another schema: ?options=-csearch_path%3DNAME"
 _WAIT = "others have been using the same rows all the time: see pg_stat_activity on the server"
-_RESUME = ", then: nbflow resume"
 _HINTS: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.InvalidPassword, _LOGIN),
     (errors.InvalidAuthorizationSpecification, _LOGIN),
     (errors.InvalidCatalogName, _MAKE),
     (errors.InsufficientPrivilege, "let the owner of the database say: CREATE SCHEMA nbflow AUTHORIZATION that user"),
     (errors.ReadOnlySqlTransaction, "it is a standby: name the primary, or add target_session_attrs=read-write"),
-    (errors.DiskFull, "make room on the server's disk" + _RESUME),
-    (errors.OutOfMemory, "look at the server's memory" + _RESUME),
-    (errors.TooManyConnections, "raise the server's max_connections" + _RESUME),
+    (errors.DiskFull, "make room on the server's disk"),
+    (errors.OutOfMemory, "look at the server's memory"),
+    (errors.TooManyConnections, "raise the server's max_connections"),
     (errors.LockNotAvailable, _WAIT),
     (errors.QueryCanceled, _WAIT),
     (errors.DeadlockDetected, _WAIT),

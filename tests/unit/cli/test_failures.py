@@ -117,3 +117,10 @@ def test_every_error_class_is_told_by_its_own_code() -> None:
     for kind in NbflowError.__subclasses__():
         error = kind([]) if kind is ConfigError else kind("x")
         assert told(error)[0] == kind.exit_code
+
+
+def test_programs_are_told_the_run_where_there_is_one() -> None:
+    error = UnreachableError("no room")
+    assert "run" not in json.loads(told(error, as_json=True)[1])
+    error.run = "sales-1"
+    assert json.loads(told(error, as_json=True)[1])["run"] == "sales-1"

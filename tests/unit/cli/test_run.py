@@ -17,10 +17,11 @@ import pytest
 from nbflow.archive.files import FileArchive
 from nbflow.core.attempt import TaskError, WorkOrder
 from nbflow.core.decide import react
+from nbflow.core.events import AttemptEnded, Stamped
 from nbflow.core.messages import Report, Start
 from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
-from nbflow.errors import UnreachableError
+from nbflow.errors import ConflictError, NbflowError, UnreachableError
 from nbflow.project import Project
 from nbflow.store.sqlite import SqliteStore
 from support.answering import GONE
@@ -121,6 +122,50 @@ def test_a_run_that_could_not_be_given_back_is_told(shell: Shell, monkeypatch: p
     said = shell("run", "sales", "--json")
     assert (said.code, said.lines[-1]["state"]) == (6, "succeeded")
     assert said.err == "error: the store's disk is full\n"
+
+
+def failing_after_the_beginning(monkeypatch: pytest.MonkeyPatch, error: NbflowError) -> None:
+    append = SqliteStore.append
+
+    def fail(store: SqliteStore, events: Sequence[Stamped], *more: Any) -> None:
+        if any(isinstance(one.event, AttemptEnded) for one in events):
+            raise type(error)(error.message, hint=error.hint)
+        append(store, events, *more)
+
+    monkeypatch.setattr(SqliteStore, "append", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (UnreachableError("the store's disk is full", hint="make room"), "make room; then: nbflow resume {run}"),
+        (UnreachableError("the store is gone"), "see to that; then: nbflow resume {run}"),
+        (ConflictError("it has been taken over", hint="look at it"), "look at it"),
+    ],
+)
+def test_an_engine_that_is_stopped_names_its_run(
+    error: NbflowError, hint: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as failing:
+        failing_after_the_beginning(failing, error)
+        said = shell("run", "sales", "--json")
+    first, last = said.lines[0], said.lines[-1]
+    told = hint.format(run=first["run"])
+    assert last == {"error": {"message": error.message, "hint": told, "exit_code": said.code}, "run": first["run"]}
+    with monkeypatch.context() as failing:
+        failing_after_the_beginning(failing, error)
+        again, plain = shell("resume", "@last", "--json"), shell("resume", "@last")
+    assert again.lines[-1] == last
+    assert plain.err.splitlines()[-2:] == [f"error: {error.message}", f"hint: {told}"]
+
+
+def test_where_there_is_no_run_yet_none_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise UnreachableError("the store's disk is full", hint="make room")
+
+    monkeypatch.setattr(SqliteStore, "create", fail)
+    said = shell("run", "sales", "--json")
+    assert said.lines == [{"error": {"message": "the store's disk is full", "hint": "make room", "exit_code": 6}}]
 
 
 def test_a_failure_exits_with_1_and_resume_goes_on(shell: Shell) -> None:
@@ -452,8 +497,9 @@ def test_resume_is_refused_where_a_notebook_cannot_be_run_any_more(shell: Shell)
         "  hint: the file may be cut off or damaged",
         "error: 2 problems in clean.ipynb, train.ipynb",
     ]
-    problems = shell("resume", run, "--json").json["error"]["problems"]
-    assert [problem["file"] for problem in problems] == ["clean.ipynb", "train.ipynb"]
+    document = shell("resume", run, "--json").json
+    assert document["run"] == run
+    assert [problem["file"] for problem in document["error"]["problems"]] == ["clean.ipynb", "train.ipynb"]
     assert "open" not in shell.executor.calls
     assert shell("logs", run, "--json").json["events"] == before
     assert shell("explain", run, "--json").err.splitlines() == [
