@@ -195,9 +195,11 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
 def _archived(state: RunState, task: TaskRun, suffix: str) -> str | None:
     """The path of an archived file of a task as users write it, from the project's folder; None while there is none."""
     settings = state.created.settings
-    name = f"{settings.folder}/{task.planned.slug}{suffix}"
+    slug = task.planned.slug
     for attempt in reversed(task.attempts):
         if attempt.outcome is not None:
-            found = any(one.path == name for one in attempt.outcome.files)
-            return f"{settings.outputs}/{name}" if found else None
+            # One that was adopted may have made way before: for a later attempt that the store does not know.
+            names = (f"{settings.folder}/{slug}{suffix}", f"{settings.folder}/attempts/{slug}.{attempt.number}{suffix}")
+            found = next((one.path for one in attempt.outcome.files if one.path in names), None)
+            return f"{settings.outputs}/{found}" if found is not None else None
     return None

@@ -6,7 +6,8 @@ other. A cell that was started and has no end was killed. Must not read files, c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,6 +213,7 @@ class _Fold:
             "stopped_at": ended.get("stopped_at"),
             "parameters": self.header["parameters"],
             "outputs": {name: plain(decode(value)) for name, value in self.values.items()},
+            **self._untold(),
             "started": self.header["at"],
             "ended": ended.get("at"),
             "duration": ended.get("duration"),
@@ -234,6 +236,19 @@ class _Fold:
                 for output, file in cell.outputs.files()
             ],
         }
+
+    def _untold(self) -> dict[str, Any]:
+        """What of the outcome the other facts do not tell, where there is any: exact values, and what was left behind.
+
+        A notebook has its keys sorted, and JSON has fewer types than values have.
+        """
+        exact = {
+            name: json.dumps(value, ensure_ascii=False)
+            for name, value in self.values.items()
+            if json.dumps(value) != json.dumps(plain(decode(value)), sort_keys=True)
+        }
+        found = {"outputs_exact": exact, "left_behind": self.left_behind[:_MOST_LEFT]}
+        return {key: value for key, value in found.items() if value}
 
     @property
     def cpu(self) -> float | None:
@@ -260,18 +275,11 @@ class _Fold:
         return codec.load(TaskError, self.ended["error"]) if self.ended["error"] else None
 
     def outcome(self) -> Outcome:
-        states = [cell.state for cell in self.cells.values()]
         ended = self.ended or {}
         return Outcome(
             verdict=self.verdict,
             error=self.error,
-            cells=CellCounts(
-                total=len(states),
-                ok=states.count(CellState.OK),
-                failed=states.count(CellState.FAILED) + states.count(CellState.KILLED),
-                skipped=states.count(CellState.SKIPPED),
-                not_run=states.count(CellState.NOT_RUN),
-            ),
+            cells=counted([cell.state for cell in self.cells.values()]),
             outputs=self.values,
             duration=ended.get("duration") or 0.0,
             stopped_at=ended.get("stopped_at"),
@@ -299,6 +307,17 @@ def fold(records: Iterable[Record]) -> Folded:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise FoldError(f"its journal holds what this nbflow cannot read: {error!r}") from error
+
+
+def counted(states: Sequence[CellState]) -> CellCounts:
+    """Code cells by end state."""
+    return CellCounts(
+        total=len(states),
+        ok=states.count(CellState.OK),
+        failed=states.count(CellState.FAILED) + states.count(CellState.KILLED),
+        skipped=states.count(CellState.SKIPPED),
+        not_run=states.count(CellState.NOT_RUN),
+    )
 
 
 def _folded(folding: _Fold) -> Folded:

@@ -231,8 +231,9 @@ def _masked_metadata(metadata: Mapping[str, Any], masker: Masker) -> dict[str, A
 
 def _masked_facts(facts: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
     """What nbflow says of an attempt, masked where it repeats what a notebook says."""
-    masked = {key: masker.data(facts[key], keys=False) for key in ("warnings", "environment") if key in facts}
-    for key in ("parameters", "outputs"):
+    texts = ("warnings", "environment", "left_behind")
+    masked = {key: masker.data(facts[key], keys=False) for key in texts if key in facts}
+    for key in ("parameters", "outputs", "outputs_exact"):
         if key in facts:
             masked[key] = {name: masker.data(value) for name, value in facts[key].items()}
     if error := facts.get("error"):

@@ -10,8 +10,9 @@ import html
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nbflow.archive.files import FileArchive
 from nbflow.archive.layout import attempt_path, notebook_path, page_path
@@ -31,6 +32,9 @@ from nbflow.worker.search import (
 from nbflow.worker.snapshot import dumps
 from nbflow.worker.spool import spool_folder
 
+T = TypeVar("T")
+_KEPT = "in its place was a notebook that the store does not know, as of a time after a backup that was restored: "
+
 
 def publish(order: WorkOrder, document: Mapping[str, Any], masker: Masker | None = None) -> tuple[ArchivedFile, ...]:
     """Publish the notebook of an attempt, its page, and what lies beside it, without the values that `masker` knows.
@@ -42,7 +46,8 @@ def publish(order: WorkOrder, document: Mapping[str, Any], masker: Masker | None
     """
     archive = FileArchive(Path(order.outputs))
     masker = masker or Masker({})
-    _make_way(archive, order, masker)
+    for text in _make_way(archive, order, document, masker):
+        document = with_warning(document, text)
     place = notebook_path(order.folder, order.slug)
     beside = []
     for one in spooled(document):
@@ -93,25 +98,45 @@ def warm_up(cell: str = "code") -> None:
     notebook_page({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, title="")
 
 
-def _make_way(archive: FileArchive, order: WorkOrder, masker: Masker) -> None:
-    """Move an earlier attempt's notebook aside and make its page there, with links that hold in its new folder.
+def _make_way(archive: FileArchive, order: WorkOrder, document: Mapping[str, Any], masker: Masker) -> list[str]:
+    """Move what is in the place of a notebook aside: as a rule that of an earlier attempt. Gives what is to be told.
 
-    Which attempt it was stands in the notebook.
+    Which attempt it was stands in the notebook, and when it was started: what this very execution has published is
+    replaced.
     """
     place = notebook_path(order.folder, order.slug)
     if not archive.exists(place):
-        return
-    document = _document(archive.read(place))
-    earlier = _attempt_of(document) or order.attempt - 1
-    if earlier in {order.attempt, 0}:
-        return
-    target = attempt_path(order.folder, order.slug, earlier)
+        return []
+    found = _document(archive.read(place))
+    attempt = _fact(found, "attempt", int) or order.attempt - 1 or order.attempt
+    if attempt == order.attempt and _fact(found, "started", str) == _fact(document, "started", str):
+        return [text for text in _fact(found, "warnings", list) or [] if str(text).startswith(_KEPT)]
+    if attempt >= order.attempt:
+        return [_keep(archive, order, place, attempt, masker=masker)]
+    target = attempt_path(order.folder, order.slug, attempt)
+    kept = [_keep(archive, order, target, attempt, masker=masker)] if archive.exists(target) else []
+    _move(archive, order, place, target, document=found, masker=masker)
+    return kept
+
+
+def _keep(archive: FileArchive, order: WorkOrder, place: str, attempt: int, *, masker: Masker) -> str:
+    """Move a notebook that the store does not know aside, under a name that no other has, and say where it is."""
+    data = archive.read(place)
+    target = attempt_path(order.folder, order.slug, attempt, f"-{sha256(data).hexdigest()[:8]}.ipynb")
+    _move(archive, order, place, target, document=_document(data), masker=masker)
+    return _KEPT + target.removeprefix(f"{order.folder}/")
+
+
+def _move(
+    archive: FileArchive, order: WorkOrder, place: str, target: str, *, document: Mapping[str, Any], masker: Masker
+) -> None:
+    """Give a notebook another path, with what lies beside it, and make its page there, with links that hold there."""
     for one in spooled(document):
         with suppress(NotFoundError):  # somebody has removed it: the notebook makes way all the same
             archive.move(spool_path(place, one.file), spool_path(target, one.file))
     archive.move(place, target)
-    page, _ = _page(order, document, f"{order.slug}.{earlier}.ipynb", "../index.html", masker)
-    archive.publish(attempt_path(order.folder, order.slug, earlier, ".html"), page)
+    page, _ = _page(order, document, target.rpartition("/")[2], "../index.html", masker)
+    archive.publish(f"{target.removesuffix('.ipynb')}.html", page)
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -123,12 +148,13 @@ def _document(data: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _attempt_of(document: Mapping[str, Any]) -> int | None:
+def _fact(document: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
+    """What a notebook says of its attempt; None where it does not say it."""
     try:
-        number = document["metadata"]["nbflow"]["attempt"]
+        found = document["metadata"]["nbflow"][name]
     except (LookupError, TypeError):
         return None
-    return number if isinstance(number, int) else None
+    return found if isinstance(found, kind) else None
 
 
 def _page(

@@ -1,5 +1,7 @@
 """The notebook of an attempt whose worker is dead, or never lived: made of the journal, else of the source.
 
+One without a journal whose notebook is in the archive has ended: it is left as it is, and tells the outcome.
+
 Ends what the dead worker has left behind first. May be called again: an attempt that has ended is not ended twice,
 and one that ended by itself before its worker died keeps its own outcome. Must not start kernels.
 """
@@ -21,6 +23,7 @@ from nbflow.kernels.memory import Mark, kills_since
 from nbflow.kernels.runtime import remove_left_over
 from nbflow.kernels.sweep import end_marked
 from nbflow.worker import journal as jr
+from nbflow.worker.adopt import adopted
 from nbflow.worker.attempt import (
     Prepared,
     ending_record,
@@ -53,6 +56,8 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
         values = _values(order)
         masker = Masker(values.secrets)
         try:
+            if next(jr.records(journal.path), None) is None and (known := adopted(order)) is not None:
+                return known
             _end(order, journal, values, reason)
             return settle(order, journal, masker)
         except jr.JournalError as error:

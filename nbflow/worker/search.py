@@ -74,7 +74,8 @@ def bare(document: Mapping[str, Any]) -> dict[str, Any]:
     if "nbflow" in metadata:
         error = metadata["nbflow"].get("error")
         told = error and {**error, "message": "", "ename": ""}
-        about["nbflow"] = {**metadata["nbflow"], "warnings": [], "parameters": {}, "outputs": {}, "error": told}
+        kept = {key: value for key, value in metadata["nbflow"].items() if key not in {"outputs_exact", "left_behind"}}
+        about["nbflow"] = {**kept, "warnings": [], "parameters": {}, "outputs": {}, "error": told}
     return {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": document["nbformat_minor"]}
 
 

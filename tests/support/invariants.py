@@ -147,9 +147,9 @@ def check_archive(state: RunState, outputs: Path) -> None:
 
 
 def _place(outputs: Path, state: RunState, file: ArchivedFile, number: int, *, is_last: bool) -> Path:
-    """Where a file of an attempt lies: what an earlier one left has moved."""
+    """Where a file of an attempt lies: what an earlier one left has moved, if it had not when it was adopted."""
     place = outputs / file.path
-    if is_last:
+    if is_last or place.parent.name == "attempts":
         return place
     return place.parent / "attempts" / re.sub(r"\.(?=[^.]+$)", f".{number}.", place.name, count=1)
 

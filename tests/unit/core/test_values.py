@@ -7,7 +7,7 @@ import json
 import math
 import uuid
 from collections import OrderedDict
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -19,53 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbflow.core import values
-
-zones = st.one_of(
-    st.none(),
-    st.just(UTC),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone),
-    st.sampled_from(["Europe/Prague", "America/New_York", "UTC"]).map(ZoneInfo),
-)
-texts = st.text(st.characters(codec="utf-8"), max_size=20)
-hashables = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(allow_nan=False),
-    texts,
-    st.dates(),
-    st.datetimes(timezones=zones, allow_imaginary=True),
-    st.times(),
-    st.timedeltas(),
-    st.decimals(allow_nan=False),
-    texts.filter(lambda t: "\0" not in t).map(PurePosixPath),
-)
-keys = st.one_of(hashables, st.tuples(hashables, hashables), st.frozensets(hashables, max_size=3))
-exact_values = st.recursive(
-    st.one_of(keys, st.sets(keys, max_size=4), texts.map("${}".format)),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.lists(inner, max_size=4).map(tuple),
-        st.dictionaries(keys, inner, max_size=4),
-        st.dictionaries(st.sampled_from(["$date", "$dict", "$tuple", "a"]), inner, max_size=3),
-    ),
-    max_leaves=12,
-)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equality that also compares types, time zones and the order of entries."""
-    if type(a) is not type(b) or a != b:
-        return False
-    if isinstance(a, datetime | time):
-        return (a.tzinfo, a.fold) == (b.tzinfo, b.fold)
-    if isinstance(a, list | tuple):
-        return all(map(same, a, b))
-    if isinstance(a, dict):
-        return all(same(p, q) for p, q in zip(a.items(), b.items(), strict=True))
-    if isinstance(a, float):
-        return math.copysign(1, a) == math.copysign(1, b)
-    return True
+from support.exact import exact_values, same
 
 
 @given(exact_values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -98,6 +99,16 @@ def test_a_task_that_failed(story: Story) -> None:
     }
     assert (task["notebook"], task["html"]) == (f"outputs/{FOLDER}/b.ipynb", None)
     assert task["cells"] == {"total": 3, "ok": 1, "failed": 1, "skipped": 0, "not_run": 1}
+
+
+def test_a_notebook_that_had_made_way_when_it_was_adopted(story: Story) -> None:
+    task = story.state.tasks["b"]
+    (attempt,) = task.attempts
+    assert attempt.outcome is not None
+    place = f"{FOLDER}/attempts/b.1.ipynb"
+    moved = replace(attempt.outcome, files=(ArchivedFile(path=place, size=1, sha256="0"),))
+    task = replace(task, attempts=[replace(attempt, outcome=moved)])
+    assert views.task_document(story.state, task)["notebook"] == f"outputs/{place}"
 
 
 def test_a_task_that_never_began(story: Story) -> None:

@@ -212,6 +212,8 @@ def test_a_document_is_masked_where_it_is_free_and_its_shape_stays() -> None:
         "state": "succeeded",
         "error": {"kind": "exception", "message": VALUE, "ename": "E", "cell": 4321},
         "outputs": {"code": {VALUE: VALUE}},
+        "outputs_exact": {"code": f'{{"$path": "{VALUE}"}}'},
+        "left_behind": [VALUE],
         "peak_memory": 4321,
     }
     document = {
@@ -247,7 +249,8 @@ def test_a_document_is_masked_where_it_is_free_and_its_shape_stays() -> None:
     assert masked["cells"][1]["metadata"] == {"tags": [MARK], "nbflow": {"state": "succeeded"}, MARK: {MARK: 1}}
     assert masked["cells"][1]["execution_count"] == 4321
     error = {"kind": "exception", "message": MARK, "ename": "E", "cell": 4321}
-    told = {"state": "succeeded", "error": error, "outputs": {"code": {MARK: MARK}}, "peak_memory": 4321}
+    exact = {"outputs_exact": {"code": f'{{"$path": "{MARK}"}}'}, "left_behind": [MARK]}
+    told = {"state": "succeeded", "error": error, "outputs": {"code": {MARK: MARK}}, "peak_memory": 4321, **exact}
     assert masked["metadata"] == {"title": MARK, "nbflow": told}
     what = "holds the value of the secret DB: masked here, open in the notebook itself"
     assert found == [f"the source of cells[0] {what}", f"the source of code cell 1 {what}"]

@@ -142,6 +142,81 @@ def test_publishing_again_changes_nothing(tmp_path: Path) -> None:
     assert archived(order(tmp_path), f"{FOLDER}/attempts/clean.1.ipynb")["metadata"]["nbflow"]["attempt"] == 1
 
 
+def of(started: str, attempt: int = 1, *, beside: bool = False) -> dict[str, Any]:
+    """A notebook of an execution, which is told by its start."""
+    made = document(attempt)
+    made["metadata"]["nbflow"]["started"] = started
+    if beside:
+        made["metadata"]["nbflow"]["spooled"] = [{"cell": 0, "output": "stdout", "file": "cell-1.stdout.txt.gz"}]
+    return made
+
+
+def told(one: WorkOrder) -> list[str]:
+    warnings: list[str] = archived(one)["metadata"]["nbflow"]["warnings"]
+    return warnings
+
+
+def test_a_notebook_of_another_execution_is_kept(tmp_path: Path) -> None:
+    """The same attempt by its number: the store was restored from a backup that does not know it."""
+    one = order(tmp_path)
+    folder = spool_folder(Path(one.journal))
+    folder.mkdir(parents=True)
+    (folder / "cell-1.stdout.txt.gz").write_bytes(gzip.compress(b"all of it"))
+    publish(one, of("2026-01-31T02:00:00Z", beside=True))
+    before = (tmp_path / "outputs" / FOLDER / "clean.ipynb").read_bytes()
+    kept = f"clean.1-{sha256(before).hexdigest()[:8]}"
+    first = publish(one, of("2026-01-31T03:00:00Z"))
+    root = tmp_path / "outputs" / FOLDER
+    moved = {f"attempts/{kept}.{suffix}" for suffix in ("ipynb", "html", "cell-1.stdout.txt.gz")}
+    assert names(one) == {"clean.ipynb", "clean.html", *moved}
+    assert (root / f"attempts/{kept}.ipynb").read_bytes() == before
+    assert links(root / f"attempts/{kept}.html") == {
+        "../index.html",
+        f"{kept}.ipynb",
+        f"{kept}.cell-1.stdout.txt.gz",
+    }
+    (warning,) = told(one)
+    assert f"attempts/{kept}.ipynb" in warning
+    assert publish(one, of("2026-01-31T03:00:00Z")) == first, "the same execution once more"
+    assert names(one) == {"clean.ipynb", "clean.html", *moved}
+
+
+def test_what_another_execution_left_of_an_earlier_attempt_is_kept(tmp_path: Path) -> None:
+    """In its place among the attempts, or in that of the notebook with a number that the store has not come to."""
+    for attempt in (1, 2):
+        publish(order(tmp_path, attempt=attempt), of(f"2026-01-31T0{attempt}:00:00Z", attempt))
+    root = tmp_path / "outputs" / FOLDER
+    there = {(root / name).read_bytes() for name in ("clean.ipynb", "attempts/clean.1.ipynb")}
+    for attempt in (1, 2):
+        publish(order(tmp_path, attempt=attempt), of(f"2026-02-01T0{attempt}:00:00Z", attempt))
+        assert len(told(order(tmp_path))) == 1
+    assert there < {path.read_bytes() for path in root.rglob("*.ipynb")}
+    started = {
+        path.name: json.loads(path.read_bytes())["metadata"]["nbflow"]["started"] for path in root.rglob("*.ipynb")
+    }
+    assert started.pop("clean.ipynb") == "2026-02-01T02:00:00Z"
+    assert started.pop("clean.1.ipynb") == "2026-02-01T01:00:00Z"
+    assert sorted(started.values()) == ["2026-01-31T01:00:00Z", "2026-01-31T02:00:00Z"]
+
+
+@pytest.mark.parametrize("passage", ["move", "publish"])
+def test_killed_while_it_makes_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passage: str) -> None:
+    one = order(tmp_path)
+    publish(one, of("2026-01-31T02:00:00Z"))
+    before = (tmp_path / "outputs" / FOLDER / "clean.ipynb").read_bytes()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileArchive, passage, killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish(one, of("2026-01-31T03:00:00Z"))
+    publish(one, of("2026-01-31T03:00:00Z"))
+    (kept,) = (tmp_path / "outputs" / FOLDER / "attempts").glob("*.ipynb")
+    assert kept.read_bytes() == before
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"metadata": {"nbflow": {"attempt": "x"}}}'])
 def test_a_notebook_that_does_not_say_its_attempt_is_taken_for_the_one_before(tmp_path: Path, data: bytes) -> None:
     publish(order(tmp_path), document())

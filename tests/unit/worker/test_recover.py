@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nbflow.core import codec
-from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
+from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.kernels.environ import OWNER_MARK
 from nbflow.kernels.memory import MemoryWatch
 from nbflow.kernels.runtime import RuntimeFolder
@@ -134,6 +135,84 @@ def test_an_attempt_that_had_ended_keeps_its_outcome(tmp_path: Path) -> None:
     outcome = recover(one, "never mind")
     assert (outcome.verdict, outcome.duration) == (Verdict.SUCCEEDED, 2.0)
     assert archived(one)["metadata"]["nbflow"]["state"] == "succeeded"
+
+
+def of_cell(index: int, state: str = "ok") -> list[dict[str, Any]]:
+    over = {"type": "cell_ended", "cell": index, "state": state, "at": jr.instant(), "duration": 1.5, "cpu": 0.5}
+    return [{"type": "cell_started", "cell": index, "at": jr.instant()}, over]
+
+
+def settled(one: WorkOrder, ending: Ending | None, *records: dict[str, Any]) -> Outcome:
+    """Bring an attempt to its end with a text beside its notebook; with no `ending`, it is lost."""
+    begun(one, *(dict(record) for record in records))
+    text = Spools(Path(one.journal), one.slug, {0: 1}).text(0, "stdout")
+    text.write("head" + "x" * 100_000 + "end")
+    text.sync()
+    if ending is None:
+        return recover(one, "killed")
+    journal = jr.Journal.reopen(one.journal, patience=0.0, evict=pytest.fail)
+    at.write_ending(journal, ending, 2.5)
+    outcome = at.settle(one, journal)
+    journal.close()
+    return outcome
+
+
+def files(one: WorkOrder) -> dict[str, bytes]:
+    root = Path(one.outputs) / one.folder
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+RAISED = TaskError(kind=ErrorKind.EXCEPTION, message="no rows", cell=1, ename="ValueError")
+SPOOL = {"type": "spool", "cell": 0, "name": "stdout", "file": "cell-1.stdout.txt.gz", "head": 4, "tail": 3}
+VALUES = [
+    {"type": "value", "name": "day", "value": {"$date": "2026-01-31"}},
+    {"type": "value", "name": "rows", "value": 3},
+]
+
+
+@pytest.mark.parametrize("torn", [None, b"", b'{"type":"attempt","vers'])
+@pytest.mark.parametrize(
+    ("ending", "records"),
+    [
+        (Ending(verdict=Verdict.SUCCEEDED), [*of_cell(0), SPOOL, *VALUES, *of_cell(1)]),
+        (Ending(verdict=Verdict.SUCCEEDED, stopped_at=0), [*of_cell(0), SPOOL]),
+        (Ending(verdict=Verdict.SUCCEEDED), [*of_cell(0)[:1], SPOOL, *of_cell(0)[1:], *of_cell(1, "skipped")[1:]]),
+        (Ending(verdict=Verdict.FAILED, error=RAISED), [*of_cell(0), SPOOL, *of_cell(1, "failed")]),
+        (Ending(verdict=Verdict.CANCELLED), [*of_cell(0)[:1], SPOOL, {"type": "left_behind", "process": "sh (pid 7)"}]),
+        (None, [*of_cell(0), SPOOL, *of_cell(1)[:1]]),
+    ],
+    ids=["succeeded", "stopped early", "skipped", "failed", "cancelled", "killed"],
+)
+def test_without_a_journal_a_whole_notebook_tells_the_outcome(
+    tmp_path: Path, ending: Ending | None, records: list[dict[str, Any]], torn: bytes | None
+) -> None:
+    """As after a backup of the store was restored: the journal went when the notebook was archived."""
+    one = order(tmp_path, "1", "2")
+    outcome = settled(one, ending, *records)
+    assert [Path(file.path).name for file in outcome.files] == [
+        "clean.ipynb",
+        "clean.html",
+        "clean.cell-1.stdout.txt.gz",
+    ]
+    shutil.rmtree(Path(one.journal).parent)
+    if torn is not None:
+        Path(one.journal).parent.mkdir(parents=True)
+        Path(one.journal).write_bytes(torn)
+    before = files(one)
+    for _ in range(2):
+        assert recover(one, "the process that ran it is gone") == outcome
+        assert files(one) == before
+
+
+def test_an_archived_notebook_of_something_else_is_kept(tmp_path: Path) -> None:
+    """The order of another attempt, say; what there is of this one is its source."""
+    one = order(tmp_path, "1", "2")
+    settled(replace(one, run="sales-0"), Ending(verdict=Verdict.SUCCEEDED), *of_cell(0))
+    shutil.rmtree(Path(one.journal).parent)
+    before = files(one)["clean.ipynb"]
+    assert lost(recover(one, "never begun")) == "never begun"
+    assert states(archived(one)) == ["not_run", "not_run"]
+    assert before in files(one).values()
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"type":"attempt","vers'])
