@@ -6,13 +6,13 @@ nothing of object storage. Must not know how runs are carried out.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.archive import layout
+from nbflow.aside import Tell, patiently, unheard
 from nbflow.core.addresses import is_url
 from nbflow.core.spec import ProjectSpec
 from nbflow.errors import UnreachableError
@@ -20,6 +20,7 @@ from nbflow.results import RunResult
 
 if TYPE_CHECKING:
     from nbflow.archive.files import FileArchive
+    from nbflow.archive.look import Look
     from nbflow.archive.refusals import StorageError
     from nbflow.archive.uploads import Uploads
     from nbflow.fetching import Fetcher
@@ -29,34 +30,44 @@ PENDING, DONE = "pending", "done"
 
 
 class Archiving:
-    """The archive of a project. `files` is its folder on this machine; `url` is where it lies if that is elsewhere."""
+    """The archive of a project. `files` is its folder on this machine; `url` is where it lies if that is elsewhere.
 
-    def __init__(self, spec: ProjectSpec) -> None:
+    `tell` is given what there is to say of a storage that keeps somebody waiting.
+    """
+
+    def __init__(self, spec: ProjectSpec, tell: Tell = unheard) -> None:
         self._folder = Path(spec.archive)
         self.url = spec.outputs if is_url(spec.outputs) else None
         self._root = Path(spec.root)
         self._ledgers = ledgers_folder(spec)
-        self._asking: threading.Thread | None = None
-        self._refusal: StorageError | None = None
+        self._tell = tell
+        self._look: Look | None = None
+        self._is_silent = False
 
     def ahead(self) -> None:
         """Begin what `check` does of object storage, whose packages take most of a second to load."""
-        if self.uploads is not None and self._asking is None:
-            self._asking = threading.Thread(target=self._ask, args=(self.uploads,), name="archive", daemon=True)
-            self._asking.start()
+        if self.uploads is not None and self._look is None:
+            from nbflow.archive.look import Look
+
+            self._look = Look(self.uploads.objects)
 
     def check(self, folder: str | None = None) -> None:
         """Raise UnreachableError where nothing can be published, or nothing in the folder of a run.
 
-        Object storage that is down, slow or has to have new credentials is none: what is published waits for it.
+        Object storage that is down, slow or has to have new credentials is none: what is published waits for it. That
+        it does not answer, which takes some seconds to see, is told once.
         """
         self.files.check(folder)
-        self.ahead()
-        if self._asking is not None:
-            self._asking.join()
-            self._asking = None
-        if self._refusal is not None and self._refusal.lasting:
-            raise self._refusal
+        refusal = self._refusal()
+        if refusal is None:
+            return
+        from nbflow.archive.refusals import SilentError
+
+        if refusal.lasting:
+            raise refusal
+        if isinstance(refusal, SilentError) and not self._is_silent:
+            self._is_silent = True
+            self._tell(f"warning: {refusal.message}: what is published waits on this machine, and is uploaded later")
 
     def judge(self) -> Callable[[str], None]:
         """What tells, for one run, whether the archive has failed where an attempt could not be archived: given why, it
@@ -67,7 +78,7 @@ class Archiving:
         def check(reason: str) -> None:
             nonlocal was_removed
             was_removed = was_removed or not self.files.root.is_dir()
-            self.check()
+            self.files.check()
             if not was_removed:
                 raise UnreachableError(
                     reason, hint=f"see that the disk of {self.files.root} works, then resume the run"
@@ -75,14 +86,29 @@ class Archiving:
 
         return check
 
-    def _ask(self, uploads: Uploads) -> None:
-        from nbflow.archive.refusals import StorageError
+    def remove(self, folder: str) -> None:
+        """Remove the folder of a run from object storage. Raises StorageError, within some seconds where it is silent.
 
-        self._refusal = None
-        try:
-            uploads.objects.check()
-        except StorageError as error:
-            self._refusal = error
+        That it takes long is told: many files may have to go.
+        """
+        from nbflow.archive.refusals import SilentError
+
+        uploads, refusal = self.uploads, self._refusal()
+        if isinstance(refusal, SilentError):
+            raise refusal
+        if uploads is not None:
+            text = f"removing {uploads.objects.address(folder)}; Ctrl-C leaves the rest for the next `nbflow prune`"
+            patiently(lambda: uploads.objects.remove(folder), self._tell, text)
+
+    def _refusal(self) -> StorageError | None:
+        """Why object storage cannot be written now; None where it can. A look that has no answer is not repeated."""
+        self.ahead()
+        if self._look is None:
+            return None
+        refusal = self._look.refusal()
+        if self._look.is_over:
+            self._look = None
+        return refusal
 
     def finish(self, result: RunResult, *, wait: bool) -> RunResult:
         """The document of a run that has ended here, marked as it is archived by now; with `wait`, once settled."""
@@ -142,7 +168,7 @@ class Archiving:
         """What is read of it."""
         from nbflow.fetching import Fetcher
 
-        return Fetcher(self._root, self.files, self.uploads)
+        return Fetcher(self._root, self.files, self.uploads, self._tell)
 
     @cached_property
     def sender(self) -> Sender:

@@ -289,17 +289,17 @@ def _archive(spec: ProjectSpec) -> Iterator[Check]:
 def _storage(spec: ProjectSpec) -> Iterator[Check]:
     """Whether object storage lets us write, as a run asks it; and what waits for it here."""
     from nbflow.archive.ledger import Ledgers
+    from nbflow.archive.look import Look
     from nbflow.archive.objects import Objects
-    from nbflow.archive.refusals import StorageError
     from nbflow.archive.words import count
     from nbflow.archiving import ledgers_folder
 
-    try:
-        Objects(spec.outputs).check()
+    refusal = Look(Objects(spec.outputs)).refusal()
+    if refusal is None:
         yield _check("archive", Finding.OK, f"{spec.outputs}, by way of {spec.archive}")
-    except StorageError as error:
-        code = error.exit_code if error.lasting else 0
-        yield _check("archive", Finding.FAIL if error.lasting else Finding.WARN, error.message, error.hint, code=code)
+    else:
+        finding, code = (Finding.FAIL, refusal.exit_code) if refusal.lasting else (Finding.WARN, 0)
+        yield _check("archive", finding, refusal.message, refusal.hint, code=code)
     waiting = Ledgers(ledgers_folder(spec)).waiting()
     if waiting:
         message = f"{count(len(waiting), 'run')} not in {spec.outputs} as a whole: {', '.join(waiting[:3])}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nbflow import faultpoints
 from nbflow.archive import layout
+from nbflow.aside import Tell, unheard
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus
@@ -40,6 +41,7 @@ class Project:
 
     `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
     interrupted, `unrescued` why others of these could not be. Use it as a context manager, or call `close`.
+    `tell` is given lines for people about storage that keeps them waiting; nobody hears them where it is not set.
     With a `doubt`, archive and store may be others than the file means: what would write there raises it.
     """
 
@@ -49,6 +51,7 @@ class Project:
         self.doubt = doubt
         self.rescued: list[str] = []
         self.unrescued: dict[str, UnreachableError] = {}
+        self.tell: Tell = unheard
         self._path = path
         self._opened: Store | None = None
 
@@ -265,7 +268,7 @@ class Project:
         """Where notebooks and pages are kept."""
         from nbflow.archiving import Archiving
 
-        return Archiving(self.spec)
+        return Archiving(self.spec, lambda text: self.tell(text))  # noqa: PLW0108 - it may be set later
 
     def _open_store(self) -> Store:
         """The project's store; its file is made with the first run. Runs whose process has died are ended now."""

@@ -59,7 +59,7 @@ class ArchiveShelves:
         """Remove the files of a run."""
         uploads = self._archiving.uploads
         if uploads is not None:
-            uploads.objects.remove(layout.run_folder(removed.pipeline, removed.run))
+            self._archiving.remove(layout.run_folder(removed.pipeline, removed.run))
             uploads.ledgers.drop(removed.run)
         remove_run(self._archiving.files, removed.pipeline, removed.run)
 

@@ -41,6 +41,7 @@ class Uploader:
         self._runs: dict[str, Known] = {}
         self._change = threading.Condition()
         self._moved = time.monotonic()
+        self._hurried = False
         self._bug: Exception | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -60,18 +61,22 @@ class Uploader:
     def settle(self, patience: float) -> bool:
         """Wait until nothing is left to do, and say whether that is so.
 
-        Not for ever: until nothing has been uploaded for `patience` seconds. Ctrl-C ends the wait, too.
+        Not for ever: until nothing has been uploaded for `patience` seconds. Ctrl-C ends the wait, too, and any later.
         """
         try:
             with self._change:
                 since = time.monotonic()
-                while self._left() and (rest := max(self._moved, since) + patience - time.monotonic()) > 0:
+                while self._left() and (rest := self._rest(since, patience)) > 0:
                     self._change.wait(min(rest, threading.TIMEOUT_MAX))
         except KeyboardInterrupt:
-            pass  # what waits is safe where it is
+            self._hurried = True  # what waits is safe where it is
         if self._bug is not None:
             raise self._bug
         return not self._left()
+
+    def _rest(self, since: float, patience: float) -> float:
+        """Seconds to wait on, by a wait that has begun at some time."""
+        return 0.0 if self._hurried else max(self._moved, since) + patience - time.monotonic()
 
     def close(self) -> None:
         """Begin nothing more. A request that is under way ends with the process, if not before."""

@@ -34,6 +34,8 @@ _PART = 52_428_800
 _MOST_PARTS = 10_000
 _S3_SCHEMES = ("s3", "s3a")
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_WRITE_SECONDS, _SLOWEST = 60.0, 10_000
+"""A write may take so many seconds, and more for what it brings: one for so many bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,17 +150,17 @@ class Objects:
         """Write the marker anew; False where the storage sees that it is there."""
         address = self.address(MARKER)
         try:
-            self._files().pipe_file(address, _MARK, mode="create")
+            self._files().pipe_file(address, _MARK, mode="create", **_limit(self._files(), len(_MARK)))
         except Exception as error:
             if is_taken(error):
                 return False
             if not is_unknown_to_it(error):
                 raise
-            self._files().pipe_file(address, _MARK)
+            self._files().pipe_file(address, _MARK, **_limit(self._files(), len(_MARK)))
         return True
 
     def _put(self, source: Path, address: str, options: dict[str, Any]) -> None:
-        self._files().put_file(str(source), address, **options)
+        self._files().put_file(str(source), address, **options, **_limit(self._files(), _size(source)))
 
     def _verify(self, path: str, source: Path) -> None:
         """Raise StorageError where what has been written is not as long as its source."""
@@ -232,7 +234,8 @@ def _replace_in_parts(files: Any, source: Path, address: str, etag: str) -> None
         parts: list[dict[str, Any]] = []
         with source.open("rb") as file:
             while data := file.read(length):
-                made = files.call_s3("upload_part", **place, PartNumber=len(parts) + 1, Body=data)
+                part = {"PartNumber": len(parts) + 1, "Body": data}
+                made = files.call_s3("upload_part", **place, **part, **_limit(files, len(data)))
                 parts.append({"PartNumber": len(parts) + 1, "ETag": made["ETag"]})
         if files.info(address).get("ETag") != etag:
             raise FileExistsError(address)
@@ -241,6 +244,14 @@ def _replace_in_parts(files: Any, source: Path, address: str, etag: str) -> None
         with suppress(Exception):  # nobody sees these parts, and why there is no object matters more
             files.call_s3("abort_multipart_upload", **place)
         raise
+
+
+def _limit(files: Any, size: int) -> dict[str, float]:
+    """The option by which fsspec gives up a write that takes far too long, where its file system knows it.
+
+    The limits of the packages below it do not hold while a storage has a request and has not yet asked for its body.
+    """
+    return {"timeout": _WRITE_SECONDS + size / _SLOWEST} if files.async_impl else {}
 
 
 def _size(source: Path) -> int:

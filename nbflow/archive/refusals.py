@@ -31,6 +31,10 @@ class StorageError(UnreachableError):
         self.login = login
 
 
+class SilentError(StorageError):
+    """Object storage has not answered yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     text: str
@@ -85,6 +89,11 @@ def refusal(error: BaseException, url: str) -> StorageError:
     told = f" ({code})" if code else ""
     message = f"{url} cannot be used: {meaning.text}{told}"
     return StorageError(message, hint=meaning.hint, lasting=meaning.lasting, login=meaning.login)
+
+
+def unanswered(url: str, seconds: float) -> SilentError:
+    """What is at a URL has not answered for some seconds."""
+    return SilentError(f"{url} has not answered for {seconds:g} s", hint=_SILENT.hint)
 
 
 def missing_package(url: str) -> StorageError:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from hashlib import file_digest
 from pathlib import Path
 from stat import S_ISREG
@@ -22,6 +22,7 @@ from nbflow.archive.layout import index_path, manifest_path
 from nbflow.archive.ledger import Ledgers, Uploaded
 from nbflow.archive.objects import Objects
 from nbflow.archive.refusals import StorageError
+from nbflow.aside import Aside
 from nbflow.errors import ConflictError, NotFoundError, UnreachableError
 
 AT_ONCE = 8
@@ -106,16 +107,27 @@ class Uploads:
 
     def fetch(self, paths: Iterable[str]) -> None:
         """Have copies of files here, as far as they are in the archive. Raises StorageError."""
-        from concurrent.futures import ThreadPoolExecutor
+        missing = deque(path for path in paths if not self.files.exists(path))
 
-        def one(path: str) -> None:
-            with suppress(NotFoundError):
-                self.local(path)
+        def work() -> None:
+            while missing:
+                try:
+                    path = missing.popleft()
+                except IndexError:
+                    return
+                try:
+                    self.local(path)
+                except NotFoundError:
+                    continue
+                except Exception:
+                    missing.clear()
+                    raise
 
-        missing = [path for path in paths if not self.files.exists(path)]
-        if missing:
-            with ThreadPoolExecutor(AT_ONCE) as threads:
-                list(threads.map(one, missing))
+        begun = [Aside(work, "fetch") for _ in range(min(AT_ONCE, len(missing)))]
+        for one in begun:
+            one.wait()
+        for one in begun:
+            one.result()
 
     def make_room(self, most: int, keep: Collection[str] = ()) -> list[str]:
         """Remove copies of runs that are wholly uploaded, the oldest first, until `most` bytes of copies are left.

@@ -90,7 +90,8 @@ class Session:
 
     @contextmanager
     def _told(self, project: Project) -> Iterator[None]:
-        """In the end, say what was found on the way: runs whose process had died."""
+        """Say what keeps somebody waiting, and in the end what was found on the way: runs whose process had died."""
+        project.tell = lambda text: self.err.line(one_line(text))
         try:
             yield
         finally:

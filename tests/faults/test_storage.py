@@ -125,6 +125,39 @@ def test_what_is_slow_keeps_nobody_waiting(machine: Machine) -> None:
     assert machine.content(path) == b"a notebook"
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["first", "later"])
+def test_a_write_that_is_never_answered_is_given_up(
+    machine: Machine, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its connection stays: the storage may answer others by then."""
+    if known:
+        machine.uploads.objects.check()
+    monkeypatch.setattr(objects, "_WRITE_SECONDS", 0.5)
+    harm = machine.storage.proxy.hurt(Harm(on="PUT", silent=True, times=1))
+    path = machine.publish("a.ipynb")
+    machine.uploader.add(path)
+    until(lambda: machine.uploader.problem is not None)
+    assert harm is not None
+    assert len(harm.seen) == 1
+    assert "cannot be reached" in str(machine.uploader.problem)
+    assert machine.uploader.settle(ENOUGH)
+    assert machine.content(path) == b"a notebook"
+
+
+def test_a_large_write_that_is_never_answered_is_given_up(
+    machine: Machine, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "_WRITE_SECONDS", 0.5)
+    monkeypatch.setattr(objects, "_SLOWEST", 10**9)
+    machine.storage.proxy.hurt(Harm(on="PUT .*partNumber=2", silent=True))
+    with pytest.raises(StorageError, match="cannot be reached"):
+        machine.uploads.upload(PATH)
+    assert machine.content(PATH) == b"attempt 1"
+    machine.storage.proxy.hurt(None)
+    machine.uploads.upload(PATH)
+    assert machine.content(PATH) == large
+
+
 def test_storage_that_says_no_for_good_is_found_at_the_start(machine: Machine) -> None:
     with pytest.raises(StorageError, match="there is no such bucket") as caught:
         Objects("s3://nobucket/x").check()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 from uuid import uuid4
 
@@ -12,17 +14,19 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 
 class HeldFileSystem(MemoryFileSystem):
-    """What is below `held://`. While `down` is not None, every request fails with it."""
+    """What is below `held://`. While `down` is not None, every request fails with it; they wait for `answers`."""
 
     protocol = "held"
     store: dict[str, Any] = {}  # noqa: RUF012 - as the class that it is made from has it
     pseudo_dirs = [""]  # noqa: RUF012 - as above
     down: BaseException | None = None
+    answers = Event()
     requests = 0
     one_at_a_time = Lock()
 
     def _ask(self) -> None:
         type(self).requests += 1
+        self.answers.wait()
         if self.down is not None:
             raise self.down
 
@@ -40,6 +44,17 @@ class HeldFileSystem(MemoryFileSystem):
 
 
 fsspec.register_implementation("held", HeldFileSystem, clobber=True)
+HeldFileSystem.answers.set()
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Inside, requests are taken and not answered; afterwards they are."""
+    HeldFileSystem.answers.clear()
+    try:
+        yield
+    finally:
+        HeldFileSystem.answers.set()
 
 
 def held_url() -> str:

@@ -100,7 +100,7 @@ class Harm:
 
     `delay` is in seconds, before the request goes on. `answer` (status, code) comes in place of the server's.
     `cut` ends the connection after so many bytes of the request, the rest of which the server never gets; with `late`
-    the server gets all, and its answer is lost.
+    the server gets all, and its answer is lost. With `silent` it is taken, and nothing ever comes back.
     """
 
     on: str = "."
@@ -109,6 +109,7 @@ class Harm:
     answer: tuple[int, str] | None = None
     cut: int | None = None
     late: bool = False
+    silent: bool = False
     seen: list[str] = field(default_factory=list)
 
 
@@ -195,8 +196,8 @@ class Proxy:
         if harm is not None:
             harm.seen.append(line)
             time.sleep(harm.delay)
-            if harm.answer is not None:
-                _refuse(client, *harm.answer, has_body=not line.startswith("HEAD"))
+            if harm.silent or harm.answer is not None:
+                _keep(client, harm, has_body=not line.startswith("HEAD"))
                 return False
         if waits:
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -228,6 +229,14 @@ def _copy(source: socket.socket, target: socket.socket, length: int) -> None:
     while length > 0 and (data := source.recv(min(65536, length))):
         target.sendall(data)
         length -= len(data)
+
+
+def _keep(client: socket.socket, harm: Harm, *, has_body: bool) -> None:
+    """Take a request that the server never gets."""
+    if harm.answer is not None:
+        _refuse(client, *harm.answer, has_body=has_body)
+    while harm.silent and client.recv(65536):
+        pass
 
 
 def _refuse(client: socket.socket, status: int, code: str, *, has_body: bool) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from nbflow.archive import look
+from nbflow.archive.refusals import SilentError
 from nbflow.archiving import Archiving, ledgers_folder
 from nbflow.core.views import run_document
 from nbflow.errors import UnreachableError
 from nbflow.results import RunResult
 from support.archives import FOLDER, NOTEBOOK, carried_out, spec_of
 from support.build import RUN, Story, planned
-from support.held import HeldFileSystem
+from support.held import HeldFileSystem, held_files, silent
+from support.waiting import until
 
 
 def test_a_folder_is_just_a_folder(tmp_path: Path) -> None:
@@ -63,6 +66,30 @@ def test_storage_that_says_no_for_good_is_found_before_anything_runs(tmp_path: P
             archiving.check()
     HeldFileSystem.down = None
     archiving.check()
+
+
+def test_storage_that_does_not_answer_is_told_once_and_waited_for_once(
+    archiving: Archiving, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "LONGEST", 0.2)
+    carried_out(archiving, url)
+    assert archiving.sender.settle()
+    told: list[str] = []
+    other = Archiving(spec_of(tmp_path, url), told.append)
+    with silent():
+        other.check()
+        before = HeldFileSystem.requests
+        other.check(FOLDER)
+        with pytest.raises(SilentError, match="has not answered"):
+            other.remove(FOLDER)
+        assert HeldFileSystem.requests == before, "one that waits is enough"
+    assert told == [
+        f"warning: {url} has not answered for 0.2 s: what is published waits on this machine, and is uploaded later"
+    ]
+    until(lambda: other._look is not None and other._look.is_over)
+    other.remove(FOLDER)
+    assert held_files(url) == {}
+    assert len(told) == 1
 
 
 def test_ledgers_lie_on_this_machine(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nbflow import aside
 from nbflow.archive.files import FileArchive
 from nbflow.archiving import Archiving
 from nbflow.core.attempt import Verdict
@@ -14,6 +15,7 @@ from nbflow.errors import UnreachableError
 from nbflow.fetching import Fetcher
 from support.archives import FOLDER, NOTEBOOK, PAGE, OneRun, carried_out
 from support.build import RUN, Story, planned
+from support.held import HeldFileSystem, silent
 
 
 def test_a_folder_is_read_as_it_is(tmp_path: Path) -> None:
@@ -40,6 +42,23 @@ def test_what_is_not_here_any_more_is_fetched(archiving: Archiving, url: str) ->
     archiving.fetcher.restore(state)
     assert place(NOTEBOOK).exists(), "a new attempt will move it aside"
     assert archiving.mark(run_document(state))["archived"] == "done"
+
+
+def test_a_fetch_that_takes_long_is_told(archiving: Archiving, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "PATIENCE", 0.0)
+    carried_out(archiving, url)
+    assert archiving.sender.settle()
+    archiving.files.resolve(PAGE).unlink()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        HeldFileSystem.answers.set()
+
+    fetcher = Fetcher(archiving.files.root, archiving.files, archiving.uploads, tell)
+    with silent():
+        assert fetcher.place(f"{url}/{PAGE}").exists()
+    assert told == [f"fetching from {url}; Ctrl-C ends the wait"]
 
 
 def test_a_notebook_is_fetched_with_what_lies_beside_it(archiving: Archiving, url: str) -> None:

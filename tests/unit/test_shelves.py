@@ -16,16 +16,6 @@ from support.build import RUN, planned
 from support.stored import Kept, dead
 
 
-class Objects:
-    """Object storage that remembers what it was asked to remove."""
-
-    def __init__(self) -> None:
-        self.removed: list[str] = []
-
-    def remove(self, folder: str) -> None:
-        self.removed.append(folder)
-
-
 class Ledgers:
     def __init__(self) -> None:
         self.waiting: set[str] = set()
@@ -40,17 +30,20 @@ class Ledgers:
 
 class Uploads:
     def __init__(self) -> None:
-        self.objects = Objects()
         self.ledgers = Ledgers()
 
 
 class Archiving:
-    """As much of an archive as is asked for."""
+    """As much of an archive as is asked for; it remembers what it was asked to remove from object storage."""
 
     def __init__(self, root: Path, url: str | None = None) -> None:
         self.files = FileArchive(root)
         self.url = url
         self.uploads = Uploads() if url else None
+        self.removed: list[str] = []
+
+    def remove(self, folder: str) -> None:
+        self.removed.append(folder)
 
 
 class Place:
@@ -135,6 +128,6 @@ def test_object_storage(tmp_path: Path) -> None:
     uploads.ledgers.waiting = set()
     assert place.shelves.fault(place.row) is None
     place.shelves.erase(Removed(run=RUN, pipeline="sales"))
-    assert uploads.objects.removed == [f"sales/{RUN}"]
+    assert place.archiving.removed == [f"sales/{RUN}"]
     assert uploads.ledgers.dropped == [RUN]
     assert not (place.root / "sales" / RUN).exists()

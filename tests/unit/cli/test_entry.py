@@ -112,12 +112,21 @@ LAST = "import atexit, os, sys, threading\nfrom nbflow.cli.entry import leave\na
             "threading.Thread(target=lambda: (threading.main_thread().join(), print('joined'))).start()",
             "joined\nhandled\n",
         ),
+        (
+            (
+                "import asyncio, time\nloop, begun = asyncio.new_event_loop(), threading.Event()\n"
+                "threading.Thread(target=loop.run_forever, daemon=True).start()\n"
+                "look_up = lambda: (begun.set(), time.sleep(60))\n"
+                "loop.call_soon_threadsafe(loop.run_in_executor, None, look_up)\nbegun.wait()"
+            ),
+            "handled\n",
+        ),
     ],
 )
 def test_the_end_loses_nothing(before: str, said: str) -> None:
-    """What was printed, what is to be done at the end, and threads that are waited for."""
+    """What was printed, what is to be done at the end, and threads that are waited for; a host is not looked up on."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{LAST}{before}\nleave(3)"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", f"{LAST}{before}\nleave(3)"], capture_output=True, text=True, check=False, timeout=30
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, said, "")
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from nbflow import aside
+from nbflow.archive import look
 from nbflow.archive.files import FileArchive
 from nbflow.core.attempt import ArchivedFile
 from nbflow.errors import UnreachableError
 from nbflow.project import Project
 from support.commands import SALES, Said, Shell, executed, make_shell
-from support.held import HeldFileSystem, held_files, held_url
+from support.held import HeldFileSystem, held_files, held_url, silent
 
 NOTEBOOK = executed(("print(1)", "ok", [{"output_type": "stream", "name": "stdout", "text": "one\n"}]))
 
@@ -158,6 +160,43 @@ def test_storage_that_says_no_for_good(shell: Shell) -> None:
     HeldFileSystem.down = ConnectionRefusedError("no")
     [check] = [one for one in shell("doctor", "--json").json["checks"] if one["check"] == "archive"]
     assert check["state"] == "warn"
+
+
+def test_storage_that_does_not_answer_holds_up_no_command(
+    shell: Shell, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each comes to its end: with what is here, by the end of its patience, or where somebody does not wait on."""
+    monkeypatch.setattr(look, "LONGEST", 0.2)
+    monkeypatch.setattr(aside, "PATIENCE", 0.1)
+    first = shell.run()
+    with silent():
+        shell.script["clean/1"] = ["failed clean/1 exception"]
+        said = shell("run", "sales")
+        assert said.code == 1
+        assert said.err.count("has not answered for 0.2 s: what is published waits on this machine") == 1
+        assert "warning: not archived yet: " in said.err
+        shell.script.clear()
+        assert shell("resume", "@last").code == 0
+        for command in ("show", "open", "logs", "explain"):
+            assert shell(command, "@last").code == 0
+        assert shell("runs", "--json").json["runs"][0]["archived"] == "pending"
+        assert shell("report", "@last").code == 6
+        [check] = [one for one in shell("doctor", "--json").json["checks"] if one["check"] == "archive"]
+        assert (check["state"], check["message"]) == ("warn", f"{url} has not answered for 0.2 s")
+        for folder in ("spool", "uploads"):
+            shutil.rmtree(shell.folder.root / "outputs/.nbflow" / folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(aside.Aside, "result", _interrupted)
+            said = shell("logs", f"{first}/clean")
+        assert (said.code, said.err) == (130, f"fetching from {url}; Ctrl-C ends the wait\ninterrupted\n")
+        said = shell("prune", first, "--yes")
+        assert (said.code, "has not answered" in said.err) == (6, True)
+    assert shell("prune", "--keep", "9", "--yes").code == 0
+    assert not [path for path in held_files(url) if first in path], "what was begun has been finished"
+
+
+def _interrupted(_: aside.Aside[None]) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_somebody_else_has_put_there_is_named(shell: Shell, url: str) -> None:
