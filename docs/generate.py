@@ -132,8 +132,8 @@ def event_types() -> str:
         "in a list. Every event has `seq` (from 1, without gaps), `at`, `type`, `run` and `task` (null where it is of",
         "the run), and the keys below. Keys that do not apply are null. The last line of `run --json` and",
         "`resume --json` is the run document. Where the run could not be brought to an end it is an error document,",
-        '`{"error": {"message": ..., "hint": ..., "exit_code": ...}, "run": ...}`, as every command prints with `--json`;',
-        "`run` stands there only where a run is known, and faults of files are listed as `problems` in `error`.\n",
+        '`{"error": {"message": ..., "hint": ..., "exit_code": ...}, "run": ...}`, as every command prints with',
+        "`--json`; `run` stands there only where a run is known, and faults of files are `problems` in `error`.\n",
     ]
     for name, cls in events.TYPES.items():
         parts += [
