@@ -61,6 +61,10 @@ class Objects:
         """The URL of a path."""
         return f"{self.url}/{checked_path(path)}"
 
+    def load(self) -> None:
+        """Load the package of the storage, which may take seconds on a busy machine; nobody is asked."""
+        _kind(self.url)
+
     def check(self) -> None:
         """Prove, by a small object that stays, that objects can be written; nothing is asked a second time."""
         if self._checked:
@@ -267,15 +271,24 @@ def _is_missing(error: BaseException) -> bool:
     return isinstance(error, FileNotFoundError) and code_of(error.__cause__ or error) != "NoSuchBucket"
 
 
+def _kind(url: str) -> Any:
+    """What makes the file system of a URL. Raises StorageError where no package can reach it."""
+    import fsspec
+
+    try:
+        return fsspec.get_filesystem_class(scheme_of(url))
+    except (ImportError, ValueError) as error:
+        raise missing_package(url) from error
+
+
 def _file_system(url: str) -> Any:
     """The file system of a URL. Raises StorageError where no package can reach it."""
-    import fsspec
+    kind = _kind(url)
     from fsspec.config import conf
 
     scheme = scheme_of(url)
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     try:
-        kind = fsspec.get_filesystem_class(scheme)
         if scheme in _S3_SCHEMES:
             own = {key: value for name in ("s3", "s3a") for key, value in conf.get(name, {}).items()}
             options["config_kwargs"] = {**_S3, **own.get("config_kwargs", {})}
