@@ -18,7 +18,7 @@ def this_process() -> str:
     import psutil
 
     process = psutil.Process()
-    start = f"{_start(process.pid)}.{_boot()}.{_space()}"
+    start = f"{_start(process.pid)}.{here()}"
     return f"{socket.gethostname()}:{process.pid}:{start}@{process.create_time():.0f}"
 
 
@@ -33,12 +33,17 @@ def is_alive(owner: str) -> bool | None:
     process, _, start = owner.rpartition(":")
     host, _, pid = process.rpartition(":")
     began, _, place = start.partition("@")[0].partition(".")
-    if (host, place) != (socket.gethostname(), f"{_boot()}.{_space()}"):
+    if (host, place) != (socket.gethostname(), here()):
         return None
     try:
         return began == _start(int(pid)) and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError, OSError):
         return False
+
+
+def here() -> str:
+    """Where numbers of processes mean what they mean to us: which start of which machine, which namespace of them."""
+    return f"{_boot()}.{_space()}"
 
 
 def _start(pid: int) -> str:

@@ -49,8 +49,11 @@ def end_descendants() -> list[str]:
     return ended
 
 
-def end_marked(journal: str) -> list[str]:
-    """End every process of the attempt with that journal; as `end_descendants`. For when its worker is dead."""
+def end_marked(journal: str, others: Callable[[], list[Any]] = list) -> list[str]:
+    """End every process of the attempt with that journal; as `end_descendants`. For when its worker is dead.
+
+    `others` finds processes of it that do not bear its mark.
+    """
     import psutil
 
     def marked() -> list[Any]:
@@ -61,7 +64,7 @@ def end_marked(journal: str) -> list[str]:
                     found.append(process)
             except (psutil.Error, OSError):
                 continue  # another user's, or just gone
-        return found
+        return [*found, *(one for one in others() if one not in found)]
 
     return _end(marked)
 

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from nbflow.errors import UnreachableError
 
 VERSION = 1
 _SYNC_EVERY = 1.0
+_SIGN_EVERY = 15.0
+"""Seconds after which the file of a journal gets a new time though nothing was written to it: its worker lives."""
 _LOCK_POLL = 0.05
 
 Record = dict[str, Any]
@@ -117,7 +120,9 @@ class Journal:
 
     def _keep_synced(self) -> None:
         while not self._closing and self._failure is None:
-            self._unsynced.wait()
+            if not self._unsynced.wait(_SIGN_EVERY):
+                self._give_sign()
+                continue
             if not self._closing:
                 self._hurry.wait(_SYNC_EVERY)
             self._hurry.clear()
@@ -125,6 +130,10 @@ class Journal:
             self._sync()
             if time.monotonic() - self._begun >= _SYNC_EVERY:
                 self._sync_names()
+
+    def _give_sign(self) -> None:
+        with suppress(OSError):  # the disk is read-only by now, say: the next record tells
+            os.utime(self._descriptor)
 
     def _sync_names(self) -> None:
         """Have the journal be there after a loss of power too; one that is over soon is never looked for."""

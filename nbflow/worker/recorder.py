@@ -62,14 +62,23 @@ class Recorder:
         self._refused: dict[int, str] = {}
 
     def kernel_started(
-        self, pid: int, runtime: str, *, forked: bool = False, reason: str | None = None, memory: Mark | None = None
+        self,
+        pid: int,
+        runtime: str,
+        *,
+        forked: bool = False,
+        reason: str | None = None,
+        memory: Mark | None = None,
+        session: Mapping[str, Any] | None = None,
     ) -> None:
         """A process runs; from here on there is something to clean up after a crash.
 
-        `forked`: by a zygote; `reason` says why it was not. `memory` is what a lack of it will be told by.
+        `forked`: by a zygote; `reason` says why it was not. `memory` is what a lack of it will be told by, `session`
+        what its session will be known by.
         """
         mark = None if memory is None else asdict(memory)
-        self._journal.append("kernel_started", pid=pid, runtime=runtime, forked=forked, reason=reason, memory=mark)
+        how = {"forked": forked, "reason": reason}
+        self._journal.append("kernel_started", pid=pid, runtime=runtime, **how, memory=mark, session=session)
 
     def kernel_ready(self, info: Mapping[str, Any]) -> None:
         """The kernel answered; `info` is its kernel_info_reply."""

@@ -36,6 +36,7 @@ from nbflow.worker.attempt import (
 )
 from nbflow.worker.control import Control
 from nbflow.worker.fold import Folded, FoldError, fold
+from nbflow.worker.remains import last_moment, remains
 from nbflow.worker.search import bare
 from nbflow.worker.secrets import Around, Values, is_at_hand, resolve
 from nbflow.worker.session import Ending
@@ -52,13 +53,14 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
     A worker of the attempt that still lives gets `patience` seconds and is then killed.
     """
     try:
+        until = last_moment(order.journal)
         journal = _take_over(order, patience)
         values = _values(order)
         masker = Masker(values.secrets)
         try:
             if next(jr.records(journal.path), None) is None and (known := adopted(order)) is not None:
                 return known
-            _end(order, journal, values, reason)
+            _end(order, journal, values, reason, until)
             return settle(order, journal, masker)
         except jr.JournalError as error:
             return _salvage(order, f"{reason}; {error.message}", masker)
@@ -95,9 +97,9 @@ def _prepared(order: WorkOrder, values: Values) -> Prepared:
     return replace(prepared, secrets=values, document=bare(prepared.document), parameters={})
 
 
-def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str) -> None:
-    """Complete the journal, and end what the attempt has left behind."""
-    left = end_marked(order.journal)
+def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str, until: float) -> None:
+    """Complete the journal, and end what the attempt has left behind; it may have begun processes until an instant."""
+    left = end_marked(order.journal, remains(journal.path, until))
     clear_away()
     if next(jr.records(journal.path), None) is None:
         write_header(journal, order, _prepared(order, values))

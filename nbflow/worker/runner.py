@@ -28,6 +28,7 @@ from nbflow.worker.journal import JournalError
 from nbflow.worker.live import Live
 from nbflow.worker.masking import MaskingRecorder
 from nbflow.worker.recorder import Recorder
+from nbflow.worker.remains import noted
 from nbflow.worker.session import Ending, Limit, Session
 from nbflow.worker.start import kernel_start
 from nbflow.worker.vitals import Vitals
@@ -150,9 +151,9 @@ class _Run:
         if (unbound := self.vitals.hold(self.session.limits)) is not None:
             self.recorder.warn(unbound)
         self.vitals.watch()
-        mark = self.vitals.mark
+        mark, session = self.vitals.mark, noted(kernel.pid)
         self.recorder.kernel_started(
-            kernel.pid, kernel.folder, forked=kernel.is_forked, reason=kernel.reason, memory=mark
+            kernel.pid, kernel.folder, forked=kernel.is_forked, reason=kernel.reason, memory=mark, session=session
         )
         reach(Point.KERNEL_STARTED)
         self.client.open()

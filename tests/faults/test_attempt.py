@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,8 +24,10 @@ from nbflow.core import codec
 from nbflow.core.attempt import ErrorKind, Outcome, Verdict, WorkOrder
 from nbflow.core.messages import Started
 from nbflow.core.spec import Limits
+from nbflow.worker import journal as jr
 from support.attempts import Bench, Watched, archived, bench, notebook, order, processes, states, text
 from support.waiting import allowed, until
+from support.zygotes import is_gone
 
 BEGUN = '"text":"begun'
 SLEEP = "import time\nprint('begun', flush=True)\ntime.sleep(100)"
@@ -174,8 +180,11 @@ OWNER = """
 import json, sys, threading
 from nbflow.core import codec
 from nbflow.core.attempt import WorkOrder
+from nbflow.core.spec import Preload
 from nbflow.executors.local import LocalExecutor
 executor = LocalExecutor(grace=1.0)
+if sys.argv[2:]:
+    executor.prepare({"python3": Preload()}, sys.argv[2])
 executor.open(lambda report: print(type(report).__name__, flush=True))
 executor.submit(codec.load(WorkOrder, json.loads(sys.argv[1])))
 threading.Event().wait()
@@ -189,10 +198,10 @@ def workers_of(owner: int) -> list[psutil.Process]:
 
 
 class TestOwner:
-    def start(self, done: WorkOrder) -> subprocess.Popen[bytes]:
-        """Another process that owns the attempt."""
-        argv = [sys.executable, "-c", OWNER, json.dumps(codec.dump(done))]
-        owner = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    def start(self, done: WorkOrder, *, forked: bool = False, **variables: str) -> subprocess.Popen[bytes]:
+        """Another process that owns the attempt, with these variables besides."""
+        argv = [sys.executable, "-c", OWNER, json.dumps(codec.dump(done)), *([done.root] if forked else [])]
+        owner = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env={**os.environ, **variables})
         until(lambda: Path(done.journal).exists() and said(done, BEGUN))
         return owner
 
@@ -218,6 +227,39 @@ class TestOwner:
         assert states(archived(done)) == ["ok", "killed", "not_run"]
         assert outcome.cells.failed == 1
         runs.assert_clean(done)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="sessions are looked into on Linux only")
+    @pytest.mark.parametrize("forked", [True, False])
+    def test_everything_is_killed_and_what_bears_no_mark_is_ended(
+        self, forked: bool, runs: Bench, tmp_path: Path
+    ) -> None:
+        """A child without the environment of its kernel, in the midst of which all that is nbflow's is killed."""
+        temporary = tempfile.mkdtemp(prefix="nbt-", dir="/tmp")  # what is killed leaves files there
+        bare = "import subprocess\nprint(subprocess.Popen(['env', '-i', 'sleep', '1006']).pid, flush=True)"
+        done = order(tmp_path, bare, SLEEP)
+        owner = self.start(done, forked=forked, TMPDIR=temporary)
+        (pid,) = re.findall(r'"text":"(\d+)', Path(done.journal).read_text("utf-8"))
+        child = psutil.Process(int(pid))
+        try:
+            started = next(one for one in jr.records(Path(done.journal)) if one["type"] == "kernel_started")
+            assert started["forked"] is forked, started["reason"]
+            ours = [psutil.Process(owner.pid), *psutil.Process(owner.pid).children(recursive=True)]
+            ours.remove(child)
+            for act in (psutil.Process.suspend, psutil.Process.kill):  # none gets to see the end of another
+                for process in ours:
+                    act(process)
+            owner.wait()
+            assert not is_gone(child.pid)
+            outcome = runs.executor.recover(done, "the machine went down")
+            TestWorker.assert_lost(outcome, "the machine went down")
+            assert is_gone(child.pid)
+            told = f"a process that the attempt had left behind was ended: sleep (pid {child.pid})"
+            assert archived(done)["metadata"]["nbflow"]["warnings"] == [told]
+            runs.assert_clean(done)
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+            shutil.rmtree(temporary)
 
     def test_an_attempt_that_never_began(self, runs: Bench, tmp_path: Path) -> None:
         done = order(tmp_path, "1")

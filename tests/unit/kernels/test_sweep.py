@@ -91,6 +91,17 @@ def test_processes_that_bear_the_mark(tmp_path: Path) -> None:
     assert end_marked(journal) == []
 
 
+def test_others_that_bear_no_mark(tmp_path: Path) -> None:
+    journal = str(tmp_path / "journal")
+    ours = subprocess.Popen(["sleep", "1000"], env={**os.environ, OWNER_MARK: journal})
+    other = subprocess.Popen(["env", "-i", "sleep", "1000"])
+    found = [psutil.Process(ours.pid), psutil.Process(other.pid)]
+    assert end_marked(journal, lambda: found) == [f"sleep (pid {one.pid})" for one in found]
+    assert not any(one.is_running() for one in found)
+    ours.wait()
+    other.wait()
+
+
 def test_members_of_a_group_but_its_leader_and_what_libraries_keep() -> None:
     helper = [sys.executable, "-c", "print('up', flush=True); input()", "resource_tracker"]
     leader = subprocess.Popen(

@@ -211,3 +211,12 @@ def test_records_are_lines_of_ascii(place: Path) -> None:
     journal.close()
     assert place.read_bytes().isascii()
     assert jr.read(place)[0]["text"] == body["text"]
+
+
+def test_a_worker_that_writes_nothing_gives_signs_of_life(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jr, "_SIGN_EVERY", 0.05)
+    journal = Journal.create(str(place))
+    os.utime(place, (1000.0, 1000.0))
+    until(lambda: place.stat().st_mtime > 1000.0)
+    journal.close()
+    assert jr.read(place) == []
