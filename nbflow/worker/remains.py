@@ -34,7 +34,7 @@ def last_moment(journal: str) -> float:
         return time.time()
     try:
         return Path(journal).stat().st_mtime + _LATEST
-    except FileNotFoundError:
+    except OSError:  # there is none, or it cannot be read: that is said by who takes it over
         return 0.0
 
 
