@@ -35,7 +35,7 @@ def made(tmp_path: Path) -> Iterator[Project]:
 
 def stop_worker(made: Project) -> psutil.Process:
     """Have the worker of the one attempt that runs hang."""
-    until(lambda: (made.root / "begun").exists())
+    until((made.root / "begun").exists)
     (worker,) = [process for process, kind in living(made.root) if kind == "worker"]
     worker.send_signal(signal.SIGSTOP)
     return worker
