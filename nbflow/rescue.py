@@ -37,8 +37,8 @@ def end_dead(
     Of those that had ended, only the archive is completed; they are not told.
 
     Left as they are, and only shown: those whose workers are still saving their notebooks, unless they have been at it
-    for longer than a lease lasts and so hang; those at which somebody else is already; those that are long; and all where
-    nothing can be written: why is then in `failed`, by their ids.
+    for longer than a lease lasts and so hang; those at which somebody else is already; those that are long; and all
+    where nothing can be written: why is then in `failed`, by their ids.
     """
     ended = []
     for row in rows:
