@@ -133,7 +133,7 @@ PRAGMA integrity_check(10);
 PRAGMA quick_check(10);
 
 -- name: list_schema
-SELECT type || ' ' || name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%';
+SELECT type || ' ' || name FROM sqlite_master WHERE substr(name, 1, 7) <> 'sqlite_';
 
 -- name: count_runs
 SELECT count(*) FROM runs;
