@@ -39,7 +39,7 @@ def members(session: Session, until: float) -> list[Any]:
     """Living processes of this user in a session, but its leader, that had begun by an instant (seconds since the
     epoch), as psutil has them.
 
-    None where another process has the number of the leader by now: then the session may be that one's.
+    No one where another process has the number of the leader by now: then the session may be that one's.
     """
     import psutil
 
