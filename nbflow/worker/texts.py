@@ -35,7 +35,8 @@ _UPDATE_EVERY = 1.0
 class _Stream:
     """One stream of one cell. `written` characters are in the journal for good; `shown` is what it has of the line
     that is still open, and may be written again. `head` is kept until all goes to a file. `omitted` characters lie
-    between the head and the tail. `size` is what it takes in the notebook's file.
+    between the head and the tail. `size` is what it takes in the notebook's file. `closed` is the last line of what is
+    there for good, `base` as much of it as the line that is open goes on from in the same output.
     """
 
     cell: int
@@ -53,6 +54,8 @@ class _Stream:
     kept: int = 0
     omitted: int = 0
     size: int = 0
+    closed: str = ""
+    base: str = ""
 
     @property
     def fits(self) -> bool:
@@ -65,8 +68,11 @@ class _Stream:
             return "", ""
         room = self.limit - self.written
         part = final if len(final) <= room else final[:room]
-        said = part[len(self.shown) :] if part.startswith(self.shown) else RESTART + part
+        said = part[len(self.shown) :] if part.startswith(self.shown) else RESTART + self.base + part
         self.shown = ""
+        self.closed = (self.closed + part).rpartition("\n")[2]
+        if "\n" in part:
+            self.base = ""
         self.written += len(part)
         self.size += _size(part)
         if self.spool is None and part:
@@ -86,7 +92,7 @@ class _Stream:
                 return ""
             self.updates += len(view)
             self.updated = now
-            said = RESTART + view
+            said = RESTART + self.base + view
         self.shown = view
         return said
 
@@ -120,6 +126,7 @@ class Texts:
         self._spools = spools
         self._streams: dict[tuple[int, str], _Stream] = {}
         self._last: dict[int, str] = {}
+        self._said: dict[int, str] = {}
         self._restless: dict[tuple[int, str], _Stream] = {}
         self._spent = 0
 
@@ -127,20 +134,27 @@ class Texts:
         """A piece of text of a stream of a cell; an empty one says nothing, and interrupts no other."""
         if not text:
             return
-        if self._last.get(index, name) != name:
-            self.interrupt(index)
+        if is_turn := self._last.get(index) != name:
+            self._close_last(index)
         self._last[index] = name
         stream = self._streams.get((index, name))
         if stream is None:
             few = self._spent >= NOTEBOOK
             stream = _Stream(cell=index, name=name, limit=FEW if few else HEAD, tail_limit=FEW if few else TAIL)
             self._streams[index, name] = stream
+        if is_turn:  # what the other has said may not be in the notebook: then this one's output goes on
+            stream.base = stream.closed if self._said.get(index) == name else ""
+            stream.closed = stream.base
         self._restless[index, name] = stream
         for start in range(0, len(text), _PIECE):
             self._take(stream, stream.line.feed(text[start : start + _PIECE]), stream.open_line)
 
     def interrupt(self, index: int) -> None:
         """Another output of the cell comes: what is printed after it is shown after it, and overwrites nothing."""
+        self._close_last(index)
+        self._said.pop(index, None)
+
+    def _close_last(self, index: int) -> None:
         name = self._last.pop(index, None)
         if name is not None and (stream := self._streams.get((index, name))) is not None:
             self._close(stream)
@@ -169,6 +183,7 @@ class Texts:
             del self._streams[index, stream.name]
             self._restless.pop((index, stream.name), None)
         self._last.pop(index, None)
+        self._said.pop(index, None)
 
     def write_tails(self, index: int) -> None:
         """The cell's outputs will go when something new comes, which may never be."""
@@ -202,6 +217,7 @@ class Texts:
 
     def _say(self, stream: _Stream, text: str) -> None:
         if text:
+            self._said[stream.cell] = stream.name
             output = {"output_type": "stream", "name": stream.name, "text": text}
             self._journal.append("output", cell=stream.cell, output=output)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nbflow.core.overwrite import collapse
@@ -93,6 +93,7 @@ def test_head_omitted_and_tail_are_the_whole(tmp_path_factory: pytest.TempPathFa
 
 @settings(max_examples=150)
 @given(NAMED, st.integers(0, 20))
+@example([("stdout", "a" * 10), ("stderr", "a"), ("stdout", "a"), ("stderr", "b\r"), ("stderr", "a")], 0)
 def test_streams_that_take_turns_overwrite_only_themselves(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[str, str]], ends: int
 ) -> None:
