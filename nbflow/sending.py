@@ -100,6 +100,16 @@ class Sender:
             self._uploads.make_room(MOST_COPIES, self._fed)
         return settled
 
+    def hurry(self) -> None:
+        """Let no wait take any time from now on."""
+        if self._uploads is not None:
+            self._uploader.hurry()
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether nothing is waited for any more: as was asked, or after Ctrl-C."""
+        return self._is_begun and self._uploader.is_hurried
+
     def trouble(self, run: str) -> NbflowError | None:
         """Why something of a run waits, where that is known; None where nothing of it waits."""
         if self._uploads is None or not self._uploads.ledgers.is_waiting(run):

@@ -41,7 +41,7 @@ class Uploader:
         self._runs: dict[str, Known] = {}
         self._change = threading.Condition()
         self._moved = time.monotonic()
-        self._hurried = False
+        self.is_hurried = False
         self._bug: Exception | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -69,14 +69,18 @@ class Uploader:
                 while self._left() and (rest := self._rest(since, patience)) > 0:
                     self._change.wait(min(rest, threading.TIMEOUT_MAX))
         except KeyboardInterrupt:
-            self._hurried = True  # what waits is safe where it is
+            self.hurry()  # what waits is safe where it is
         if self._bug is not None:
             raise self._bug
         return not self._left()
 
+    def hurry(self) -> None:
+        """Let no wait take any time from now on."""
+        self.is_hurried = True
+
     def _rest(self, since: float, patience: float) -> float:
         """Seconds to wait on, by a wait that has begun at some time."""
-        return 0.0 if self._hurried else max(self._moved, since) + patience - time.monotonic()
+        return 0.0 if self.is_hurried else max(self._moved, since) + patience - time.monotonic()
 
     def close(self) -> None:
         """Begin nothing more. A request that is under way ends with the process, if not before."""

@@ -28,6 +28,7 @@ from nbflow.errors import IncompleteError, UnreachableError, UsageError
 from nbflow.results import RunResult
 
 if TYPE_CHECKING:
+    from nbflow.cli.watch import Watch
     from nbflow.project import Project
 
 NDJSON = "Print each event as a JSON line, as it happens; the last line is the run document."
@@ -94,7 +95,7 @@ def run_command(
                 result = project.run(pipeline, request=request, listeners=[watch], attach=watch.attach)
         except IncompleteError as error:
             return _break_off(session, project, error)
-        return _finish(session, project, result)
+        return _finish(session, project, result, watch)
 
 
 @click.command("resume")
@@ -130,7 +131,7 @@ def resume_command(session: Session, run: str, executor: str, heir_of: str | Non
             return _break_off(session, project, error)
         if not watch.is_attached and not session.outputs.json:
             session.out.line("nothing to resume: the run has succeeded")
-        return _finish(session, project, result)
+        return _finish(session, project, result, watch)
 
 
 @click.command("test")
@@ -214,8 +215,10 @@ def _warn_of_place(session: Session, project: Project) -> None:
             session.err.line(f"warning: {one_line(text)}")
 
 
-def _finish(session: Session, project: Project, result: RunResult) -> int:
+def _finish(session: Session, project: Project, result: RunResult, watch: Watch) -> int:
     """The last words of a run."""
+    if watch.is_late:
+        project.archiving.sender.hurry()
     result = settled(session, project, result)
     _tell(session, project, result, is_whole=True)
     return _told(session, result, f"the run itself is recorded; see it with: nbflow show {result.run}")

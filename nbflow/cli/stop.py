@@ -23,10 +23,12 @@ class Stopper:
     """While it is entered, a signal stops the engine that is attached; before there is one, it ends the command.
 
     A signal that was ignored when we began (`nohup`, a script's background) stays ignored. The handler prints
-    nothing: it may come upon any line of the program, that of a print included.
+    nothing: it may come upon any line of the program, that of a print included. `is_late`: one came when the run had
+    ended, and only its archive was still to be completed.
     """
 
     def __init__(self) -> None:
+        self.is_late = False
         self._engine: Engine | None = None
         self._asked = False
         self._before: dict[int, Handler] = {}
@@ -48,6 +50,9 @@ class Stopper:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._engine is None:
             raise KeyboardInterrupt
+        if self._engine.state.ended_at is not None:
+            self.is_late = True
+            return
         force = self._asked or self._engine.state.stop is not None
         self._asked = True
         self._engine.stop(Cancel(mode=StopMode.INTERRUPT, by=SIGNALS[signal.Signals(number)], force=force))

@@ -22,7 +22,7 @@ def settle(session: Session, project: Project) -> None:
     sender = project.archiving.sender
     sender.catch_up(project.runs)
     most = patience()
-    if not sender.settle(min(PATIENCE, most)) and most > PATIENCE:
+    if not sender.settle(min(PATIENCE, most)) and most > PATIENCE and not sender.is_hurried:
         session.err.line(f"uploading to {clean(str(project.archiving.url))}; Ctrl-C leaves the rest for later")
         sender.settle(most - PATIENCE)
 

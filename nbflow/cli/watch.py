@@ -58,6 +58,11 @@ class Watch:
         self._stopper = stopper
         self.is_attached = False
 
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody wanted to go when the run had ended: then nothing is waited for any more."""
+        return self._stopper.is_late
+
     def attach(self, engine: Engine) -> None:
         """The `attach` of Project."""
         self.is_attached = True

@@ -48,7 +48,10 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What a process says that gets Ctrl-C, and ends at once."""
     process.send_signal(signal.SIGINT)
     begun, most = time.monotonic(), allowed(AT_ONCE)
-    said = process.communicate(timeout=60)
+    try:
+        said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert time.monotonic() - begun < most
     return said
 

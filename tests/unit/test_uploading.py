@@ -212,6 +212,13 @@ def test_a_bug_of_ours_is_not_swallowed(uploads: Uploads, uploader: Uploader, mo
         uploader.settle(ENOUGH)
 
 
+def test_who_was_in_a_hurry_before_waits_for_nothing(uploads: Uploads, uploader: Uploader) -> None:
+    HeldFileSystem.down = ConnectionRefusedError("down")
+    uploader.add(publish(uploads, "a.ipynb")[0])
+    uploader.hurry()
+    assert not uploader.settle(float("inf"))
+
+
 def test_ctrl_c_ends_the_wait(uploads: Uploads, uploader: Uploader) -> None:
     HeldFileSystem.down = ConnectionRefusedError("down")
     uploader.add(publish(uploads, "a.ipynb")[0])

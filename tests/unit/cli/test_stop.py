@@ -18,7 +18,7 @@ class Engine:
 
     def __init__(self, stopped: object = None) -> None:
         self.posted: list[Cancel] = []
-        self.state = SimpleNamespace(stop=stopped)
+        self.state = SimpleNamespace(stop=stopped, ended_at=None)
 
     def stop(self, request: Cancel) -> None:
         self.posted.append(request)
@@ -50,6 +50,16 @@ def test_where_somebody_has_asked_already_the_first_signal_forces() -> None:
 def test_before_there_is_an_engine_a_signal_ends_the_command(number: signal.Signals) -> None:
     with pytest.raises(KeyboardInterrupt), Stopper():
         os.kill(os.getpid(), number)
+
+
+def test_one_that_comes_after_the_end_of_the_run_is_noted() -> None:
+    with Stopper() as stopper:
+        engine = attached(stopper)
+        assert not stopper.is_late
+        engine.state.ended_at = "12:00"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopper.is_late
+    assert engine.posted == []
 
 
 def test_handlers_are_given_back() -> None:

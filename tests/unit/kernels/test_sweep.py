@@ -96,7 +96,7 @@ def test_others_that_bear_no_mark(tmp_path: Path) -> None:
     ours = subprocess.Popen(["sleep", "1000"], env={**os.environ, OWNER_MARK: journal})
     other = subprocess.Popen(["env", "-i", "sleep", "1000"])
     found = [psutil.Process(ours.pid), psutil.Process(other.pid)]
-    assert end_marked(journal, lambda: found) == [f"sleep (pid {one.pid})" for one in found]
+    assert sorted(end_marked(journal, lambda: found)) == sorted(f"sleep (pid {one.pid})" for one in found)
     assert not any(one.is_running() for one in found)
     ours.wait()
     other.wait()
