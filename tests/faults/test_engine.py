@@ -115,7 +115,7 @@ def test_ten_thousand_tasks_with_a_death_in_the_middle(tmp_path: Path, shape: st
     assert sum(len(task.attempts) > 1 for task in state.tasks.values()) <= 8
 
 
-@pytest.mark.parametrize(("shape", "small"), [("fan", 1_000), ("layers", 500)])
+@pytest.mark.parametrize(("shape", "small"), [("fan", 500), ("layers", 300)])
 def test_the_store_and_memory_grow_as_the_tasks_do(tmp_path: Path, shape: str, small: int) -> None:
     """Bytes, of four times as many tasks, and of so many more edges between them."""
     few, many = (carry_out(tmp_path / f"{size}.db", shape, size) for size in (small, 4 * small))

@@ -68,6 +68,7 @@ def test_a_request_to_kill_ends_it(made: Project, how: str) -> None:
     go_on(made)
 
 
+@pytest.mark.slow
 def test_its_engine_is_killed_too(made: Project) -> None:
     """It might still be saving its notebook: so it is left alone for as long as a lease lasts."""
     with made.start("run", "p") as engine:
