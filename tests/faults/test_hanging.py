@@ -28,7 +28,9 @@ b = { notebook = "waits.ipynb", needs = ["a"] }
 def made(tmp_path: Path) -> Iterator[Project]:
     with project(tmp_path / "project", TOML) as found:
         found.notebook(
-            "waits", "open('begun', 'w').close()", "import os, time\nwhile not os.path.exists('go'): time.sleep(0.05)"
+            "waits",
+            "print('done')",
+            "import os, time\nopen('begun', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.05)",
         )
         yield found
 

@@ -15,7 +15,6 @@ import shutil
 import socket
 import struct
 import sys
-import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -28,6 +27,10 @@ _MOST_FAILURES = 3
 """Kernels in a row that die before they are ready; after these, whoever asks is told to start one the ordinary way."""
 _PAUSE = 60.0
 """Seconds after the last of them in which no other is tried: the system may have been short of something."""
+
+
+_LONGEST_WORD = 1_024
+"""Bytes of what a watcher says at once."""
 
 
 class _Forked(Exception):
@@ -183,9 +186,13 @@ class _Server:
     def _hear(self, child: _Child) -> None:
         """A kernel is ready, or has ended before anybody wanted it."""
         try:
-            said = child.channel.recv(1)
+            said = child.channel.recv(_LONGEST_WORD).decode()
         except OSError:
-            said = b""
+            said = ""
+        if said.startswith(watcher.NOT_FORKED):
+            self._drop(child)
+            self._refuse(_not_forked(said.removeprefix(watcher.NOT_FORKED)))
+            return
         if said:
             child.is_ready = True
             self._failures = 0
@@ -245,22 +252,18 @@ class _Server:
     def _fork(self) -> str | None:
         """Fork one kernel, with its watcher; why that cannot be done just now."""
         made: list[socket.socket] = []
-        folder = ""
         try:
-            folder = tempfile.mkdtemp(prefix="nbflow-", dir=self._settings["base"])
             made += socket.socketpair()
             made += socket.socketpair()
             pid = os.fork()
         except OSError as error:
             for one in made:
                 one.close()
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
-            return f"no kernel could be forked: {error.strerror}"
+            return _not_forked(error.strerror)
         ours, theirs, above, below = made
         if pid == 0:
             self._leave(ours)
-            watcher.run(folder, theirs, (above, below), _be_kernel)
+            watcher.run(self._settings["base"], theirs, (above, below), _be_kernel)
         for one in (theirs, above, below):
             one.close()
         child = _Child(pid, ours)
@@ -273,6 +276,10 @@ class _Server:
         self._selector.close()
         for one in (ours, self._owner, self._listening, *self._waiting, *(child.channel for child in self._children)):
             one.close()
+
+
+def _not_forked(reason: str | None) -> str:
+    return f"no kernel could be forked: {reason}"
 
 
 def _be_kernel(channel: socket.socket, folder: str) -> NoReturn:

@@ -12,32 +12,39 @@ import select
 import shutil
 import signal
 import socket
+import tempfile
 import traceback
 from collections.abc import Callable
 
 from . import system
 
+READY, NOT_FORKED = "r", "x"
+"""What it says to the zygote: of its kernel, or, followed by why, that it has none."""
 _REAP_EVERY = 30_000
 """Milliseconds after which orphans that the kernel left and that have ended are collected."""
 
 
 def run(
-    folder: str,
+    base: str,
     zygote: socket.socket,
     channel: tuple[socket.socket, socket.socket],
     be_kernel: Callable[[socket.socket, str], None],
 ) -> None:
     """Fork a kernel and watch it to its end. In the kernel's process this returns when the kernel has ended.
 
-    `folder` is the kernel's; `channel` has our end and the kernel's.
+    Its folder is made in `base`, here and not in the zygote, which may be killed at any moment and leaves nothing;
+    `channel` has our end and the kernel's.
     """
     ours, theirs = channel
     watcher = os.getpid()
     system.adopt_orphans()
+    folder = ""
     try:
+        folder = tempfile.mkdtemp(prefix="nbflow-", dir=base)
         pid = os.fork()
-    except OSError:  # the zygote sees that no kernel gets ready, and tells who waits
+    except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
+        zygote.send(f"{NOT_FORKED}{error.strerror}".encode())
         os._exit(1)
     if pid == 0:
         system.die_with_parent(watcher)
@@ -99,7 +106,7 @@ class _Watch:
                 poll.unregister(kernel.fileno())
                 with contextlib.suppress(OSError):  # whichever of the two has ended is seen next
                     if kernel.recv(1):
-                        zygote.sendall(b"r")
+                        zygote.sendall(READY.encode())
             if zygote.fileno() in ready:
                 return _receive_socket(zygote)
 

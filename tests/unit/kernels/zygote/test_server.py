@@ -137,22 +137,43 @@ import os, sys
 zygote, fork, short = os.getpid(), os.fork, __file__ + ".short"
 def scarce():
     if os.path.exists(short) and os.getpid() != zygote:
-        with open(short, "a") as file:
-            file.write(".")
         raise BlockingIOError(11, "Resource temporarily unavailable")
     return fork()
 os.fork = scarce
+"""
+DYING = """
+import os, sys
+zygote, short = os.getpid(), __file__ + ".short"
+def die():
+    if os.path.exists(short) and os.getppid() != zygote:
+        with open(short, "a") as file:
+            file.write(".")
+        os._exit(1)
+os.register_at_fork(after_in_child=die)
 sys.modules["_nbflow_zygote.server"]._PAUSE = 5.0
 """
 
 
 def test_a_system_that_is_short_of_processes_for_a_moment(tmp_path: Path) -> None:
-    """Some failures in a row are not tried again for a while, which leaves nothing; then kernels are forked again."""
+    """Those who wait are told why, it leaves nothing, and is not held against what is loaded."""
     environment = packages(tmp_path, {"scarce": SHORT})
     short = next(tmp_path.rglob("scarce.py")).with_name("scarce.py.short")
     with private_runtime() as runtime, zygote("scarce", environment=environment, reserve=0) as made:
+        short.touch()
+        for _ in range(5):
+            assert refusal(made, environment) == "no kernel could be forked: Resource temporarily unavailable"
+        until(lambda: not children(made.process.pid))
+        assert len(list(runtime.iterdir())) == 1  # the zygote's own folder
+        short.unlink()
         with kernel(made, environment=environment) as one:
             assert one.value("1") == 1
+
+
+def test_kernels_that_die_for_a_while(tmp_path: Path) -> None:
+    """Some failures in a row are not tried again for a while; then kernels are forked again."""
+    environment = packages(tmp_path, {"dying": DYING})
+    short = next(tmp_path.rglob("dying.py")).with_name("dying.py.short")
+    with private_runtime(), zygote("dying", environment=environment, reserve=0) as made:
         short.touch()
         ended = "kernels that it forked ended before they were ready"
         assert refusal(made, environment) == ended
@@ -161,7 +182,6 @@ def test_a_system_that_is_short_of_processes_for_a_moment(tmp_path: Path) -> Non
         assert tried >= 3
         assert refusal(made, environment) == ended
         assert len(short.read_text()) == tried
-        assert len(list(runtime.iterdir())) == 1  # the zygote's own folder
         short.unlink()
 
         def is_given() -> bool:
