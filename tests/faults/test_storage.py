@@ -132,12 +132,13 @@ def test_a_write_that_is_never_answered_is_given_up(
     """Also where its connection stays: the storage may answer others by then."""
     if known:
         machine.uploads.objects.check()
-    monkeypatch.setattr(objects, "_WRITE_SECONDS", 0.5)
+    monkeypatch.setattr(objects, "_WRITE_SECONDS", 2.0)
     harm = machine.storage.proxy.hurt(Harm(on="PUT", silent=True, times=1))
     path = machine.publish("a.ipynb")
     machine.uploader.add(path)
-    until(lambda: machine.uploader.problem is not None)
     assert harm is not None
+    until(lambda: harm.seen)
+    until(lambda: machine.uploader.problem is not None)
     assert len(harm.seen) == 1
     assert "cannot be reached" in str(machine.uploader.problem)
     assert machine.uploader.settle(ENOUGH)
@@ -147,7 +148,7 @@ def test_a_write_that_is_never_answered_is_given_up(
 def test_a_large_write_that_is_never_answered_is_given_up(
     machine: Machine, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "_WRITE_SECONDS", 0.5)
+    monkeypatch.setattr(objects, "_WRITE_SECONDS", 2.0)
     monkeypatch.setattr(objects, "_SLOWEST", 10**9)
     machine.storage.proxy.hurt(Harm(on="PUT .*partNumber=2", silent=True))
     with pytest.raises(StorageError, match="cannot be reached"):
