@@ -294,6 +294,7 @@ def test_no_byte_is_left_for_a_dead_run(only_disk: tuple[Project, Disk]) -> None
     place.check_from_within(Path(state))
 
 
+@pytest.mark.slow
 def test_no_file_is_left_for_the_store(place: Project) -> None:
     """Its disk has room for bytes, but for no file more: the store is read, and named as whole."""
     with small_disk(place.root / "records", "4m,nr_inodes=20") as disk:

@@ -50,7 +50,7 @@ def go_on(made: Project) -> None:
     assert [len(task.attempts) for task in state.tasks.values()] == [2, 1]
 
 
-@pytest.mark.parametrize("how", ["signals", "command"])
+@pytest.mark.parametrize("how", ["signals", pytest.param("command", marks=pytest.mark.slow)])
 def test_a_request_to_kill_ends_it(made: Project, how: str) -> None:
     """In the time that is given to one that answers, and a little."""
     with made.start("run", "p", "--json") as engine:

@@ -104,6 +104,7 @@ def test_what_had_ended_is_adopted_and_nothing_is_lost(made: Project) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_an_attempt_that_had_made_way_is_adopted(made: Project) -> None:
     """It had failed, and a second one, which the backup does not know, had succeeded."""
     run, folder = begin(made, FAILS)
