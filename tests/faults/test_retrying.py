@@ -19,19 +19,15 @@ picky = { notebook = "killed.ipynb", params = { at = 9 }, retries = 2, retry_del
 greedy = { notebook = "greedy.ipynb", resources = { memory = "300MB" } }
 beside = { notebook = "beside.ipynb" }
 """
-KILLED = """
-import os, nbflow
-print('attempt', nbflow.run.attempt, flush=True)
-if nbflow.run.attempt < at:
-    os.kill(os.getpid(), 9)
-"""
+SAID = "import os, nbflow\nprint('attempt', nbflow.run.attempt)"
+KILLED = "if nbflow.run.attempt < at:\n    os.kill(os.getpid(), 9)"
 GREEDY = "kept = []\nwhile True:\n    kept.append(bytearray(b'x') * 5_000_000)"
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Project]:
     with project(tmp_path / "project", TOML) as found:
-        found.notebook("killed", KILLED, params="at = 2")
+        found.notebook("killed", SAID, KILLED, params="at = 2")
         found.notebook("greedy", GREEDY)
         found.notebook("beside", "import time\ntime.sleep(1)\nprint('beside')")
         yield found
@@ -53,5 +49,5 @@ def test_kernels_die_by_a_signal_and_for_want_of_memory(made: Project) -> None:
     (first,) = (made.root / tasks["killed"]["notebook"]).parent.glob("attempts/killed.1.ipynb")
     cells = json.loads(first.read_text("utf-8"))["cells"]
     assert cells[-1]["metadata"]["nbflow"]["state"] == "killed"
-    assert cells[-1]["outputs"][0]["text"] == ["attempt 1\n"]
+    assert cells[-2]["outputs"][0]["text"] == ["attempt 1\n"]
     made.check()
