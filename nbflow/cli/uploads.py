@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nbflow.aside import PATIENCE
 from nbflow.cli.session import Session
 from nbflow.cli.text import clean
 from nbflow.results import RunResult
 
 if TYPE_CHECKING:
     from nbflow.project import Project
-
-PATIENCE = 2.0
-"""Seconds without a word about what is waited for."""
 
 
 def settle(session: Session, project: Project) -> None:
