@@ -39,10 +39,14 @@ def members(session: Session, until: float) -> list[Any]:
     """Living processes of this user in a session, but its leader, that had begun by an instant (seconds since the
     epoch), as psutil has them.
 
-    No one where another process has the number of the leader by now: then the session may be that one's.
+    No one where another process has the number of the leader by now: then the session may be that one's. Nor in the
+    sessions of numbers 0 and 1, which are those of who was begun outside this container, of the system's own threads,
+    and of the first process: no kernel leads them.
     """
     import psutil
 
+    if session.leader <= 1:
+        return []
     leader = _process(session.leader)
     if leader is not None and leader.began != session.began:
         return []

@@ -12,6 +12,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from nbflow.kernels import sessions
 from nbflow.kernels.sessions import Session, members, session_of
 from support.waiting import until
 
@@ -60,8 +61,28 @@ def test_what_began_before_the_leader_or_too_late_is_another_ones(left: tuple[Se
 
 
 def test_a_number_that_was_given_anew_is_another_session() -> None:
-    mine = Session(leader=os.getsid(0), began=0)
-    assert members(mine, time.time()) == []
+    program = [sys.executable, "-c", LEADER]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as leader:
+        assert leader.stdout is not None
+        bare, away = (psutil.Process(int(pid)) for pid in leader.stdout.readline().split())
+        try:
+            session = session_of(leader.pid)
+            assert session is not None
+            assert members(session, time.time()) == [bare]
+            assert members(replace(session, began=session.began - 1), time.time()) == []
+        finally:
+            for process in (bare, away):
+                process.kill()
+
+
+@pytest.mark.parametrize("leader", [0, 1])
+def test_the_sessions_of_the_system_are_no_kernels(leader: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number 0 is told of whoever was begun outside a container, and of the threads of the system itself."""
+    everybody = sessions._Process(b"S", leader, 5)
+    monkeypatch.setattr(sessions, "_process", lambda pid: everybody)
+    assert members(Session(leader=leader, began=5), time.time()) == []
+    monkeypatch.setattr(sessions, "_process", lambda pid: replace(everybody, session=2))
+    assert members(Session(leader=2, began=5), time.time()) != [], "the test is one of what it says"
 
 
 def test_what_may_not_be_ended_is_left_out(
