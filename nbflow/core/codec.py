@@ -27,14 +27,15 @@ def dump(value: Any, *, full: bool = False) -> Any:
     kind = type(value)
     if kind in _AS_IT_IS:
         return value
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {key: dump(item, full=full) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [dump(item, full=full) for item in value]
+    if kind not in _DEFAULTS:  # the dataclasses that have come already: most of what comes, and quickest told so
+        if isinstance(value, Enum):
+            return value.value
+        if isinstance(value, datetime):
+            return value.isoformat()
+        if isinstance(value, Mapping):
+            return {key: dump(item, full=full) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [dump(item, full=full) for item in value]
     return {
         name: item if type(item) in _AS_IT_IS else dump(item, full=full)
         for name, default in _defaults(kind)

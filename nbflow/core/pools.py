@@ -36,15 +36,21 @@ class Turns:
         """Slots of a pool that this run may hold: what others leave, and those leave whose turn it is."""
         return size - sum(use.held + (use.wanted if self._is_ahead(use) else 0) for use in self._of(pool))
 
+    def among(self, others: Sequence[PoolUse]) -> Turns:
+        """The turns of this run among others, which have so much by now."""
+        return replace(self, others=others) if others or self.others else self
+
     def after(self, state: RunState, events: Iterable[ev.Event], now: datetime) -> Turns:
         """The turns once this run has got slots for some attempts."""
-        begun = (state.tasks[event.task].planned.pool for event in events if isinstance(event, ev.AttemptSubmitted))
-        moved = {pool: now for pool in begun if pool is not None}
+        begun = [event.task for event in events if isinstance(event, ev.AttemptSubmitted)]
+        moved = {pool: now for name in begun if (pool := state.tasks[name].planned.pool) is not None}
         return replace(self, since={**self.since, **moved}) if moved else self
 
     def waiting(self, wanted: Mapping[str, int], now: datetime) -> Turns:
         """The turns of this run as long as it waits for these slots (by pool), and for no others."""
-        return replace(self, since={pool: self.since.get(pool, now) for pool in wanted})
+        return (
+            replace(self, since={pool: self.since.get(pool, now) for pool in wanted}) if wanted or self.since else self
+        )
 
     def uses(self, state: RunState, wanted: Mapping[str, int]) -> tuple[PoolUse, ...]:
         """What this run holds and wants of its pools, for the others."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from nbflow.core import codec
 from nbflow.core import events as ev
 from nbflow.core.attempt import Outcome
 from nbflow.core.plan import Action, Plan, PlannedTask
-from nbflow.core.rows import Projection, RunRow
+from nbflow.core.rows import PoolUse, Projection, RunRow
 from nbflow.core.state import RunState, TaskRun
 from nbflow.core.status import TaskState
 from nbflow.core.values import decode, plain
@@ -22,6 +23,7 @@ RUN_SCHEMA = "nbflow.run/1"
 RUNS_SCHEMA = "nbflow.runs/1"
 
 
+@lru_cache(maxsize=64)  # documents that are made together have many in common
 def instant(at: datetime | None) -> str | None:
     """`2026-01-31T02:00:00.123Z`: UTC, milliseconds."""
     if at is None:
@@ -29,6 +31,7 @@ def instant(at: datetime | None) -> str | None:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
+@lru_cache(maxsize=64)  # a run has one
 def date_instant(at: datetime) -> str:
     """`2026-01-31T05:00:00Z`: UTC, seconds; for logical dates."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
@@ -39,7 +42,7 @@ def readable(encoded: Mapping[str, Any]) -> dict[str, Any]:
     return {name: plain(decode(value)) for name, value in encoded.items()}
 
 
-def project(state: RunState, owner: str | None = None) -> Projection:
+def project(state: RunState, pools: tuple[PoolUse, ...] = ()) -> Projection:
     """What the store has to keep after the events since the last call; the caller clears `state.touched`."""
     positions = {state.index[name]: state.tasks[name] for name in state.touched}
     row = RunRow(
@@ -48,13 +51,13 @@ def project(state: RunState, owner: str | None = None) -> Projection:
         state=state.status.value,
         created=state.created_at,
         document=run_summary(state),
-        owner=owner,
         seq=state.seq,
     )
     return Projection(
         row=row,
         tasks={position: task_document(state, task) for position, task in positions.items()},
         outputs={position: task.outputs for position, task in positions.items() if task.state is TaskState.SUCCEEDED},
+        pools=pools,
     )
 
 

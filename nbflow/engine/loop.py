@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -61,10 +61,14 @@ class Ports:
 
 
 class Engine:
-    """Carries out one run. Any thread or signal handler may call `post` and `stop`; the rest is for one thread."""
+    """Carries out one run. Any thread or signal handler may call `post` and `stop`; the rest is for one thread.
+
+    It begins with the state of the run that the store has.
+    """
 
     def __init__(self, state: RunState, fence: int, ports: Ports) -> None:
         self._state = state
+        self._state.touched.clear()
         self._fence = fence
         self._ports = ports
         self._lease = Lease(ports.store, state.run, fence, ports.clock)
@@ -173,13 +177,13 @@ class Engine:
 
     def _decide(self, messages: Sequence[msg.Message], others: Sequence[PoolUse]) -> Batch | None:
         now = self._ports.clock.now()
-        turns = replace(self._turns, others=others)
+        turns = self._turns.among(others)
         events = react(self._state, messages, now, turns)
         slots = wanted(self._state) if turns.pools else {}
         self._turns = turns.after(self._state, (one.event for one in events), now).waiting(slots, now)
         if not events:
             return None
-        return events, replace(project(self._state), pools=self._turns.uses(self._state, slots))
+        return events, project(self._state, self._turns.uses(self._state, slots))
 
     def _perform(self, event: ev.Event) -> None:
         """The whole table of effects."""

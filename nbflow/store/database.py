@@ -89,9 +89,9 @@ class Database:
         """Execute a statement."""
         return self._ready.execute(self._sql[name], values)
 
-    def run_many(self, name: str, values: Iterable[Mapping[str, Any]]) -> None:
-        """Execute a statement for each set of values."""
-        self._ready.executemany(self._sql[name], values)
+    def run_many(self, name: str, values: Iterable[Mapping[str, Any]]) -> int:
+        """Execute a statement for each set of values; how many rows it has changed."""
+        return max(0, self._ready.executemany(self._sql[name], values).rowcount)
 
     def close(self) -> None:
         """Close the file; a process that was forked off leaves it to the one that opened it."""

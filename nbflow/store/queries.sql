@@ -1,15 +1,25 @@
 -- Every statement of the SQLite store, by name. `:name` are bound parameters.
+-- What SET names has its indices written anew, even where it stays as it is. So `update_run` is for a run whose state
+-- does, and `update_task` for a task that has its row: nearly all appends.
 
 -- name: create_run
 INSERT INTO runs (run, pipeline, state, created, seq, document, owner, fence, heartbeat)
 VALUES (:run, :pipeline, :state, :created, :seq, :document, :owner, :fence, :now);
 
 -- name: update_run
+UPDATE runs SET seq = :seq, document = :document, heartbeat = :now
+WHERE run = :run AND seq = :before AND fence = :fence AND owner IS NOT NULL AND state = :state;
+
+-- name: move_run
 UPDATE runs SET state = :state, seq = :seq, document = :document, heartbeat = :now
 WHERE run = :run AND seq = :before AND fence = :fence AND owner IS NOT NULL;
 
 -- name: add_event
 INSERT INTO events (run, seq, at, type, body) VALUES (:run, :seq, :at, :type, :body);
+
+-- name: update_task
+UPDATE tasks SET state = :state, document = :document, outputs = :outputs
+WHERE run = :run AND position = :position AND task = :task;
 
 -- name: put_task
 INSERT INTO tasks (run, position, task, state, document, outputs)

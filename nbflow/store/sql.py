@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.rows import LEASE_SECONDS, Past, PoolUse, RunRow
@@ -149,6 +150,7 @@ def decoding(place: object) -> Iterator[None]:
         ) from error
 
 
+@lru_cache(maxsize=64)  # the events of an append have one
 def to_instant(at: datetime) -> str:
     """UTC, microseconds, one length for all: text that sorts as time does."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -173,4 +175,4 @@ def _plain_mapping(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain_mapping)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain_mapping, check_circular=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow.store import refusals, sql
 from nbflow.store.database import Database
@@ -61,6 +61,7 @@ class SqliteStore(SqlHistory):
             except sqlite3.IntegrityError:
                 raise refusals.exists(projection.row.run) from None
             self._keep(events, projection)
+            self._database.run_many("put_task", sql.task_values(projection))
         return fence
 
     def claim(self, run: str, owner: str, alive: Callable[[str], bool | None]) -> int:
@@ -136,13 +137,18 @@ class SqliteStore(SqlHistory):
         before = refusals.check_batch(events, projection)
         now = sql.to_instant(self._now())
         values = {**sql.run_values(projection.row), "before": before, "fence": fence, "now": now}
-        if self._database.run("update_run", values).rowcount != 1:
+        if self._changed("update_run", values) != 1 and self._changed("move_run", values) != 1:
             run = projection.row.run
             raise refusals.behind(refusals.check_owner(run, self.run(run), fence), before)
         self._keep(events, projection)
+        tasks = sql.task_values(projection)
+        if self._database.run_many("update_task", tasks) != len(tasks):  # copies have come
+            self._database.run_many("put_task", tasks)
+
+    def _changed(self, name: str, values: Mapping[str, Any]) -> int:
+        return self._database.run(name, values).rowcount
 
     def _keep(self, events: Sequence[Stamped], projection: Projection) -> None:
         self._database.run_many("add_event", [sql.event_values(event) for event in events])
-        self._database.run_many("put_task", sql.task_values(projection))
         for use in projection.pools:
             self._database.run("put_pool" if use.held or use.wanted else "drop_pool", sql.pool_values(use))

@@ -852,10 +852,10 @@ class TestProjections:
             assert projected(store, name) == rebuilt(store, name)
         row = store.run(name)
         state = fold(store.events(name))
-        whole = project(state, owner="engine")
+        whole = project(state)
         assert row is not None
         assert replace(row, document=plain(row.document)) == replace(
-            whole.row, document=plain(whole.row.document), fence=run.fence
+            whole.row, document=plain(whole.row.document), owner="engine", fence=run.fence
         )
 
 

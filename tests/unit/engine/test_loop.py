@@ -38,6 +38,7 @@ class NotedStore(MemoryStore):
         super().__init__(now)
         self.calls = calls
         self.fails_at: str | None = None
+        self.kept: list[list[str]] = []
 
     def append(self, events: Sequence[Stamped], projection: Projection, fence: int) -> None:
         lines = [line(one) for one in events]
@@ -45,6 +46,7 @@ class NotedStore(MemoryStore):
             raise UnreachableError("the disk is full")
         super().append(events, projection, fence)
         self.calls.append(f"append {lines[-1]}")
+        self.kept.append(sorted(document["task"] for document in projection.tasks.values()))
 
     def hurry(self) -> None:
         super().hurry()
@@ -125,6 +127,12 @@ def test_the_projections_are_those_of_the_fold() -> None:
     row = bench.store.run(RUN)
     assert row is not None
     assert (row.document, row.seq, row.state) == (run_summary(state), state.seq, "failed")
+
+
+def test_of_a_run_that_the_store_has_only_what_changes_is_kept() -> None:
+    bench = Bench(planned("a"), planned("b", "a"), planned("c", "b"))
+    bench.engine.run([START])
+    assert bench.store.kept == [["a"], ["a", "b"], ["b", "c"], ["c"]]
 
 
 def test_a_retry_comes_when_its_time_has_come() -> None:

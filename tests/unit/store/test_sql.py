@@ -89,7 +89,7 @@ class TestIndexes:
 
     READS = (
         *("read_events", "read_run", "read_runs", "read_runs_of_pipeline", "read_tasks", "read_last_success"),
-        *("read_requests", "update_run", "claim_run", "release_run", "drop_requests"),
+        *("read_requests", "update_run", "move_run", "update_task", "claim_run", "release_run", "drop_requests"),
         *("renew_run", "read_going", "put_pool", "drop_pool", "drop_pools"),
     )
 
@@ -110,6 +110,25 @@ class TestIndexes:
 
     def test_what_is_going_on_is_found_without_a_look_at_the_history(self, connection: sqlite3.Connection) -> None:
         assert self.plan(connection, "read_going") == "SCAN runs USING INDEX runs_going"
+
+    @pytest.mark.parametrize(
+        ("name", "indices"),
+        [
+            ("update_run", set()),
+            ("move_run", {"runs_by_time", "runs_by_pipeline", "runs_going"}),
+            ("update_task", {"tasks_by_origin"}),  # of the few tasks that it is for
+        ],
+    )
+    def test_an_append_writes_no_index_that_stays_as_it_is(
+        self, connection: sqlite3.Connection, name: str, indices: set[str]
+    ) -> None:
+        """Each would be a page more in every commit. What the statement would do, SQLite's own program tells."""
+        text = sql.statements()[name]
+        program = connection.execute(f"EXPLAIN {text}", dict.fromkeys(re.findall(r":(\w+)", text))).fetchall()
+        opened = {row[2]: row[3] for row in program if row[1] == "OpenWrite"}  # cursor -> page
+        pages = dict(connection.execute("SELECT rootpage, name FROM sqlite_master"))
+        written = {pages[opened[row[2]]] for row in program if row[1] in ("IdxInsert", "IdxDelete")}
+        assert written == indices
 
     @pytest.mark.parametrize("index", ["runs_by_time", "runs_by_pipeline"])
     def test_what_a_list_is_filtered_by_stands_in_its_index(self, connection: sqlite3.Connection, index: str) -> None:

@@ -97,13 +97,14 @@ class TestWholeOrNothing:
         store.create(history, projection)
 
     def test_an_append_is_one_transaction_and_reads_nothing(self, store: SqliteStore) -> None:
-        run = Kept(store, planned("a"))
-        events, projection = run.batch("start")
+        run = Kept(store, planned("a"), planned("b", "a"))
+        run.send("start")
+        events, projection = run.batch("succeeded a/1")
         seen: list[str] = []
         store._database._ready.set_trace_callback(seen.append)
         store.append(events, projection, run.fence)
         words = [text.split()[0].strip(";") for text in seen]
-        assert words == ["BEGIN", "UPDATE", *["INSERT"] * (len(events) + 1), "COMMIT"]
+        assert words == ["BEGIN", "UPDATE", *["INSERT"] * len(events), *["UPDATE"] * 2, "COMMIT"]
 
 
 class TestOthers:
