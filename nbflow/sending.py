@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from math import isnan
 from typing import TYPE_CHECKING
 
 from nbflow.archive import layout
 from nbflow.core.status import RunStatus
-from nbflow.errors import NbflowError, NotFoundError, UnreachableError
+from nbflow.errors import NbflowError, NotFoundError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.archive.uploads import Uploads
@@ -32,10 +31,15 @@ MOST_COPIES = 1_000_000_000
 
 
 class Sender:
-    """Has things uploaded in the background, by `uploads`; None of these where the archive is a folder."""
+    """Has things uploaded in the background, by `uploads`; None of these where the archive is a folder.
+
+    `patience`: seconds without any progress for which a run waits at its end. Raises UsageError where the environment
+    says something else of that than seconds.
+    """
 
     def __init__(self, uploads: Uploads | None) -> None:
         self._uploads = uploads
+        self.patience = PATIENCE if uploads is None else patience()
         self._fed: set[str] = set()
         self._passed_over: dict[str, NbflowError] = {}
 
@@ -95,7 +99,7 @@ class Sender:
         """
         if self._uploads is None or not self._is_begun:
             return True
-        settled = self._uploader.settle(patience() if seconds is None else seconds)
+        settled = self._uploader.settle(self.patience if seconds is None else seconds)
         if settled:
             self._uploads.make_room(MOST_COPIES, self._fed)
         return settled
@@ -144,10 +148,18 @@ class Sender:
 
 
 def patience() -> float:
-    """Seconds that a run waits at its end, from the environment where it says so; `inf` for as long as it takes."""
-    text = os.environ.get(PATIENCE_VARIABLE, "")
+    """Seconds that a run waits at its end, from the environment where it says so; `inf` for as long as it takes.
+
+    Raises UsageError.
+    """
+    text = os.environ.get(PATIENCE_VARIABLE, "").strip()
+    if not text:
+        return PATIENCE
     try:
         seconds = float(text)
     except ValueError:
-        return PATIENCE
-    return PATIENCE if isnan(seconds) else max(0.0, seconds)
+        seconds = -1.0
+    if not seconds >= 0:  # nan is no time either
+        hint = "such as 60, or inf for as long as it takes"
+        raise UsageError(f"{PATIENCE_VARIABLE} in the environment is '{text}', not a number of seconds", hint=hint)
+    return seconds

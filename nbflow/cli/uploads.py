@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 def settle(session: Session, project: Project) -> None:
     """Upload what runs that have ended have left here, and wait for it; after a while that is said."""
-    from nbflow.sending import patience
-
     sender = project.archiving.sender
     sender.catch_up(project.runs)
-    most = patience()
+    most = sender.patience
     if not sender.settle(min(PATIENCE, most)) and most > PATIENCE and not sender.is_hurried:
         session.err.line(f"uploading to {clean(str(project.archiving.url))}; Ctrl-C leaves the rest for later")
         sender.settle(most - PATIENCE)

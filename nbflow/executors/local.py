@@ -23,6 +23,8 @@ from nbflow.worker.protocol import ProtocolError, decode_report, encode_cancel, 
 
 _CLOSING = 15.0
 """Seconds that workers get, once their kernels are killed, to publish what they have."""
+_OVERDUE = 300.0
+"""Seconds after its time limit, or after it was asked to end, in which a worker may end by itself and archive."""
 _LEFT = TaskError(kind=ErrorKind.LOST, message="the process that ran it could not go on")
 """What attempts fail with that still run when the executor is closed."""
 
@@ -125,8 +127,8 @@ class _Attempt:
 
     def _tell(self, worker: WorkerProcess, line: bytes) -> None:
         worker.send(line)
-        if self._is_forced:
-            worker.hurry()
+        if line:
+            worker.hurry(after=0.0 if self._is_forced else _OVERDUE)
 
     def kill(self) -> None:
         with self._lock:
@@ -157,6 +159,8 @@ class _Attempt:
     def _talk(self) -> tuple[Finished | None, str]:
         worker = self._workers.take()
         worker.send(encode_order(self._order))
+        if (limit := self._order.limits.timeout) is not None:
+            worker.hurry(after=limit + _OVERDUE)
         with self._lock:
             self._worker = worker
             self._tell(worker, self._asked)

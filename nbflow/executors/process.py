@@ -6,6 +6,7 @@ what orders and reports mean, nor who made the process.
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import subprocess
@@ -71,7 +72,7 @@ class WorkerProcess:
         self._pipes = pipes
         self._code: int | None = None
         self._stderr = b""
-        self._hurried: float | None = None
+        self._hurried = math.inf
         self._hung = ""
         self._lock = threading.Lock()
 
@@ -105,9 +106,9 @@ class WorkerProcess:
             except (BrokenPipeError, ConnectionResetError):
                 return
 
-    def hurry(self) -> None:
-        """Have it killed where it is not gone soon."""
-        self._hurried = self._hurried or time.monotonic()
+    def hurry(self, after: float = 0.0) -> None:
+        """Have it killed where it is not gone soon, once so many seconds have passed."""
+        self._hurried = min(self._hurried, time.monotonic() + after)
 
     def lines(self) -> Iterator[bytes]:
         """The lines of its output but the empty ones, until it closes it; its stderr is read along.
@@ -137,11 +138,14 @@ class WorkerProcess:
         self._read_rest()
 
     def _judge(self, missed: int) -> None:
-        """Kill one that hangs, by the beats that it has missed. Stopped by a signal, say, it would hang for ever."""
-        if missed >= (_SILENT if self._hurried is None else _HURRIED):
+        """Kill one that hangs, by the beats that it has missed. Stopped by a signal, say, it would hang for ever. One
+        that beats may hang too: in a system call for a disk that does not answer, say.
+        """
+        hurried = time.monotonic() - self._hurried
+        if missed >= (_SILENT if hurried < 0 else _HURRIED):
             self._hung = self._hung or f"it hung: no sign of life for {missed * BEAT_SECONDS:.0f} s"
-        elif self._hurried is not None and time.monotonic() - self._hurried > _SAVING:
-            self._hung = self._hung or f"it did not end within {_SAVING:g} s"
+        elif hurried > _SAVING:
+            self._hung = self._hung or f"it was still there {_SAVING:g} s after the time at which it had to end"
         if self._hung:
             self.kill()
 

@@ -13,7 +13,7 @@ from nbflow.archive.files import FileArchive
 from nbflow.archiving import Archiving
 from nbflow.core.state import RunState
 from nbflow.core.views import run_document
-from nbflow.errors import UnreachableError
+from nbflow.errors import UnreachableError, UsageError
 from nbflow.sending import PATIENCE, Sender, patience
 from support.archives import FOLDER, PAGE, OneRun, carried_out, spec_of
 from support.build import RUN, Story, planned
@@ -134,6 +134,16 @@ def test_a_run_that_goes_on_is_left_to_its_engine(archiving: Archiving, url: str
 
 
 def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text, seconds in (("", PATIENCE), ("x", PATIENCE), ("nan", PATIENCE), ("2.5", 2.5), ("-1", 0.0), ("inf", inf)):
+    for text, seconds in (("", PATIENCE), (" ", PATIENCE), ("2.5", 2.5), ("0", 0.0), ("inf", inf)):
         monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", text)
         assert patience() == seconds
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "-1", "30s"])
+def test_a_patience_that_is_none_is_told(
+    archiving: Archiving, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", text)
+    with pytest.raises(UsageError, match=f"NBFLOW_ARCHIVE_WAIT in the environment is '{text}', not a number"):
+        assert Archiving(spec_of(tmp_path, url)).sender
+    assert Sender(None).settle(), "where nothing is uploaded it does not matter"

@@ -14,7 +14,7 @@ import pytest
 
 from nbflow.core.attempt import ErrorKind, Outcome, TaskError, Verdict, WorkOrder
 from nbflow.core.messages import Finished, Report, Started
-from nbflow.core.spec import Preload
+from nbflow.core.spec import Limits, Preload
 from nbflow.executors.local import LocalExecutor
 from support.attempts import order
 
@@ -58,6 +58,10 @@ elif name == "babbles":
 elif name == "waits":
     force, error = decode_cancel(sys.stdin.buffer.readline())
     finish(Verdict.FAILED if error else Verdict.CANCELLED if force else Verdict.SUCCEEDED, error)
+elif name == "stuck":
+    while True:
+        print(flush=True)
+        time.sleep(0.05)
 elif name == "deaf":
     time.sleep(100)
 """
@@ -221,6 +225,25 @@ def test_one_that_hangs_does_not_outlive_a_request_to_kill(
     assert error is not None
     assert (error.kind, error.cell) == (ErrorKind.LOST, 3)
     assert "it hung: no sign of life" in error.message
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_one_that_beats_and_never_ends_has_an_end(
+    executor: LocalExecutor, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_asked: bool
+) -> None:
+    """After its time limit, and after a request to end that it does not follow."""
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("nbflow.executors.process._SAVING", 0.2)
+    monkeypatch.setattr("nbflow.executors.local._OVERDUE", 0.2)
+    one = order(tmp_path, "1", task="stuck", limits=None if is_asked else Limits(timeout=0.1))
+    executor.submit(one)
+    heard.wait_for(Started, "stuck")
+    if is_asked:
+        executor.cancel("stuck", 1, force=False)
+    error = heard.outcome("stuck").error
+    assert error is not None
+    assert (error.kind, error.cell) == (ErrorKind.LOST, 3)
+    assert "it was still there 0.2 s after the time at which it had to end" in error.message
 
 
 def test_cancel_of_what_is_unknown_is_ignored(executor: LocalExecutor, heard: Heard, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,15 +119,19 @@ def test_one_that_is_to_hurry_has_less_time(
     assert worker.autopsy() == "it hung: no sign of life for 1 s"
 
 
+@pytest.mark.parametrize("after", [(0.0,), (60.0, 0.5), (0.5, 60.0)], ids=str)
 def test_nor_for_ever_where_it_beats(
-    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch, after: tuple[float, ...]
 ) -> None:
     worker, lines = begun
     monkeypatch.setattr("nbflow.executors.process._SAVING", 0.2)
-    worker.hurry()
+    asked = time.monotonic()
+    for seconds in after:
+        worker.hurry(seconds)
     assert list(lines) == []
+    assert time.monotonic() - asked >= min(after)
     worker.end()
-    assert worker.autopsy() == "it did not end within 0.2 s"
+    assert worker.autopsy() == "it was still there 0.2 s after the time at which it had to end"
 
 
 def test_it_leads_a_session_of_its_own() -> None:
