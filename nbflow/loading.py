@@ -15,9 +15,11 @@ from typing import Any
 UNUSED = (
     *("pyarrow", "fqdn", "idna", "isoduration", "jsonpointer", "rfc3339_validator", "rfc3986_validator"),
     *("rfc3987", "rfc3987_syntax", "uri_template", "webcolors"),
+    *("azure", "boto3", "gcsfs", "github"),
 )
-"""Modules that papermill and jsonschema load where they find them, for what is never done here (HDFS, formats of
-text that notebooks do not have). They take longer than all the rest, and pyarrow leaves threads behind."""
+"""Modules that papermill and jsonschema load where they find them, for what is never done here (notebooks read from
+HDFS or clouds, formats of text that notebooks do not have). They take longer than all the rest, and pyarrow leaves
+threads behind."""
 
 LATER = ("bs4", "click", "requests")
 """Modules that papermill and nbconvert load in any case and use for what is hardly ever done here: each takes long."""

@@ -19,7 +19,7 @@ def test_what_is_not_needed_is_not_loaded_and_can_be_later() -> None:
 import sys, os
 from nbflow.worker import load
 load.modules()
-unwanted = {"pyarrow", "numpy", "rfc3987_syntax", "isoduration", "requests", "click"}
+unwanted = {"pyarrow", "numpy", "rfc3987_syntax", "isoduration", "requests", "click", "boto3", "botocore"}
 print("papermill" in sys.modules, unwanted & set(sys.modules))
 print(len(os.listdir("/proc/self/task")))
 """
