@@ -106,7 +106,7 @@ class Runs:
 
         history = list(self.store.events(row.run))
         state = _folded(row.run, history)
-        if self.has_died(row):
+        if self._has_died(row):
             react(state, interruption(state, presumed(state), row.owner or ""), history[-1].at)
         return state
 
@@ -116,7 +116,7 @@ class Runs:
 
     def state_of(self, row: RunRow) -> str:
         """A run's state; one that nobody carries out any more is interrupted."""
-        return RunStatus.INTERRUPTED.value if self.has_died(row) else row.state
+        return RunStatus.INTERRUPTED.value if self._has_died(row) else row.state
 
     def dead(self) -> list[RunRow]:
         """The runs whose process has died: before their end, or before it gave them back with their archive complete.
@@ -124,13 +124,6 @@ class Runs:
         They are few, and found at once.
         """
         return [row for row in self.store.going() if not self.is_held(row)]
-
-    def has_died(self, row: RunRow) -> bool:
-        """Whether the process of a run has died, or given it back, before its end. One that never had an owner, whose
-        first has the number 1, waits for somebody.
-        """
-        is_open = row.state == RunStatus.RUNNING or (row.state == RunStatus.QUEUED and row.fence > 0)
-        return is_open and not self.is_held(row)
 
     def is_held(self, row: RunRow) -> bool:
         """Whether somebody carries a run out. Another host is believed to do so as long as its lease lasts."""
@@ -212,6 +205,13 @@ class Runs:
         """The states under which the store may have the runs that are looked for."""
         going = {RunStatus.QUEUED.value, RunStatus.RUNNING.value}
         return {*states, *going} if RunStatus.INTERRUPTED in states else states
+
+    def _has_died(self, row: RunRow) -> bool:
+        """Whether the process of a run has died, or given it back, before its end. One that never had an owner, whose
+        first has the number 1, waits for somebody.
+        """
+        is_open = row.state == RunStatus.RUNNING or (row.state == RunStatus.QUEUED and row.fence > 0)
+        return is_open and not self.is_held(row)
 
 
 def pasts(runs: Runs, pipeline: str, like: Likeness | None = None) -> Callable[[str], Past | None]:

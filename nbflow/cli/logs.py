@@ -59,7 +59,7 @@ def logs_command(session: Session, what: str, follow: bool, attempt: int | None,
         if notebook is None:
             verbose = verbose or follow or task is not None
             _write_events(session, project.runs, row, task, follow=follow, verbose=verbose)
-            if follow and project.runs.has_died(project.runs.find(row.run)):
+            if follow and _has_died(project.runs, row):
                 session.err.line(died(row.run))
         else:
             from nbflow.cli.cells import show_notebook
@@ -150,6 +150,12 @@ def _events(runs: Runs, row: RunRow, task: str | None, *, follow: bool) -> Itera
         if not follow or is_over or state not in ("queued", "running"):
             return
         time.sleep(POLL)
+
+
+def _has_died(runs: Runs, row: RunRow) -> bool:
+    """Whether a run that was followed has come to its end by the death of its process, of which there is no event."""
+    now = runs.find(row.run)
+    return now.state in ("queued", "running") and runs.state_of(now) == "interrupted"
 
 
 def _is_over(stamped: Stamped, task: str | None, before: bool) -> bool:

@@ -25,7 +25,7 @@ STALE = [{"output_type": "stream", "name": "stdout", "text": "from another day"}
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Bench]:
-    with bench() as made:
+    with bench(ahead=True) as made:
         yield made
 
 

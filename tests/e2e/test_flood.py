@@ -69,7 +69,7 @@ with out:
 SYNCED = "print(len(out.outputs), out.outputs[-1]['data'])"
 DRAWN = """
 picture, label = ipywidgets.Image(), ipywidgets.Output()
-for number in range(60):
+for number in range(30):
     clear_output(wait=True)
     display({"text/plain": f"{number:>1000000}"}, raw=True)
     picture.value = b"%03d" % number + bytes(500_000)
@@ -78,7 +78,7 @@ for number in range(60):
         display({"text/plain": f"{number:>200000}"}, raw=True)
 """
 MANY = """
-for number in range(6_000): display({"text/plain": f"{number:>10000}"}, raw=True)
+for number in range(3_000): display({"text/plain": f"{number:>10000}"}, raw=True)
 display({"application/vnd.nbflow.output.v2+json": "x" * 30_000_000}, raw=True)
 """
 
@@ -101,7 +101,7 @@ def names(outcome: Outcome) -> list[str]:
 
 def test_whatever_way_it_is_printed_all_of_it_is_there(runs: Bench, tmp_path: Path) -> None:
     before = "kept = 1\nbefore = set(dir())"
-    lines = "for number in range(300_000): print(f'{number:06d} ' + 'x' * 92)"
+    lines = "for number in range(100_000): print(f'{number:06d} ' + 'x' * 92)"
     traces = "print(sorted(n for n in set(dir()) - before if n[0] != '_'))"
     done = order(tmp_path, before, lines, traces, THREADS, DESCRIPTORS, BAR, CLEARED, SHOWN)
     outcome, document = runs.run(done)
@@ -112,10 +112,10 @@ def test_whatever_way_it_is_printed_all_of_it_is_there(runs: Bench, tmp_path: Pa
     files += ["cell-8.output-1.png", "cell-8.output-2.txt.gz"]
     assert names(outcome) == sorted(["clean.ipynb", "clean.html", *(f"clean.{file}" for file in files)])
 
-    whole = "".join(f"{number:06d} {'x' * 92}\n" for number in range(300_000))
+    whole = "".join(f"{number:06d} {'x' * 92}\n" for number in range(100_000))
     assert beside(done, files[0]).decode() == whole
     shown = text(document["cells"][1])
-    mark = "[truncated: 29,000,000 characters of stdout are left out here; all of it is beside this in clean."
+    mark = "[truncated: 9,000,000 characters of stdout are left out here; all of it is beside this in clean."
     assert shown == f"{whole[:500_000]}\n{mark}{files[0]}]\n{whole[-500_000:]}"
     assert text(document["cells"][2]) == "['before', 'number']\n"
     assert [cell["execution_count"] for cell in document["cells"]] == list(range(1, 9))
@@ -149,21 +149,21 @@ def test_what_is_shown_without_end_or_again_and_again(runs: Bench, tmp_path: Pat
     assert len(captured["outputs"]) == 2_000
     assert text(synced) == "1000 {'text/plain': '999'}\n"
 
-    assert [text(drawn).strip()] == ["59"]
+    assert [text(drawn).strip()] == ["29"]
     widgets = document["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"].values()
     found = [one["state"]["outputs"] for one in widgets if one["state"].get("outputs")]
     shown = sorted(found, key=len, reverse=True)  # the notebook has them by their ids, which are random
     assert [len(one) for one in shown] == [1_000, 1]
-    assert "".join(shown[1][0]["data"]["text/plain"]).strip() == "59"
+    assert "".join(shown[1][0]["data"]["text/plain"]).strip() == "29"
     (picture,) = (one for one in widgets if one["model_name"] == "ImageModel")
-    assert base64.b64decode(picture["buffers"][0]["data"]) == b"059" + bytes(500_000)
+    assert base64.b64decode(picture["buffers"][0]["data"]) == b"029" + bytes(500_000)
 
     kept = len(many["outputs"]) - 1
     assert 500 < kept < 1_500
-    mark = f"[truncated: {6_001 - kept:,} outputs of this cell are left out here; all of them are beside this in "
+    mark = f"[truncated: {3_001 - kept:,} outputs of this cell are left out here; all of them are beside this in "
     assert many["outputs"][-1]["data"]["text/plain"] == [f"{mark}clean.cell-4.output-more.jsonl.gz]"]
     lines = beside(done, "cell-4.output-more.jsonl.gz").splitlines()
-    assert [int(json.loads(line)["data"]["text/plain"]) for line in lines[:-1]] == list(range(kept, 6_000))
+    assert [int(json.loads(line)["data"]["text/plain"]) for line in lines[:-1]] == list(range(kept, 3_000))
     assert (Path(done.outputs) / done.folder / "clean.ipynb").stat().st_size < 25_000_000
     assert Path(done.journal).stat().st_size < 60_000_000
 

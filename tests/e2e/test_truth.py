@@ -15,7 +15,7 @@ from support.attempts import Bench, bench, code, order, states, text
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[Bench]:
-    with bench() as made:
+    with bench(ahead=True) as made:
         yield made
 
 

@@ -143,7 +143,7 @@ LOG = "records/state.db-wal"
 @pytest.mark.parametrize(
     ("calls", "only", "number"),
     [
-        pytest.param("fsync", (), 3, id="the-archive-is-synced"),
+        pytest.param("fsync", (), 3, id="the-archive-is-synced", marks=pytest.mark.slow),
         pytest.param(RENAMES, (), 1, id="the-archive-is-renamed"),
         pytest.param("fdatasync", (LOG,), 6, id="the-store-is-synced"),
         pytest.param("pwrite64", (LOG,), 40, id="the-store-is-written", marks=pytest.mark.slow),
@@ -235,7 +235,7 @@ def only_disk(place: Project) -> Iterator[tuple[Project, Disk]]:
 def test_no_byte_is_left(only_disk: tuple[Project, Disk]) -> None:
     """All that was recorded can be read as ever; what would write says that the disk is full; then work goes on."""
     place, disk = only_disk
-    for _ in range(3):
+    for _ in range(2):
         assert place.call("run", "before").code == 0
     last, *others = (run["run"] for run in place.runs())
     before = hashes(disk, f"before/{last}")
@@ -246,7 +246,7 @@ def test_no_byte_is_left(only_disk: tuple[Project, Disk]) -> None:
     doctor = place.call("doctor", "--json")
     assert doctor.code == 6
     told = {(check["check"], check["state"]): check["message"] for check in doctor.json["checks"]}
-    assert "whole; 3 runs," in told["store", "ok"]
+    assert "whole; 2 runs," in told["store", "ok"]
     assert "No space left on device" in told["archive", "fail"]
     assert f"0 bytes are free at {place.root}/outputs/.nbflow" in told["store", "fail"]
     for command in (("run", "many"), ("resume", "@last")):
@@ -317,9 +317,9 @@ def test_no_byte_is_left_for_the_store(records: tuple[Project, Disk]) -> None:
     """The archive is somewhere else: whatever would write names the store's folder."""
     place, disk = records
     assert place.call("run", "before").code == 0
-    usual = [place.call(*command) for command in READING]
+    usual = [place.call(*command) for command in READING[:4]]
     disk.fill("ballast", leave=0)
-    assert [place.call(*command) for command in READING] == usual
+    assert [place.call(*command) for command in READING[:4]] == usual
     for command, hint in (
         (("run", "many"), "make room there, as `nbflow prune` does"),
         (("prune", "@last", "--yes"), "the runs to remove have no files on that disk: make room there"),
@@ -328,7 +328,7 @@ def test_no_byte_is_left_for_the_store(records: tuple[Project, Disk]) -> None:
         assert said.code == 6, said
         assert f"state.db: the store cannot be used: the disk of {place.root}/records is full" in said.err
         assert f"hint: {hint}" in said.err
-    assert [place.call(*command) for command in READING] == usual
+    assert [place.call(*command) for command in READING[:4]] == usual
     disk.remove("ballast")
     assert place.call("run", "many").code == 0
     place.check_from_within(place.root / "records/state.db")

@@ -100,6 +100,9 @@ def test_a_run_that_cannot_be_read_is_in_nobodys_way(
     HeldFileSystem.down = ConnectionRefusedError("down")
     state = carried_out(archiving, url)
     archiving.close()
+    thread = archiving.sender._uploader._thread
+    assert thread is not None
+    thread.join()  # with a request that it had begun
     HeldFileSystem.down = None
     later = Archiving(spec_of(tmp_path, url))
     later.sender.catch_up(Unreadable(state))
