@@ -72,6 +72,7 @@ class WorkerProcess:
         self._pipes = pipes
         self._code: int | None = None
         self._stderr = b""
+        self._watched = 0.0
         self._hurried = math.inf
         self._hung = ""
         self._lock = threading.Lock()
@@ -107,15 +108,18 @@ class WorkerProcess:
                 return
 
     def hurry(self, after: float = 0.0) -> None:
-        """Have it killed where it is not gone soon, once so many seconds have passed."""
-        self._hurried = min(self._hurried, time.monotonic() + after)
+        """Have it killed where it is not gone soon, once so many seconds have passed.
+
+        Seconds in which nobody watched it do not count: it was paused as well, or its machine slept.
+        """
+        self._hurried = min(self._hurried, self._watched + after)
 
     def lines(self) -> Iterator[bytes]:
         """The lines of its output but the empty ones, until it closes it; its stderr is read along.
 
         It is killed where it does not beat, or does not come to its end though it is to hurry.
         """
-        rest, missed = b"", 0
+        rest, missed, before = b"", 0, time.monotonic()
         with selectors.DefaultSelector() as selector:
             for stream in (self._pipes.stdout, self._pipes.stderr):
                 os.set_blocking(stream.fileno(), False)
@@ -123,6 +127,8 @@ class WorkerProcess:
             is_open = True
             while is_open:
                 ready = selector.select(BEAT_SECONDS)
+                now = time.monotonic()
+                self._watched, before = self._watched + min(now - before, BEAT_SECONDS), now
                 missed = 0 if ready else missed + 1
                 self._judge(missed)
                 for key, _ in ready:
@@ -141,7 +147,7 @@ class WorkerProcess:
         """Kill one that hangs, by the beats that it has missed. Stopped by a signal, say, it would hang for ever. One
         that beats may hang too: in a system call for a disk that does not answer, say.
         """
-        hurried = time.monotonic() - self._hurried
+        hurried = self._watched - self._hurried
         if missed >= (_SILENT if hurried < 0 else _HURRIED):
             self._hung = self._hung or f"it hung: no sign of life for {missed * BEAT_SECONDS:.0f} s"
         elif hurried > _SAVING:

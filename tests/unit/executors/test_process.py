@@ -134,6 +134,25 @@ def test_nor_for_ever_where_it_beats(
     assert worker.autopsy() == "it was still there 0.2 s after the time at which it had to end"
 
 
+def test_seconds_in_which_nobody_watches_it_do_not_count(
+    begun: tuple[WorkerProcess, Iterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause of all processes, or of the machine: it has had no time to end either."""
+    worker, lines = begun
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("nbflow.executors.process._SAVING", 1.0)
+    worker.hurry()
+    real = time.monotonic
+    watched = real()
+    monkeypatch.setattr(
+        "nbflow.executors.process.time.monotonic", lambda: real() + (1000.0 if real() > watched + 0.3 else 0.0)
+    )
+    assert list(lines) == []
+    assert real() - watched >= 0.9
+    worker.end()
+    assert "it was still there 1 s after" in worker.autopsy()
+
+
 def test_it_leads_a_session_of_its_own() -> None:
     worker = WorkerProcess.start(program("import os; print(os.getsid(0) == os.getpid())"))
     assert list(worker.lines()) == [b"True"]
