@@ -23,18 +23,20 @@ RUN_SCHEMA = "nbflow.run/1"
 RUNS_SCHEMA = "nbflow.runs/1"
 
 
-@lru_cache(maxsize=64)  # documents that are made together have many in common
 def instant(at: datetime | None) -> str | None:
     """`2026-01-31T02:00:00.123Z`: UTC, milliseconds."""
-    if at is None:
-        return None
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return None if at is None else _text(at.astimezone(UTC), "milliseconds")
 
 
-@lru_cache(maxsize=64)  # a run has one
 def date_instant(at: datetime) -> str:
     """`2026-01-31T05:00:00Z`: UTC, seconds; for logical dates."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    return _text(at.astimezone(UTC), "seconds")
+
+
+@lru_cache(maxsize=64)  # documents that are made together have many in common
+def _text(at: datetime, timespec: str) -> str:
+    """Of an instant in UTC only: in other zones, the two that an hour has which comes twice are equal."""
+    return at.replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 
 
 def readable(encoded: Mapping[str, Any]) -> dict[str, Any]:

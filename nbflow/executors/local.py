@@ -75,7 +75,7 @@ class LocalExecutor:
 
         Its worker, if it still lives, first gets time to end; what is left of it is ended. Takes seconds.
         """
-        return _recovered(self._workers, order, message)
+        return _recovered(self._workers, order, message, lambda _: None)
 
     def close(self) -> None:
         """Kill the kernels that still run, let the notebooks be published, and leave no process behind."""
@@ -154,21 +154,25 @@ class _Attempt:
         if finished is not None:
             return finished
         reason = f"the worker of {self._order.task} died: {autopsy}"
-        return self._finished(_recovered(self._workers, self._order, reason))
+        return self._finished(_recovered(self._workers, self._order, reason, self._have))
 
     def _talk(self) -> tuple[Finished | None, str]:
         worker = self._workers.take()
         worker.send(encode_order(self._order))
         if (limit := self._order.limits.timeout) is not None:
             worker.hurry(after=limit + _OVERDUE)
-        with self._lock:
-            self._worker = worker
-            self._tell(worker, self._asked)
+        self._have(worker)
         finished = _listen(worker, self._report)
-        with self._lock:
-            self._worker = None
+        self._have(None)
         worker.end()
         return finished, worker.autopsy()
+
+    def _have(self, worker: WorkerProcess | None) -> None:
+        """Note the worker that requests are for."""
+        with self._lock:
+            self._worker = worker
+            if worker is not None:
+                self._tell(worker, self._asked)
 
     def _finished(self, outcome: Outcome) -> Finished:
         return Finished(task=self._order.task, attempt=self._order.attempt, outcome=outcome)
@@ -189,14 +193,21 @@ def _listen(worker: WorkerProcess, report: Callable[[Report], None]) -> Finished
     return finished
 
 
-def _recovered(workers: Workers, order: WorkOrder, reason: str) -> Outcome:
-    """Have the notebook of an attempt made by a worker of its own. Where that fails too, the outcome says so."""
+def _recovered(
+    workers: Workers, order: WorkOrder, reason: str, have: Callable[[WorkerProcess | None], None]
+) -> Outcome:
+    """Have the notebook of an attempt made by a worker of its own, of which `have` is told. Where that fails too, or
+    does not come to an end either, the outcome says so.
+    """
     try:
         worker = workers.take()
     except OSError as error:
         return _failed(ErrorKind.LOST, f"{reason}; its notebook could not be made: {error.strerror}")
     worker.send(encode_order(order, recover=reason))
+    worker.hurry(after=_OVERDUE)
+    have(worker)
     finished = _listen(worker, lambda _: None)
+    have(None)
     worker.end()
     if finished is not None:
         return finished.outcome

@@ -49,7 +49,7 @@ def event_of(row: Sequence[Any]) -> Stamped:
 
 
 def run_values(row: RunRow) -> dict[str, Any]:
-    """What `create_run` and `update_run` bind of a row."""
+    """What `create_run`, `update_run` and `move_run` bind of a row."""
     return {
         "run": row.run,
         "pipeline": row.pipeline,
@@ -77,7 +77,7 @@ def run_of(row: Sequence[Any]) -> RunRow:
 
 
 def task_values(projection: Projection) -> list[dict[str, Any]]:
-    """What `put_task` binds, for each task that changed."""
+    """What `put_task` and `update_task` bind, for each task that changed."""
     return [
         {
             "run": projection.row.run,
@@ -150,10 +150,15 @@ def decoding(place: object) -> Iterator[None]:
         ) from error
 
 
-@lru_cache(maxsize=64)  # the events of an append have one
 def to_instant(at: datetime) -> str:
     """UTC, microseconds, one length for all: text that sorts as time does."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    return _text(at.astimezone(UTC))
+
+
+@lru_cache(maxsize=64)  # the events of an append have one
+def _text(at: datetime) -> str:
+    """Of an instant in UTC only: in other zones, the two that an hour has which comes twice are equal."""
+    return at.isoformat(timespec="microseconds")
 
 
 def lease(now: datetime) -> dict[str, str]:

@@ -6,6 +6,7 @@ import importlib
 import sys
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,27 @@ def test_an_import_fails_inside_and_works_after(monkeypatch: pytest.MonkeyPatch)
         import this
     assert "this" not in sys.modules
     import this  # noqa: F401
+
+
+def test_another_thread_imports_as_ever(module: str) -> None:
+    """What leads to object storage is loaded while notebooks are read."""
+    with ThreadPoolExecutor(1) as other, without((module,)):
+        assert other.submit(importlib.import_module, module).result() is sys.modules[module]
+        del sys.modules[module]
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(module)
+
+
+def test_a_package_may_do_without_a_module_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "partly").mkdir()
+    source = "try:\n    from . import extra\nexcept ModuleNotFoundError:\n    extra = None\n"
+    (tmp_path / "partly/__init__.py").write_text(source)
+    (tmp_path / "partly/extra.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with without(("partly.extra",)):
+        assert importlib.import_module("partly").extra is None
+    del sys.modules["partly"]
+    assert importlib.import_module("partly").extra is not None
 
 
 def test_what_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,5 +148,7 @@ def test_a_patience_that_is_none_is_told(
 ) -> None:
     monkeypatch.setenv("NBFLOW_ARCHIVE_WAIT", text)
     with pytest.raises(UsageError, match=f"NBFLOW_ARCHIVE_WAIT in the environment is '{text}', not a number"):
+        Archiving(spec_of(tmp_path, url)).check()
+    with pytest.raises(UsageError, match="NBFLOW_ARCHIVE_WAIT"):
         assert Archiving(spec_of(tmp_path, url)).sender
     assert Sender(None).settle(), "where nothing is uploaded it does not matter"

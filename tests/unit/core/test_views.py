@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -207,3 +208,10 @@ def test_the_plan_document() -> None:
 )
 def test_instants(at: datetime | None, text: str | None) -> None:
     assert views.instant(at) == text
+
+
+def test_an_hour_that_comes_twice_has_two_instants() -> None:
+    first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold) for fold in (0, 1))
+    assert first == second
+    assert (views.date_instant(first), views.date_instant(second)) == ("2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z")
+    assert (views.instant(first), views.instant(second)) == ("2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z")

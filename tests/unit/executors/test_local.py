@@ -40,6 +40,9 @@ def finish(verdict, error=None):
 
 name = order.task
 if recover is not None:
+    while name == "stuck twice":
+        print(flush=True)
+        time.sleep(0.05)
     if name == "hopeless":
         sys.exit("not this time")
     if name == "late":
@@ -50,7 +53,7 @@ if recover is not None:
 report(Started(task=order.task, attempt=order.attempt, pid=os.getpid()))
 if name == "good":
     finish(Verdict.SUCCEEDED)
-elif name in ("dies", "hopeless", "late"):
+elif name in ("dies", "hopeless", "late", "stuck twice"):
     sys.exit("it hurts")
 elif name == "babbles":
     print("hello", flush=True)
@@ -237,13 +240,30 @@ def test_one_that_beats_and_never_ends_has_an_end(
     monkeypatch.setattr("nbflow.executors.local._OVERDUE", 0.2)
     one = order(tmp_path, "1", task="stuck", limits=None if is_asked else Limits(timeout=0.1))
     executor.submit(one)
-    heard.wait_for(Started, "stuck")
     if is_asked:
+        heard.wait_for(Started, "stuck")
         executor.cancel("stuck", 1, force=False)
     error = heard.outcome("stuck").error
     assert error is not None
     assert (error.kind, error.cell) == (ErrorKind.LOST, 3)
     assert "it was still there 0.2 s after the time at which it had to end" in error.message
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_nor_does_one_hang_for_ever_that_makes_its_notebook(
+    executor: LocalExecutor, heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_asked: bool
+) -> None:
+    """On a disk that does not answer, say: what was to be recovered hangs there as well."""
+    monkeypatch.setattr("nbflow.executors.process.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("nbflow.executors.process._SAVING", 0.2)
+    monkeypatch.setattr("nbflow.executors.local._OVERDUE", 60.0 if is_asked else 0.2)
+    executor.submit(named(tmp_path, "stuck twice"))
+    if is_asked:
+        executor.cancel("stuck twice", 1, force=True)
+    error = heard.outcome("stuck twice").error
+    assert error is not None
+    assert error.kind is ErrorKind.LOST
+    assert "its notebook could not be made: it was still there 0.2 s after" in error.message
 
 
 def test_cancel_of_what_is_unknown_is_ignored(executor: LocalExecutor, heard: Heard, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -196,6 +197,11 @@ class TestInstants:
     def test_all_have_one_length_and_are_utc(self) -> None:
         at = datetime(2026, 1, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
         assert sql.to_instant(at) == "2025-12-31T23:30:00.000000+00:00"
+
+    def test_an_hour_that_comes_twice_has_two(self) -> None:
+        zone = ZoneInfo("Europe/Berlin")
+        found = [sql.to_instant(datetime(2026, 10, 25, 2, 30, tzinfo=zone, fold=fold)) for fold in (0, 1)]
+        assert found == ["2026-10-25T00:30:00.000000+00:00", "2026-10-25T01:30:00.000000+00:00"]
 
     @given(*[st.datetimes(min_value=datetime(1000, 1, 2), timezones=st.timezones())] * 2)  # noqa: DTZ001
     def test_text_sorts_as_time_does(self, one: datetime, two: datetime) -> None:
