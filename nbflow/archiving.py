@@ -52,8 +52,8 @@ class Archiving:
             self._look = Look(self.uploads.objects)
 
     def check(self, folder: str | None = None) -> None:
-        """Raise UnreachableError where nothing can be published, or nothing in the folder of a run, and UsageError where
-        the environment is wrong about how long to wait for that.
+        """Raise UnreachableError where nothing can be published, or nothing in the folder of a run, and UsageError
+        where the environment is wrong about how long to wait for that.
 
         Object storage that is down, slow or has to have new credentials is none: what is published waits for it. That
         it does not answer, which takes some seconds to see, is told once.
