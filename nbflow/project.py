@@ -18,7 +18,7 @@ from nbflow.aside import Tell, unheard
 from nbflow.asked import Request
 from nbflow.core.spec import Pipeline, ProjectSpec
 from nbflow.core.status import RunStatus
-from nbflow.errors import ConfigError, ConflictError, Problem, UnreachableError
+from nbflow.errors import ConfigError, ConflictError, NotFoundError, Problem, UnreachableError, UsageError
 from nbflow.lookup import find_pipeline, find_task
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nbflow.core.plan import Plan
     from nbflow.core.ports import Executor, Listener, Store
     from nbflow.core.retention import Retention
+    from nbflow.core.rows import RunRow
     from nbflow.execution import Attach
     from nbflow.pruning import Pruning
     from nbflow.results import RunResult
@@ -42,7 +43,7 @@ class Project:
     `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
     interrupted, `unrescued` why others of these could not be. Use it as a context manager, or call `close`.
     `tell` is given lines for people about storage that keeps them waiting; nobody hears them where it is not set.
-    With a `doubt`, archive and store may be others than the file means: what would write there raises it.
+    With a `doubt`, archive and store may be others than the file means: what would write there raises it; see `cancel`.
     """
 
     def __init__(self, spec: ProjectSpec, path: Path, *, doubt: ConfigError | None = None) -> None:
@@ -211,12 +212,12 @@ class Project:
         """Ask the engine that has a run to stop it, and return the run's id.
 
         A run that nobody carries out is ended here. Raises ConflictError for one that has ended, unless it is one of
-        `rescued`.
+        `rescued`. With a `doubt`, only one that is going on and is named by its whole id is stopped: nothing but a
+        request in its own store is written for that.
         """
         from nbflow.core.messages import Cancel, StopMode
 
-        self._require_sure()
-        row = self.runs.find(run)
+        row = self._found(run)
         if row.run in self.rescued:
             return row.run
         if row.state not in (RunStatus.QUEUED, RunStatus.RUNNING):
@@ -227,6 +228,7 @@ class Project:
         if self.runs.is_held(row):
             self.runs.store.post(row.run, request)
         else:
+            self._require_sure()
             self._carrier.cancel(row, request)
         return row.run
 
@@ -279,6 +281,20 @@ class Project:
             if self.doubt is None and (dead := self.runs.dead()):
                 self._carrier.end_dead(dead)
         return self._opened
+
+    def _found(self, run: str) -> RunRow:
+        """A run to be written to. Raises as `Runs.find`; with a `doubt`, for all but a whole id that is found."""
+        try:
+            row = self.runs.find(run)
+        except NotFoundError:
+            self._require_sure()
+            raise
+        if self.doubt is not None and row.run != run:
+            raise UsageError(
+                f"'{run}' may mean another run than {row.run}: {self._path.name} does not tell where the runs are",
+                hint=f"mend the file, see `nbflow validate`; or name that one wholly: nbflow cancel {row.run}",
+            )
+        return row
 
     def _require_sure(self) -> None:
         if self.doubt is not None:

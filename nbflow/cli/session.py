@@ -71,8 +71,8 @@ class Session:
         """The project for what has to do with its runs alone: a file that is wrong is no reason to be locked out.
 
         Then `broken` is what is wrong, and the project has no pipelines. It has no sure place where the file cannot
-        tell: its runs can be looked at then, and nothing is written. Raises ConfigError for a profile that is not
-        there.
+        tell: its runs can be looked at then and one that goes on can be stopped, and nothing else is written. Raises
+        ConfigError for a profile that is not there.
         """
         from nbflow.project import Project
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nbflow.carrying import Carrier
+from nbflow.engine.owner import this_process
 from nbflow.errors import UnreachableError
 from nbflow.project import Project
 from nbflow.runs import Runs
@@ -120,12 +122,47 @@ def test_without_a_sure_place_nothing_is_written(shell: Shell, broken: str) -> N
     page = shell.folder.root / "outputs" / "sales" / run / "index.html"
     page.unlink()
     shell.folder.file.write_text(broken)
-    for arguments in (["cancel", run], ["cancel", "@last"], ["open", run], ["report", run]):
+    for arguments in (["cancel", "nope"], ["open", run], ["report", run]):
         said = shell(*arguments)
         assert said.code == 2, arguments
         assert "pipelines.toml:" in said.err
     assert not page.exists()
     assert shell("logs", run).code == 0
+    assert shell("cancel", run).code == 4, "it has ended, wherever others are"
+
+
+@pytest.mark.parametrize("broken", UNSURE)
+@pytest.mark.parametrize("options", [[], ["--force"], ["--json"]])
+def test_a_broken_file_does_not_take_the_stop_button_away(shell: Shell, broken: str, options: list[str]) -> None:
+    with Project.open(shell.folder.file) as project:
+        waiting, run = project.create("sales"), project.create("sales")
+        project.runs.store.claim(run, this_process(), lambda _: True)
+        shell.folder.file.write_text(broken)
+        said = shell("cancel", run, *options)
+        assert (said.code, run in said.out) == (0, True)
+        assert said.err.startswith("warning: pipelines.toml has mistakes")
+        [request] = project.runs.store.take(run)
+        assert request.force is ("--force" in options)
+        for text in ("@last", run[:-1]):
+            said = shell("cancel", text)
+            assert (said.code, said.out) == (2, "")
+            assert f"'{text}' may mean another run than {run}" in said.err
+            assert f"nbflow cancel {run}" in said.err
+        said = shell("cancel", waiting)
+        assert (said.code, "pipelines.toml:" in said.err) == (2, True), "to end it would write to the archive"
+        assert project.runs.find(waiting).state == "queued"
+
+
+def test_with_a_broken_file_the_end_of_a_run_can_be_waited_for(shell: Shell) -> None:
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+        fence = project.runs.store.claim(run, this_process(), lambda _: True)
+        shell.folder.file.write_text(UNSURE[0])
+        timer = threading.Timer(0.6, project.runs.store.release, (run, fence))
+        timer.start()
+        said = shell("cancel", run, "--wait")
+        timer.join()
+    assert (said.code, run in said.out) == (0, True)
 
 
 @pytest.mark.parametrize("broken", [*UNSURE, "[pools]\np = 0\n"])
