@@ -29,7 +29,8 @@ def factory(group: str, name: str) -> Callable[..., Any]:
         known = names(group)
         close = get_close_matches(name, known, 1)
         hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
-        raise UsageError(f"'{name}' is no entry point of {group}", hint=hint)
+        kind = group.rpartition(".")[2].removesuffix("s")
+        raise UsageError(f"there is no {kind} '{name}'", hint=hint)
     try:
         made: Callable[..., Any] = found[0].load()
     except Exception as error:

@@ -344,6 +344,8 @@ class _Lowering:
             near = _OTHER_WORDS.get(root) or nearest(root, _ROOTS)
             known = f"known are {', '.join(_ROOTS.values())}; text stands in quotes"
             raise self._error(base, f"unknown name {root!r}", f"did you mean {near}?" if near else known)
+        if root == "tasks" and len(links) > 1 and (other := self._name(links[1])) != "outputs":
+            raise self._error(base, f"tasks.{self._name(links[0])} has no {other!r}", f"write {_ROOTS['tasks']}")
         if len(links) < _LINKS.get(root, MAX_DEPTH):
             dash = '; a name with a dash as in tasks["clean-up"]' if b"-" in self._line else ""
             raise self._error(base, f"{root} is incomplete", f"write {_ROOTS[root]}{dash}")
@@ -351,8 +353,6 @@ class _Lowering:
         if root == "run" and names[0] not in RUN_FIELDS:
             hint = did_you_mean(names[0], RUN_FIELDS, what="fields")
             raise self._error(base, f"run has no {names[0]!r}", hint)
-        if root == "tasks" and names[1] != "outputs":
-            raise self._error(base, f"tasks.{names[0]} has no {names[1]!r}", f"write {_ROOTS['tasks']}")
         return Ref(self._at(base), (root, *names))
 
     def _name(self, link: _Link) -> str:

@@ -131,6 +131,7 @@ REFUSED = [
     ("eu", "unknown name 'eu'", "quotes"),
     ("params", "params is incomplete", "params.NAME"),
     ("tasks.clean", "tasks is incomplete", "outputs"),
+    ("tasks.clean.state == 1", "tasks.clean has no 'state'", "outputs"),
     ("tasks.clean-up.outputs.rows", "tasks is incomplete", 'tasks["clean-up"]'),
     ("tasks.clean.output.rows", "tasks.clean has no 'output'", "outputs"),
     ("run.dat", "run has no 'dat'", "date"),
