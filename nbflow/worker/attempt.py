@@ -88,7 +88,7 @@ def execute(
         write_ending(journal, masked_ending(ending, prepared.masker), time.monotonic() - began)
         return settle(order, journal, prepared.masker)
     except jr.JournalError as error:
-        return _salvage(order, error.message, time.monotonic() - began, prepared.masker)
+        return _salvage(order, journal, error.message, time.monotonic() - began, prepared.masker)
     finally:
         journal.close()
 
@@ -212,11 +212,11 @@ def settle(order: WorkOrder, journal: jr.Journal, masker: Masker | None = None) 
 
     The journal is masked; what is published is searched once more for the values that `masker` knows.
     """
-    folded = fold(jr.records(journal.path))
+    folded = fold(journal.records())
     if tails := list(missing_tails(journal.path, folded)):
         for tail in tails:
             journal.append(tail.pop("type"), **tail)
-        folded = fold(jr.records(journal.path))
+        folded = fold(journal.records())
     outcome = _publish(order, folded, masker)
     if outcome.files:
         journal.append("published", files=[codec.dump(file) for file in outcome.files])
@@ -305,12 +305,17 @@ def _publish(order: WorkOrder, folded: Folded, masker: Masker | None) -> Outcome
         return replace(folded.outcome, verdict=Verdict.FAILED, error=failure)
 
 
-def _salvage(order: WorkOrder, message: str, duration: float, masker: Masker) -> Outcome:
-    """The journal cannot be written any more: make the notebook of what it holds, if that can still be read."""
+def _salvage(order: WorkOrder, journal: jr.Journal, message: str, duration: float, masker: Masker) -> Outcome:
+    """The journal cannot be written any more: make the notebook of what it holds, if that can still be read.
+
+    Where somebody has removed it, with the files beside it, nothing is wrong with the archive, which others use.
+    """
     failure = TaskError(kind=ErrorKind.ARCHIVE, message=message)
+    if journal.is_removed:
+        failure = TaskError(kind=ErrorKind.LOST, message=f"its journal was removed while it ran: {message}")
     ended = ending_record(Ending(verdict=Verdict.FAILED, error=failure), duration)
     try:
-        return settle_unwritten(order, [*jr.read(Path(order.journal)), ended], masker)
+        return settle_unwritten(order, [*journal.records(), ended], masker)
     except (jr.JournalError, FoldError):
         return Outcome(verdict=Verdict.FAILED, error=failure, duration=duration)
 

@@ -1,19 +1,20 @@
 """The journal of one attempt: an append-only file of JSON lines, the first truth about it.
 
 Each line reaches the operating system as it is written, the disk within a second and at the end of each cell; the name
-of a new one, once it has lasted for a second. The file is locked while its worker lives. `fold` makes the notebook and
-the outcome of it. Must not know kernels or archives.
+of a new one, once it has lasted for a second. The file is locked while its worker lives. Who has it open reads it, even
+where somebody has removed it. `fold` makes the notebook and the outcome of it. Must not know kernels or archives.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ class Journal:
                 evict()
                 if not _locked(descriptor, patience):
                     raise JournalError(f"the journal {path} is still in use")
-            os.ftruncate(descriptor, _whole(Path(path)))
+            os.ftruncate(descriptor, _whole(descriptor, Path(path)))
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, OSError):
@@ -99,6 +100,16 @@ class Journal:
             self._failure = error
             self._check()
         self._unsynced.set()
+
+    def records(self) -> Iterator[Record]:
+        """What was written, as `records` gives it: also where the file has no name any more."""
+        for record, _ in _opened(self._descriptor, self.path):
+            yield record
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether somebody has removed the file meanwhile: where no disk fails, that is why something is missing."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def sync_soon(self) -> None:
         """Have what was written brought to the disk now, without waiting for it."""
@@ -141,6 +152,8 @@ class Journal:
         try:
             for folder in folders:
                 sync_folder(folder)
+        except FileNotFoundError:
+            return  # somebody has removed them, and the names that were to be kept with them
         except OSError as error:
             self._failure = self._failure or error
 
@@ -167,27 +180,55 @@ def records(path: Path) -> Iterator[Record]:
 
     One after the other: a journal may be larger than what comes of it.
     """
-    for record, _ in _lines(path):
-        yield record
+    with _readable(path), path.open("rb") as file:
+        for record, _ in _lines(file):
+            yield record
 
 
-def _whole(path: Path) -> int:
+class _FromBeginning(io.RawIOBase):
+    """Reads an open file from its beginning, and leaves the place alone at which it is written."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._descriptor, len(buffer), self._place)
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
+def _whole(descriptor: int, path: Path) -> int:
     """The bytes that the whole records of a journal take."""
-    return sum(length for _, length in _lines(path))
+    return sum(length for _, length in _opened(descriptor, path))
 
 
-def _lines(path: Path) -> Iterator[tuple[Record, int]]:
+def _opened(descriptor: int, path: Path) -> Iterator[tuple[Record, int]]:
+    """The lines of a journal that is open."""
+    with _readable(path), io.BufferedReader(_FromBeginning(descriptor)) as file:
+        yield from _lines(file)
+
+
+def _lines(file: Iterable[bytes]) -> Iterator[tuple[Record, int]]:
     """Records, and the bytes of each. A crash may leave half a line, a power cut a line of zeros: both end it."""
+    for line in file:
+        try:
+            record = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            return
+        yield record, len(line)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    record = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    record = None
-                if not isinstance(record, dict):
-                    return
-                yield record, len(line)
+        yield
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from error
 

@@ -56,7 +56,8 @@ def publish(order: WorkOrder, document: Mapping[str, Any], masker: Masker | None
         if (file := _publish_spool(archive, order, spool_path(place, one.file), one.file)) is not None:
             beside.append(file)
         else:
-            document = with_warning(document, f"{one.file}, which should lie beside the notebook, was lost in a crash")
+            text = f"{one.file}, which should lie beside the notebook, was lost in a crash or removed"
+            document = with_warning(document, text)
     document = searched_document(document, masker) if masker else document
     notebook = archive.publish(place, _bytes(document, masker))
     page, faults = _page(order, document, f"{order.slug}.ipynb", "index.html", masker)

@@ -58,12 +58,12 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
         values = _values(order)
         masker = Masker(values.secrets)
         try:
-            if next(jr.records(journal.path), None) is None and (known := adopted(order)) is not None:
+            if next(journal.records(), None) is None and (known := adopted(order)) is not None:
                 return known
             _end(order, journal, values, reason, until)
             return settle(order, journal, masker)
         except jr.JournalError as error:
-            return _salvage(order, f"{reason}; {error.message}", masker)
+            return _salvage(order, journal, f"{reason}; {error.message}", masker)
         finally:
             journal.close()
     except (jr.JournalError, FoldError) as error:
@@ -71,9 +71,9 @@ def recover(order: WorkOrder, reason: str, *, patience: float = PATIENCE) -> Out
         return Outcome(verdict=Verdict.FAILED, error=failure)
 
 
-def _salvage(order: WorkOrder, reason: str, masker: Masker) -> Outcome:
+def _salvage(order: WorkOrder, journal: jr.Journal, reason: str, masker: Masker) -> Outcome:
     """The journal cannot be completed: make the notebook of what it holds. Raises JournalError and FoldError."""
-    records = jr.read(Path(order.journal))
+    records = list(journal.records())
     folded = fold(records)
     if not folded.ended:
         records.append(ending_record(_lost(folded, reason), None))
@@ -101,9 +101,9 @@ def _end(order: WorkOrder, journal: jr.Journal, values: Values, reason: str, unt
     """Complete the journal, and end what the attempt has left behind; it may have begun processes until an instant."""
     left = end_marked(order.journal, remains(journal.path, until))
     clear_away()
-    if next(jr.records(journal.path), None) is None:
+    if next(journal.records(), None) is None:
         write_header(journal, order, _prepared(order, values))
-    folded = fold(jr.records(journal.path))
+    folded = fold(journal.records())
     if folded.runtime is not None:
         remove_left_over(folded.runtime)
     if not folded.ended:

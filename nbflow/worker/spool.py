@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nbflow.durable import make_unsynced
 from nbflow.worker.journal import JournalError
 
 _LEVEL = 1
@@ -109,6 +110,7 @@ class TextSpool:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: _File | None = None
+        self._is_begun = False
         self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
         self._packed: list[bytes] = []
         self._size = 0
@@ -122,7 +124,8 @@ class TextSpool:
     def write(self, text: str) -> None:
         """Add a text."""
         if self._file is None:
-            self._file = _File(self.path)
+            self._file = _File(self.path, create=not self._is_begun)  # without its beginning it is not the whole text
+            self._is_begun = True
             self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
         # A lone surrogate has no UTF-8 form; the notebook has it as an escape too.
         data = text.encode("utf-8", "backslashreplace")
@@ -156,6 +159,7 @@ class TextSpool:
             file.close()
         self._packed.clear()
         self._size = self._unsynced = 0
+        self._is_begun = False
         self.path.unlink(missing_ok=True)
 
     def _add(self, data: bytes) -> None:
@@ -173,10 +177,10 @@ class TextSpool:
 class _File:
     """A private file that is written at its end. What fails to be written is told as the journal tells it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self._path = path
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_WRONLY | (os.O_CREAT if create else 0) | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(path, flags, 0o600)
         except OSError as error:
             raise _failed(path, error) from error
@@ -284,6 +288,7 @@ def _packed(text: str) -> bytes:
 
 def _make(folder: Path) -> None:
     try:
+        make_unsynced(folder.parent, 0o700)  # somebody may have removed it, with the journal
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise _failed(folder, error) from error

@@ -29,6 +29,13 @@ max_parallel = 2
 removes = { notebook = "removes.ipynb" }
 beside = { notebook = "beside.ipynb" }
 after = { notebook = "ran.ipynb", needs = ["removes"], run_if = "all_done" }
+
+[pipelines.journals]
+max_parallel = 2
+[pipelines.journals.tasks]
+clears = { notebook = "clears.ipynb" }
+beside = { notebook = "beside.ipynb" }
+after = { notebook = "ran.ipynb", needs = ["beside", "clears"] }
 """
 REMOVES = """
 import os, shutil, time
@@ -51,6 +58,7 @@ def made(tmp_path: Path) -> Iterator[Project]:
     with project(tmp_path / "project", TOML) as found:
         found.notebook("ran", "open('ran', 'w').close()")
         found.notebook("removes", REMOVES)
+        found.notebook("clears", REMOVES.replace('"outputs"', '"outputs/.nbflow/journals"'))
         found.notebook("beside", BESIDE, "print('kept')")
         (found.root / "outputs").mkdir()
         yield found
@@ -168,3 +176,17 @@ def test_one_that_is_removed_during_a_run(made: Project) -> None:
             json.loads((made.root / task["notebook"]).read_text("utf-8"))["metadata"]["nbflow"]["state"] == "succeeded"
         )
     made.until_nobody_lives()
+
+
+def test_journals_that_are_removed_during_a_run(made: Project) -> None:
+    """By a notebook that clears too much: whoever runs beside it keeps its notebook, and the run goes on."""
+    done = made.call("run", "journals", "--json")
+    assert done.code == 0, done.err
+    tasks = {task["task"]: task for task in done.lines[-1]["tasks"]}
+    assert [task["state"] for task in tasks.values()] == ["succeeded"] * 3
+    found = {name: json.loads((made.root / tasks[name]["notebook"]).read_text("utf-8")) for name in tasks}
+    for document in found.values():
+        assert {cell["metadata"]["nbflow"]["state"] for cell in document["cells"]} == {"ok"}
+    assert found["beside"]["cells"][-1]["outputs"][0]["text"] == ["kept\n"]
+    made.until_nobody_lives()
+    check_project(made.root, made.temporary, made.root / "records/state.db")

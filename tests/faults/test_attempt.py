@@ -286,6 +286,19 @@ class TestDisk:
         assert said(order(tmp_path, "1", journal=kept), '"type":"ended"')
         runs.assert_clean(done)
 
+    def test_its_journal_is_removed_during_the_attempt(self, runs: Bench, tmp_path: Path) -> None:
+        """With all that lies beside it: nothing is lost of what has no other place, and what is, is told."""
+        flood = f"for _ in range(30_000): print('{'x' * 99}')"
+        removes = "import shutil; shutil.rmtree('../journals'); print('removed')"
+        kept = str(tmp_path / "journals/sales-1/clean.1.jsonl")
+        outcome, document = runs.run(order(tmp_path, flood, removes, flood, "print('after')", journal=kept))
+        assert outcome.verdict is Verdict.SUCCEEDED
+        assert states(document) == ["ok"] * 4
+        assert [text(cell) for cell in document["cells"][1::2]] == ["removed\n", "after\n"]
+        lost = "clean.cell-1.stdout.txt.gz, which should lie beside the notebook, was lost in a crash or removed"
+        assert document["metadata"]["nbflow"]["warnings"] == [lost.removeprefix("clean.")]
+        assert [file.path.rpartition("/")[2] for file in outcome.files][2:] == ["clean.cell-3.stdout.txt.gz"]
+
     def test_a_journal_that_is_there_already_belongs_to_somebody_else(self, runs: Bench, tmp_path: Path) -> None:
         done = order(tmp_path, "print('ran')")
         Path(done.journal).parent.mkdir(parents=True)

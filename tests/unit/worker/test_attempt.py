@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -107,6 +108,35 @@ class TestExecute:
         assert outcome.cells.ok == 1
         assert states(archived(one)) == ["ok", "not_run"]
         assert archived(one)["metadata"]["nbflow"]["error"]["kind"] == "archive"
+
+    def test_a_journal_that_is_removed_takes_nothing_with_it(
+        self, execute: Callable[..., Outcome], tmp_path: Path
+    ) -> None:
+        def removes(session: Session) -> Ending:
+            ending = ran(session)
+            shutil.rmtree(Path(session.journal.path).parent)
+            return ending
+
+        one = order(tmp_path, "1", "2", journal=str(tmp_path / "journals/sales-1/clean.1.jsonl"))
+        outcome = execute(one, removes)
+        assert outcome.verdict is Verdict.SUCCEEDED
+        assert (outcome.cells.ok, outcome.cells.not_run) == (1, 1)
+        assert states(archived(one)) == ["ok", "not_run"]
+
+    def test_what_fails_since_the_journal_was_removed_is_no_failure_of_the_archive(
+        self, execute: Callable[..., Outcome], tmp_path: Path
+    ) -> None:
+        def removes(session: Session) -> Ending:
+            ran(session)
+            shutil.rmtree(Path(session.journal.path).parent)
+            raise JournalError("cannot write x.spool/cell-1.txt.gz: No such file or directory")
+
+        one = order(tmp_path, "1", "2", journal=str(tmp_path / "journals/sales-1/clean.1.jsonl"))
+        outcome = execute(one, removes)
+        assert kind(outcome) is ErrorKind.LOST
+        assert outcome.error is not None
+        assert outcome.error.message.startswith("its journal was removed while it ran: cannot write x.spool")
+        assert states(archived(one)) == ["ok", "not_run"]
 
     def test_an_archive_that_cannot_be_written_keeps_the_journal(
         self, execute: Callable[..., Outcome], tmp_path: Path

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbflow.durable import sync_folder
 from nbflow.worker import journal as jr
 from nbflow.worker.journal import Journal, JournalError
 from support.waiting import until
@@ -197,6 +200,30 @@ def test_the_name_of_one_that_lasts_is_synced_too(place: Path, monkeypatch: pyte
     journal.sync_soon()
     journal.close()
     assert synced == expected
+
+
+def test_one_that_is_removed_is_written_and_read_all_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a notebook that clears the folder in which those of others lie."""
+    monkeypatch.setattr(jr, "_SYNC_EVERY", 0.02)
+    synced: list[int] = []
+    tried: list[int] = []
+
+    def sync(folder: Path) -> None:
+        tried.append(len(synced))
+        sync_folder(folder)
+
+    monkeypatch.setattr(jr, "sync_folder", sync)
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with closing(Journal.create(str(place))) as journal:
+        assert not journal.is_removed
+        journal.append("attempt")
+        shutil.rmtree(place.parent)
+        until(lambda: journal.append("output") is None and tried and len(synced) > tried[0])
+        journal.append("ended")
+        assert journal.is_removed
+        found = [record["type"] for record in journal.records()]
+        assert (found[0], found[1], found[-1]) == ("attempt", "output", "ended")
+        assert next(journal.records()) == {"type": "attempt"}
 
 
 def test_instants_are_utc_with_milliseconds() -> None:

@@ -64,6 +64,22 @@ class TestTexts:
         with pytest.raises(JournalError):
             spools.value(4, "text/html", "x")
 
+    def test_folders_that_were_removed_are_made_again(self, tmp_path: Path) -> None:
+        spools = Spools(tmp_path / "journals/sales-1/j.jsonl", "clean", {0: 1})
+        one = spools.text(0, "stdout")
+        one.write("x")
+        one.pause()
+        assert one.path.is_file()
+        assert one.path.parent.parent.stat().st_mode & 0o777 == 0o700
+
+    def test_a_text_whose_beginning_was_removed_is_not_gone_on_with(self, spools: Spools) -> None:
+        one = spools.text(4, "stdout")
+        one.write("first")
+        one.pause()
+        one.path.unlink()
+        with pytest.raises(JournalError, match=r"cell-2\.stdout\.txt\.gz: No such file"):
+            one.write("second")
+
     def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "j.spool").write_text("in the way")
         with pytest.raises(JournalError, match=r"j\.spool"):
