@@ -275,8 +275,10 @@ class Project:
     def _open_store(self) -> Store:
         """The project's store; its file is made with the first run. Runs whose process has died are ended now."""
         if self._opened is None:
-            from nbflow.store.opening import open_store
+            from nbflow.store.opening import is_made, open_store
 
+            if not is_made(self.spec.state):
+                self._require_sure()  # it may be in another place
             self._opened = open_store(self.spec.state)
             if self.doubt is None and (dead := self.runs.dead()):
                 self._carrier.end_dead(dead)

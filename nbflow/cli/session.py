@@ -71,8 +71,9 @@ class Session:
         """The project for what has to do with its runs alone: a file that is wrong is no reason to be locked out.
 
         Then `broken` is what is wrong, and the project has no pipelines. It has no sure place where the file cannot
-        tell: its runs can be looked at then and one that goes on can be stopped, and nothing else is written. Raises
-        ConfigError for a profile that is not there.
+        tell: its runs can be looked at then and one that goes on can be stopped, and nothing else is written; where
+        there are none in the place that is left, using them raises what is wrong. Raises ConfigError for a profile that
+        is not there.
         """
         from nbflow.project import Project
 
@@ -82,11 +83,17 @@ class Session:
         except ConfigError as error:
             self.broken = error
             opened = self._salvaged(error)
-            state = opened.spec.state
-            where = one_line(shown(state) if is_database(state) else self.shown_path(Path(state)))
-            self.err.line(f"warning: {self.file} has mistakes, see `nbflow validate`; the runs are those of {where}")
+            self._warn_of_mistakes(opened)
         with opened as project, self._told(project):
             yield project
+
+    def _warn_of_mistakes(self, project: Project) -> None:
+        from nbflow.store.opening import is_made
+
+        state = project.spec.state
+        where = one_line(shown(state) if is_database(state) else self.shown_path(Path(state)))
+        whose = f"; the runs are those of {where}" if project.doubt is None or is_made(state) else ""
+        self.err.line(f"warning: {self.file} has mistakes, see `nbflow validate`{whose}")
 
     @contextmanager
     def _told(self, project: Project) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from nbflow.store.postgres.store import PostgresStore
 
 INSTALL = "pip install 'jupyter-nbflow[postgres]'"
+
+
+def is_made(state: str) -> bool:
+    """Whether there is a file at a path, of a store or not. A server is not asked: it counts as there."""
+    return is_database(state) or os.path.lexists(state)
 
 
 def open_store(state: str) -> Store:

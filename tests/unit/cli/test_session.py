@@ -131,6 +131,31 @@ def test_without_a_sure_place_nothing_is_written(shell: Shell, broken: str) -> N
     assert shell("cancel", run).code == 4, "it has ended, wherever others are"
 
 
+@pytest.mark.parametrize("broken", [*UNSURE, "state = 'other/s.db'\nx = [\n"])
+def test_a_store_that_nobody_knows_is_no_empty_one(shell: Shell, broken: str) -> None:
+    """The runs are in another place, maybe: "no runs yet" would be a failure that passes for a success."""
+    text = '[nbflow]\nstate = "other/s.db"\n' + shell.folder.file.read_text().replace("[nbflow]\n", "")
+    shell.folder.file.write_text(text)
+    shell.run()
+    shell.folder.file.write_text(broken)
+    for command in ("runs", "show @last", "show sales", "explain @last", "logs @last", "report @last", "cancel @last"):
+        said = shell(*command.split())
+        assert (said.code, said.out) == (2, ""), command
+        assert "pipelines.toml:" in said.err
+        assert "the runs are those of" not in said.err
+    said = shell("runs", "--json")
+    assert (said.code, len(said.json["error"]["problems"])) == (2, 1)
+    assert shell("show", "extract.ipynb").code == 0, "what needs no store"
+    shell.folder.file.write_text(text + "[pools]\np = 0\n")
+    assert len(shell("runs", "--json").json["runs"]) == 1, "it says where they are"
+
+
+def test_without_any_run_a_file_that_is_sure_of_its_places_says_so(shell: Shell) -> None:
+    shell.folder.file.write_text("[pools]\np = 0\n")
+    said = shell("runs", "--json")
+    assert (said.code, said.json["runs"]) == (0, [])
+
+
 @pytest.mark.parametrize("broken", UNSURE)
 @pytest.mark.parametrize("options", [[], ["--force"], ["--json"]])
 def test_a_broken_file_does_not_take_the_stop_button_away(shell: Shell, broken: str, options: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nbflow.errors import UnreachableError
-from nbflow.store.opening import open_database, open_store
+from nbflow.store.opening import is_made, open_database, open_store
 from nbflow.store.postgres.store import PostgresStore
 from nbflow.store.sqlite import SqliteStore
 from support.build import planned
@@ -36,6 +36,14 @@ def test_a_url_is_a_database_in_which_the_first_run_makes_the_schema() -> None:
         assert server().run(f"SELECT to_regnamespace('{name}')") == [(None,)]
         Kept(store, planned("a"))
         assert len(store.runs()) == 1
+
+
+def test_whether_there_is_a_file_already(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    assert not is_made(str(path))
+    path.symlink_to("nowhere")
+    assert is_made(str(path)), "what is there is judged when it is opened"
+    assert is_made("postgresql://db/x")
 
 
 def test_a_package_that_is_missing_is_named_and_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
