@@ -19,6 +19,7 @@ from nbflow.errors import ConflictError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from nbflow.core.retention import Retention
+    from nbflow.project import Project
     from nbflow.pruning import Pruning
 
 STATES = ("succeeded", "failed", "cancelled", "interrupted")
@@ -73,6 +74,8 @@ def prune_command(  # noqa: PLR0917 - one for each option
             return _agreed(session, found, project.spec.timezone, orphans=orphans, dry_run=dry_run, yes=yes)
 
         done = project.prune(rule, agree=agree, orphans=orphans)
+        if done is None and not dry_run:
+            _clear_away(session, project, looked[0], orphans=orphans)
     if done is not None:
         _report(session, done, orphans=orphans)
     elif dry_run or looked[0].runs:  # it was not wanted in the end
@@ -80,19 +83,44 @@ def prune_command(  # noqa: PLR0917 - one for each option
     return _told_to_stay(session, done or looked[0]) if runs else 0
 
 
+def _needs_yes(found: Pruning, *, orphans: bool) -> bool:
+    """Whether anything would go that is not cleared away in any case."""
+    return bool(found.runs or (orphans and found.orphans))
+
+
 def _agreed(session: Session, found: Pruning, zone: str, *, orphans: bool, dry_run: bool, yes: bool) -> bool:
-    """Show what would go, and whether it may. Raises UsageError where there is nobody to ask."""
-    has_any = not found.is_empty or (orphans and bool(found.orphans))
-    if has_any and not (dry_run or yes or _can_ask(session)):
-        raise UsageError(
-            "nothing is removed unasked, and there is no terminal to ask on", hint="add --yes, or -n to look"
-        )
+    """Show what would go, and whether it may. Where there is nobody to ask it may not, and nothing is shown."""
+    needs_yes = _needs_yes(found, orphans=orphans) and not yes
+    if needs_yes and not (dry_run or _can_ask(session)):
+        return False
     if session.outputs.json:
         if dry_run:
             session.out.document(found.document(dry_run=True))
         return not dry_run
     _show(session, found, zone, orphans=orphans)
-    return has_any and not dry_run and (yes or _ask(session))
+    is_any = not found.is_empty or (orphans and bool(found.orphans))
+    return is_any and not dry_run and (not needs_yes or _ask(session))
+
+
+def _clear_away(session: Session, project: Project, found: Pruning, *, orphans: bool) -> None:
+    """Do what needs no yes, where the rest of what was found, if there is any, may not go.
+
+    Raises UsageError where nobody could be asked for that, UnreachableError where something could not be cleared away.
+    """
+    from nbflow.core.retention import Retention
+
+    done = project.prune(Retention()) if found.begun or found.leftovers else None
+    if done is not None and not session.outputs.json:
+        session.out.line(_summary(done, orphans=False))
+    trouble = None if done is None else _trouble(done)
+    if _needs_yes(found, orphans=orphans) and not _can_ask(session):
+        if trouble is not None:
+            show_error(session.err, trouble.message, trouble.hint)
+        raise UsageError(
+            "nothing is removed unasked, and there is no terminal to ask on", hint="add --yes, or -n to look"
+        )
+    if trouble is not None:
+        raise trouble
 
 
 def _report(session: Session, done: Pruning, *, orphans: bool) -> None:
@@ -101,12 +129,19 @@ def _report(session: Session, done: Pruning, *, orphans: bool) -> None:
         session.out.document(done.document(dry_run=False))
     else:
         session.out.line(_summary(done, orphans=orphans))
-    if done.faults:
-        said = "\n".join(one_line(f"{run}: {message}") for run, message in list(done.faults.items())[:3])
-        raise UnreachableError(
-            f"of {count(len(done.faults), 'run')} not all files could be removed:\n{said}",
-            hint="put that right; the next `nbflow prune` removes the rest",
-        )
+    if (trouble := _trouble(done)) is not None:
+        raise trouble
+
+
+def _trouble(done: Pruning) -> UnreachableError | None:
+    """What could not be removed."""
+    if not done.faults:
+        return None
+    said = "\n".join(one_line(f"{run}: {message}") for run, message in list(done.faults.items())[:3])
+    return UnreachableError(
+        f"of {count(len(done.faults), 'run')} not all files could be removed:\n{said}",
+        hint="put that right; the next `nbflow prune` removes the rest",
+    )
 
 
 def _told_to_stay(session: Session, done: Pruning) -> int:
@@ -174,16 +209,23 @@ def _show(session: Session, found: Pruning, zone: str, *, orphans: bool) -> None
         for place in places[:MOST]:
             out.line(f"{out.paint(title, 'dim')} {clean(session.shown_path(place))}")
         _more(session, len(places))
-    parts = []
+    _show_totals(session, found, orphans=orphans)
+
+
+def _show_totals(session: Session, found: Pruning, *, orphans: bool) -> None:
+    out, parts, cleared = session.out, [], []
     if found.runs:
         parts.append(f"{count(len(found.runs), 'run')} with {size(sum(one.size for one in found.runs))} of files")
-    if found.begun:
-        parts.append(f"{count(len(found.begun), 'run')} that an earlier call has begun to remove")
-    if found.leftovers:
-        parts.append(f"{count(len(found.leftovers), 'place')} that crashes have left")
     if orphans and found.orphans:
         parts.append(f"{count(len(found.orphans), 'folder')} of unknown runs")
-    out.line(f"to remove: {', '.join(parts)}" if parts else "nothing to remove")
+    if found.begun:
+        cleared.append(f"{count(len(found.begun), 'run')} that an earlier call has begun to remove")
+    if found.leftovers:
+        cleared.append(f"{count(len(found.leftovers), 'place')} that crashes have left")
+    if parts or not cleared:
+        out.line(f"to remove: {', '.join(parts)}" if parts else "nothing to remove")
+    if cleared:
+        out.line(f"to clear away in any case: {', '.join(cleared)}")
     if found.orphans and not orphans:
         out.line(f"{count(len(found.orphans), 'folder')} of unknown runs stay; --orphans removes them")
 
@@ -194,8 +236,15 @@ def _more(session: Session, number: int) -> None:
 
 
 def _summary(done: Pruning, *, orphans: bool) -> str:
-    text = f"removed {count(len(done.runs), 'run')}: {size(sum(one.size for one in done.runs))} of files"
+    parts = []
+    if done.runs:
+        parts.append(f"removed {count(len(done.runs), 'run')}: {size(sum(one.size for one in done.runs))} of files")
+    if orphans and done.orphans:
+        parts.append(f"removed {count(len(done.orphans), 'folder')} of unknown runs")
+    if done.begun:
+        parts.append(f"finished what an earlier prune had begun: {count(len(done.begun), 'run')}")
+    if done.leftovers:
+        parts.append(f"cleared away {count(len(done.leftovers), 'place')} that crashes had left")
     if done.freed:
-        text += f", {size(done.freed)} of the store"
-    finished = len(done.begun) + len(done.leftovers) + (len(done.orphans) if orphans else 0)
-    return text + (f"; cleared {count(finished, 'place')} more" if finished else "")
+        parts.append(f"gave {size(done.freed)} of the store back")
+    return "; ".join(parts) or "nothing was removed"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from nbflow.engine.owner import this_process
+from nbflow.project import Project
 from support.commands import SALES, Shell, Terminal, executed, make_shell
 
 CANARY = "hunter2-canary"
@@ -80,6 +83,86 @@ def test_nothing_is_removed_unasked(shell: Shell, monkeypatch: pytest.MonkeyPatc
         assert "Remove this for good? [y/N]" in out.getvalue()
         monkeypatch.setattr(sys, "stdin", io.StringIO())
         assert len(folders(shell)) == left
+
+
+def begun(shell: Shell, run: str) -> None:
+    """Remove a run as far as one comes whose process dies before the files are gone."""
+    with Project.open(shell.folder.file) as project:
+        fence = project.runs.store.claim(run, this_process(), lambda _: True)
+        project.runs.store.removals.remove(run, fence)
+
+
+def left_by_a_crash(shell: Shell) -> Path:
+    log = shell.folder.root / "outputs" / ".nbflow" / "logs" / "sales-20200101T000000-abcd.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("gone")
+    os.utime(log, (0, 0))
+    return log
+
+
+@pytest.mark.parametrize("options", [(), ("--keep", "1"), ("--orphans",), ("--json",), ("--yes",)])
+def test_what_was_begun_and_what_crashes_left_is_cleared_unasked(shell: Shell, options: tuple[str, ...]) -> None:
+    one, two = history(shell, 2)
+    begun(shell, one)
+    log = left_by_a_crash(shell)
+    assert folders(shell) == sorted([one, two])
+    said = shell("prune", "-n")
+    assert said.out.splitlines()[-1] == (
+        "to clear away in any case: 1 run that an earlier call has begun to remove, 1 place that crashes have left"
+    )
+    said = shell("prune", *options)
+    assert (said.code, said.err) == (0, "")
+    assert (folders(shell), log.exists()) == ([two], False)
+    if "--json" in options:
+        assert (said.json["runs"], said.json["begun"]) == ([], [one])
+    else:
+        assert "finished what an earlier prune had begun: 1 run" in said.out
+        assert "cleared away 1 place that crashes had left" in said.out
+        assert "removed 0" not in said.out
+    assert shell("prune").out == "nothing to remove\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_where_runs_are_meant_too_only_they_need_a_yes(shell: Shell, options: tuple[str, ...]) -> None:
+    one, two, three = history(shell)
+    begun(shell, one)
+    log = left_by_a_crash(shell)
+    said = shell("prune", "--keep", "1", *options)
+    assert said.code == 2
+    assert "there is no terminal to ask on" in said.err + said.out
+    assert ("had begun: 1 run" in said.out) is not bool(options)
+    assert (folders(shell), log.exists()) == (sorted([two, three]), False)
+
+
+def test_a_no_is_meant_for_the_runs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = history(shell)
+    begun(shell, one)
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    monkeypatch.setattr(sys, "stdout", out)
+    assert shell("prune", "--keep", "1").code == 0
+    assert "Remove this for good? [y/N] finished what an earlier prune had begun: 1 run" in out.getvalue()
+    assert folders(shell) == sorted([two, three])
+
+
+def test_what_cannot_be_cleared_away_is_told_with_the_refusal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = history(shell)
+    begun(shell, one)
+
+    def fail(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", fail)
+        said = shell("prune", "--keep", "1")
+        assert said.code == 2
+        assert "of 1 run not all files could be removed" in said.err
+        assert "there is no terminal to ask on" in said.err
+        assert shell("prune").code == 6
+        monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+        patch.setattr(sys, "stdout", Terminal())
+        assert shell("prune", "--keep", "1").code == 6
+    assert folders(shell) == sorted([two, three])
 
 
 def test_what_says_too_little_or_too_much(shell: Shell) -> None:
