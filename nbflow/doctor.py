@@ -313,7 +313,7 @@ def _store(spec: ProjectSpec) -> Iterator[Check]:
     from nbflow.store.places import warnings
 
     if is_database(spec.state):
-        yield _database(spec.state)
+        yield from _database(spec.state)
         return
     path = Path(spec.state)
     for text in warnings(path):
@@ -354,6 +354,7 @@ def _judge(path: Path, health: Health) -> Iterator[Check]:
     if health.version < health.newest:
         message = f"the next command brings the store from schema {health.version} to {health.newest}, after a backup"
         yield _check("store", Finding.OK, message)
+    yield from _begun(health.begun)
     if health.free > max(MUCH_FREE, health.size // 4):
         hint = "nbflow prune gives it back"
         yield _check("store", Finding.WARN, f"{size(health.free)} of the store's file are not used", hint)
@@ -366,7 +367,17 @@ def _judge(path: Path, health: Health) -> Iterator[Check]:
         yield _check("store", Finding.FAIL, shown, "make room", code=UnreachableError.exit_code)
 
 
-def _database(url: str) -> Check:
+def _begun(removals: int) -> Iterator[Check]:
+    """What a prune that was killed has left to do."""
+    from nbflow.archive.words import count
+
+    if removals:
+        has, them = ("has", "it") if removals == 1 else ("have", "them")
+        message = f"{count(removals, 'removal')} {has} been begun"
+        yield _check("store", Finding.WARN, message, f"nbflow prune finishes {them}")
+
+
+def _database(url: str) -> Iterator[Check]:
     """The store on a server: which it is, and whether it can be used from here."""
     from nbflow.store.opening import open_database
 
@@ -374,6 +385,9 @@ def _database(url: str) -> Check:
         with closing(open_database(url)) as store:
             found = store.describe()
             store.runs(limit=1)
+            begun = len(store.removals.removed())
     except NbflowError as error:
-        return _failed("store", error)
-    return _check("store", Finding.OK, found)
+        yield _failed("store", error)
+        return
+    yield _check("store", Finding.OK, found)
+    yield from _begun(begun)

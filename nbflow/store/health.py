@@ -27,18 +27,23 @@ WAIT_SECONDS = 5.0
 """For others to let us read: only on networks they may keep us from it."""
 
 
+_REMOVALS = 3
+"""The first schema that notes them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What was found. Sizes are in bytes; `log` is that of the write-ahead log, `free` what the file does not use.
 
     `journal` is SQLite's name of the mode. `faults` are SQLite's words for what is damaged. `is_written`: somebody is
-    writing this moment. `users` are processes that have it open, `backups` those made before upgrades.
+    writing this moment. `begun` are removals of runs that nobody has finished. `users` are processes that have it open, `backups` those made before upgrades.
     """
 
     version: int
     newest: int
     journal: str
     runs: int
+    begun: int
     size: int
     log: int
     free: int
@@ -63,6 +68,7 @@ def look(path: Path) -> Health:
                 newest=migrations()[-1].number,
                 journal=_first(connection, "read_journal"),
                 runs=0 if faults else _first(connection, "count_runs"),
+                begun=0 if faults or version < _REMOVALS else _first(connection, "count_removed"),
                 size=path.stat().st_size,
                 log=_size(path.with_name(f"{path.name}-wal")),
                 free=_first(connection, "count_free") * _first(connection, "read_page_size"),

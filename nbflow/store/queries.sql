@@ -118,6 +118,9 @@ DELETE FROM runs WHERE run = :run;
 -- name: read_removed
 SELECT run, pipeline FROM removed ORDER BY at, run;
 
+-- name: count_removed
+SELECT count(*) FROM removed;
+
 -- name: forget_removed
 DELETE FROM removed WHERE run = :run;
 

@@ -224,7 +224,9 @@ def test_a_deep_look_at_the_store(folder: Folder, monkeypatch: pytest.MonkeyPatc
         store.removals.remove("large", run.fence)
         monkeypatch.setattr(doctor, "MUCH_FREE", 1000)
         monkeypatch.setattr(doctor, "LARGE_LOG", 1000)
-        assert [check.finding for check in found(folder, "store")] == [Finding.OK, Finding.WARN, Finding.WARN]
+        checks = found(folder, "store")
+        assert [check.finding for check in checks] == [Finding.OK, *[Finding.WARN] * 3]
+        assert (checks[1].message, checks[1].hint) == ("1 removal has been begun", "nbflow prune finishes it")
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xa5" * 4096 * 3)
@@ -252,6 +254,16 @@ class TestADatabase:
         assert check.message.endswith(f"schema {name}, which the first run will make")
         PostgresStore(server().url(name)).close()
         assert one(folder, "store").message.endswith(f"schema {name}")
+
+    def test_a_removal_that_was_begun(self, folder: Folder) -> None:
+        name = schema()
+        self.write(folder, server().url(name))
+        with closing(PostgresStore(server().url(name))) as store:
+            for run in ("one", "two"):
+                store.removals.remove(run, Kept(store, planned("a"), run=run).fence)
+        whole, begun = found(folder, "store")
+        assert (whole.finding, begun.finding) == (Finding.OK, Finding.WARN)
+        assert (begun.message, begun.hint) == ("2 removals have been begun", "nbflow prune finishes them")
 
     def test_one_that_cannot_be_reached_is_named_without_its_password(self, folder: Folder) -> None:
         self.write(folder, f"postgresql://me:hunter2@/nowhere?host={server().folder}")
