@@ -21,7 +21,7 @@ from nbflow.cli.options import (
 )
 from nbflow.cli.session import Session, json_option, pass_session
 from nbflow.cli.states import look
-from nbflow.cli.summary import print_plan, show_outcome, warn_changed
+from nbflow.cli.summary import print_plan, show_outcome, warn_changed, warn_missing
 from nbflow.cli.text import clean, one_line
 from nbflow.cli.uploads import settled
 from nbflow.errors import IncompleteError, UnreachableError, UsageError
@@ -237,6 +237,7 @@ def _tell(session: Session, project: Project, result: RunResult, *, is_whole: bo
     else:
         page = project.archiving.page(result["pipeline"], result.run)
         show_outcome(session, result, page, is_whole=is_whole)
+    warn_missing(session, project, result)
 
 
 def _told(session: Session, result: RunResult, hint: str) -> int:

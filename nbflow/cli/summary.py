@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import textwrap
 from collections import Counter
@@ -14,6 +15,7 @@ from nbflow.cli.output import Output
 from nbflow.cli.session import Session
 from nbflow.cli.states import look
 from nbflow.cli.text import between, clean, clip, one_line
+from nbflow.core.addresses import is_url
 from nbflow.errors import ConfigError
 from nbflow.results import RunResult
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 MOST_FAILURES = 5
 MOST_ERROR = 300
 """Characters of an error's message."""
+
+MOST_MISSING = 3
+"""Archived files that are not there of which the names are told."""
 
 WIDEST = 120
 """Columns of a paragraph, however wide the terminal is."""
@@ -68,6 +73,15 @@ def warn_refused(session: Session, project: Project, run: str) -> None:
     except ConfigError as error:
         for fault in error.problems:
             session.err.line(one_line(f"resume would be refused: {fault.file}: {fault.message}"))
+
+
+def warn_missing(session: Session, project: Project, result: RunResult) -> None:
+    """Say on standard error which archived files of a run are not there any more: somebody has removed them."""
+    found = (task[kind] for task in result["tasks"] for kind in ("notebook", "html"))
+    files = [file for file in found if file is not None and not is_url(file)]
+    if missing := [file for file in files if not os.path.lexists(Path(project.spec.root, file))]:
+        more = f", and {len(missing) - MOST_MISSING:,} more" if len(missing) > MOST_MISSING else ""
+        session.err.line(one_line(f"warning: archived files are missing: {', '.join(missing[:MOST_MISSING])}{more}"))
 
 
 def _prose(out: Output, text: str, mark: str = "") -> None:

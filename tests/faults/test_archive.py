@@ -30,6 +30,10 @@ removes = { notebook = "removes.ipynb" }
 beside = { notebook = "beside.ipynb" }
 after = { notebook = "ran.ipynb", needs = ["removes"], run_if = "all_done" }
 
+[pipelines.folder.tasks]
+only = { notebook = "ran.ipynb" }
+removes = { notebook = "folder.ipynb", needs = ["only"] }
+
 [pipelines.journals]
 max_parallel = 2
 [pipelines.journals.tasks]
@@ -58,6 +62,7 @@ def made(tmp_path: Path) -> Iterator[Project]:
     with project(tmp_path / "project", TOML) as found:
         found.notebook("ran", "open('ran', 'w').close()")
         found.notebook("removes", REMOVES)
+        found.notebook("folder", "import shutil; shutil.rmtree('outputs/folder')")
         found.notebook("clears", REMOVES.replace('"outputs"', '"outputs/.nbflow/journals"'))
         found.notebook("beside", BESIDE, "print('kept')")
         (found.root / "outputs").mkdir()
@@ -176,6 +181,18 @@ def test_one_that_is_removed_during_a_run(made: Project) -> None:
             json.loads((made.root / task["notebook"]).read_text("utf-8"))["metadata"]["nbflow"]["state"] == "succeeded"
         )
     made.until_nobody_lives()
+
+
+def test_the_folder_of_a_run_that_is_removed_during_it(made: Project) -> None:
+    """What was archived in it by then is gone: that is said, then and by `resume`."""
+    said = made.call("run", "folder")
+    assert said.code == 0, said.out + said.err
+    run = made.runs()[0]["run"]
+    missing = ", ".join(f"outputs/folder/{run}/only{ending}" for ending in (".ipynb", ".html"))
+    assert said.err == f"warning: archived files are missing: {missing}\n"
+    again = made.call("resume", run, "--json")
+    assert (again.code, again.err) == (0, said.err)
+    assert (made.root / f"outputs/folder/{run}/removes.ipynb").is_file()
 
 
 def test_journals_that_are_removed_during_a_run(made: Project) -> None:

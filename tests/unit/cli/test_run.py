@@ -197,6 +197,19 @@ def test_a_run_that_succeeded_has_nothing_to_resume(shell: Shell) -> None:
     assert shell("logs", run, "--json").json == before
 
 
+def test_archived_files_that_are_not_there_any_more_are_told(shell: Shell) -> None:
+    """In one line; the exit code tells what came of the run."""
+    shell.notebooks = dict.fromkeys(("extract", "clean", "train[ridge]", "train[gbm]"), executed(("1", "ok", [])))
+    done = shell("run", "sales", "--json")
+    assert (done.code, done.err) == (0, "")
+    notebooks = [task["notebook"] for task in done.lines[-1]["tasks"]]
+    for place in notebooks:
+        Path(place).unlink()
+    said = shell("resume", "@last")
+    assert said.code == 0
+    assert said.err == f"warning: archived files are missing: {', '.join(notebooks[:3])}, and 1 more\n"
+
+
 def test_the_flags_of_a_run(shell: Shell) -> None:
     shell.script["train[ridge]/1"] = ["failed train[ridge]/1"]
     arguments = ["-s", "train", "-s", "extract", "-x", "clean", "-j", "1", "--fail-fast", "-F", "--date", "2026-01-31"]
