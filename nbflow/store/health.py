@@ -35,8 +35,9 @@ _REMOVALS = 3
 class Health:
     """What was found. Sizes are in bytes; `log` is that of the write-ahead log, `free` what the file does not use.
 
-    `journal` is SQLite's name of the mode. `faults` are SQLite's words for what is damaged. `is_written`: somebody is
-    writing this moment. `begun` are removals of runs that nobody has finished. `users` are processes that have it open, `backups` those made before upgrades.
+    `journal` is SQLite's name of the mode. `begun` are removals of runs that nobody has finished. `faults` are SQLite's
+    words for what is damaged. `is_written`: somebody is writing this moment. `users` are processes that have it open,
+    `backups` those made before upgrades.
     """
 
     version: int
