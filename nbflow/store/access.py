@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import tempfile
+from codecs import getincrementaldecoder
 from pathlib import Path
 
 from nbflow.errors import UnreachableError
@@ -19,6 +20,11 @@ COMPANIONS = ("-journal", "-wal", "-shm")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says where there is no room."""
+
+_MAGIC = b"SQLite format 3"
+"""How SQLite's files begin, as long as they are whole."""
+
+_HEAD_BYTES = 512
 
 _LEAST_BYTES = 65_536
 """What SQLite needs to do anything at all: the index of its log, and a few pages in that."""
@@ -40,6 +46,8 @@ def check_file(path: Path) -> None:
     if found.st_size == 0:
         raise UnreachableError(f"{path}: the store is empty: its history is lost", hint=RESTORE)
     _check_owner(path, "the store", found.st_uid)
+    if is_text(path):
+        raise UnreachableError(f"{path}: the file is a text, and no store of nbflow", hint=OTHER)
     for companion in _companions(path):
         try:
             beside = companion.lstat()
@@ -48,6 +56,21 @@ def check_file(path: Path) -> None:
         if not stat.S_ISREG(beside.st_mode):
             raise UnreachableError(f"{path}: {companion.name} beside it is no ordinary file", hint="move that away")
         _check_owner(path, f"{companion.name} beside it", beside.st_uid)
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is one that people write, a TOML file say: it was never a store, not even one that is damaged.
+
+    Judged by its beginning; one that cannot be read is not known to be.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        text = getincrementaldecoder("utf-8-sig")().decode(head, final=len(head) < _HEAD_BYTES)
+    except (OSError, UnicodeDecodeError):
+        return False
+    is_cut_off = _MAGIC.startswith(head[: len(_MAGIC)])
+    return not is_cut_off and all(one.isprintable() or one.isspace() for one in text)
 
 
 def check_not_lost(path: Path) -> None:

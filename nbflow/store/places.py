@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from nbflow.store.access import is_text
+
 Mount = tuple[str, str]
 """The folder of a mounted file system, and its type."""
 
@@ -54,7 +56,7 @@ def warnings(path: Path, mounts: Iterable[Mount] | None = None) -> list[str]:
             "set [nbflow] state to another one"
         )
     file, parent = _mode(path, follow=False), _mode(path.parent)
-    if stat.S_ISREG(file) and (mode := stat.S_IMODE(file)) & 0o077:
+    if stat.S_ISREG(file) and (mode := stat.S_IMODE(file)) & 0o077 and not is_text(path):
         found.append(f"{path}: other users can use the store (mode {mode:03o}); put that right with: chmod 600")
     if (mode := stat.S_IMODE(parent)) & 0o022 and not mode & stat.S_ISVTX:
         found.append(

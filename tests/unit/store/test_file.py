@@ -172,12 +172,20 @@ class TestRefused:
         assert error.message == f"{path}: the store is empty: its history is lost"
         assert "backup" in str(error.hint)
 
-    @pytest.mark.parametrize("content", [b"hello\n", os.urandom(8192), b"SQLite format 3\x00" + b"\xff" * 5000])
+    @pytest.mark.parametrize(
+        "content", [b"\x00" * 100, b"\x00" + os.urandom(8191), b"SQLite format 3\x00" + b"\xff" * 5000]
+    )
     def test_no_database(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
         error = refusal(path)
         assert "not a database" in error.message
         assert "backup" in str(error.hint)
+
+    def test_a_file_that_was_never_a_store(self, path: Path) -> None:
+        path.write_text("[nbflow]\nstate = 'pipelines.toml'\n")
+        error = refusal(path)
+        assert error.message == f"{path}: the file is a text, and no store of nbflow"
+        assert "backup" not in str(error.hint)
 
     @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
     def test_a_file_cut_off(self, path: Path, part: float) -> None:

@@ -98,6 +98,13 @@ def test_what_is_no_file_is_not_to_be_given_another_mode(tmp_path: Path, kind: s
     assert warnings(path, MOUNTS) == []
 
 
+def test_a_text_is_no_store_whose_mode_would_matter(tmp_path: Path) -> None:
+    path = tmp_path / "pipelines.toml"
+    path.write_text("[nbflow]\nstate = 'pipelines.toml'\n")
+    path.chmod(0o644)
+    assert warnings(path, MOUNTS) == []
+
+
 def test_a_folder_that_others_can_write(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     tmp_path.chmod(0o777)
