@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 class Carrier:
     """Carries out the runs of a store, and publishes what they give in an archive.
 
-    Those whose process it has found dead, and has ended as interrupted, go to the list `rescued`; what was in the way
-    of ending one goes to `unrescued`, by its id.
+    Those that it has found without their process, and has ended as interrupted, go to `rescued`, with the cause by
+    their ids; what was in the way of ending one goes to `unrescued`, by its id.
     """
 
     def __init__(
-        self, runs: Runs, archiving: Archiving, rescued: list[str], unrescued: dict[str, UnreachableError]
+        self, runs: Runs, archiving: Archiving, rescued: dict[str, str], unrescued: dict[str, UnreachableError]
     ) -> None:
         self._runs = runs
         self._archiving = archiving
@@ -79,16 +79,19 @@ class Carrier:
 
     def end(self, row: RunRow) -> None:
         """End a run whose process has died. Raises as `rescue.end`."""
-        from nbflow.rescue import end
+        from nbflow.rescue import cause, end
 
         if end(row, self._runs, self._alone()):
-            self._rescued.append(row.run)
+            self._rescued[row.run] = cause(row)
 
     def end_dead(self, rows: Iterable[RunRow]) -> None:
         """End runs whose process has died, as far as that can be done now; what cannot be written is only shown."""
-        from nbflow.rescue import end_dead
+        from nbflow.rescue import cause, end_dead
 
-        self._rescued += end_dead(rows, self._runs, self._alone, self._archiving.files.check, self._unrescued)
+        found = {row.run: row for row in rows}
+        check = self._archiving.files.check
+        for run in end_dead(found.values(), self._runs, self._alone, check, self._unrescued):
+            self._rescued[run] = cause(found[run])
 
     def cancel(self, row: RunRow, request: Cancel) -> None:
         """End a run that nobody carries out, as is asked."""

@@ -40,8 +40,9 @@ FILE = "pipelines.toml"
 class Project:
     """A folder with `pipelines.toml`: its pipelines, its runs, its archive.
 
-    `spec` is what the file says; `rescued` are the runs that were found with their process dead, and have been ended as
-    interrupted, `unrescued` why others of these could not be. Use it as a context manager, or call `close`.
+    `spec` is what the file says; `rescued` are the runs that were found without their process, and have been ended as
+    interrupted, with the cause by their ids, `unrescued` why others of these could not be. Use it as a context manager,
+    or call `close`.
     `tell` is given lines for people about storage that keeps them waiting; nobody hears them where it is not set.
     With a `doubt`, archive and store may be others than the file means: what would write there raises it; see `cancel`.
     """
@@ -50,7 +51,7 @@ class Project:
         faultpoints.check()
         self.spec = spec
         self.doubt = doubt
-        self.rescued: list[str] = []
+        self.rescued: dict[str, str] = {}
         self.unrescued: dict[str, UnreachableError] = {}
         self.tell: Tell = unheard
         self._path = path
@@ -168,8 +169,7 @@ class Project:
         row = self.runs.find(run)
         with named(row.run):
             self.archiving.check(layout.run_folder(row.pipeline, row.run))
-            if row.run in self.rescued:
-                self.rescued.remove(row.run)  # it goes on
+            self.rescued.pop(row.run, None)  # it goes on
             if row.owner is not None and row.owner != heir_of and self.runs.is_held(row):
                 hint = f"watch it with: nbflow logs -f {row.run}"
                 raise ConflictError(f"run {row.run} is going on in {describe(row.owner)}", hint=hint)

@@ -55,6 +55,11 @@ def end_dead(
     return ended
 
 
+def cause(row: RunRow) -> str:
+    """Why nobody carries out a run that has begun: an owner that ends itself gives it back."""
+    return "its process had given it up" if row.owner is None else "its process had died"
+
+
 def end(row: RunRow, runs: Runs, ports: Ports) -> bool:
     """End a dead run, and say whether it had not ended. Workers that still live get time to save their notebooks first.
 

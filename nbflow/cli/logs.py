@@ -11,7 +11,7 @@ import click
 
 from nbflow.cli.lines import Lines, is_of
 from nbflow.cli.progress import Progress
-from nbflow.cli.session import Session, died, json_option, pass_session
+from nbflow.cli.session import Session, interrupted, json_option, pass_session
 from nbflow.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def logs_command(session: Session, what: str, follow: bool, attempt: int | None,
         if notebook is None:
             verbose = verbose or follow or task is not None
             _write_events(session, project.runs, row, task, follow=follow, verbose=verbose)
-            if follow and _has_died(project.runs, row):
-                session.err.line(died(row.run))
+            if follow and (cause := _interruption(project.runs, row)):
+                session.err.line(interrupted(row.run, cause))
         else:
             from nbflow.cli.cells import show_notebook
 
@@ -152,10 +152,13 @@ def _events(runs: Runs, row: RunRow, task: str | None, *, follow: bool) -> Itera
         time.sleep(POLL)
 
 
-def _has_died(runs: Runs, row: RunRow) -> bool:
-    """Whether a run that was followed has come to its end by the death of its process, of which there is no event."""
+def _interruption(runs: Runs, row: RunRow) -> str | None:
+    """Why a run that was followed has come to an end of which there is no event; None where it has not."""
+    from nbflow.rescue import cause
+
     now = runs.find(row.run)
-    return now.state in ("queued", "running") and runs.state_of(now) == "interrupted"
+    is_left = now.state in ("queued", "running") and runs.state_of(now) == "interrupted"
+    return cause(now) if is_left else None
 
 
 def _is_over(stamped: Stamped, task: str | None, before: bool) -> bool:

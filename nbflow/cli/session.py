@@ -97,13 +97,13 @@ class Session:
 
     @contextmanager
     def _told(self, project: Project) -> Iterator[None]:
-        """Say what keeps somebody waiting, and in the end what was found on the way: runs whose process had died."""
+        """Say what keeps somebody waiting, and in the end what was found on the way: runs without their process."""
         project.tell = lambda text: self.err.line(one_line(text))
         try:
             yield
         finally:
-            for run in project.rescued:
-                self.err.line(died(run))
+            for run, cause in project.rescued.items():
+                self.err.line(interrupted(run, cause))
             for run, error in list(project.unrescued.items())[:1]:
                 others = len(project.unrescued) - 1
                 more = f" (nor can {others} more)" if others else ""
@@ -150,9 +150,9 @@ class Session:
         return str(whole.relative_to(self.start)) if whole.is_relative_to(self.start) else str(whole)
 
 
-def died(run: str) -> str:
-    """What is said of a run whose process was found dead."""
-    return f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}"
+def interrupted(run: str, cause: str) -> str:
+    """What is said of a run that was found without its process."""
+    return f"run {run} was interrupted: {cause}; go on with: nbflow resume {run}"
 
 
 pass_session = click.make_pass_decorator(Session)

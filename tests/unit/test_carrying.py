@@ -29,12 +29,12 @@ def project(tmp_path: Path, executor: type[Answering]) -> Iterator[Project]:
 
 
 @pytest.fixture
-def rescued() -> list[str]:
-    return []
+def rescued() -> dict[str, str]:
+    return {}
 
 
 @pytest.fixture
-def carrier(project: Project, rescued: list[str]) -> Carrier:
+def carrier(project: Project, rescued: dict[str, str]) -> Carrier:
     return Carrier(project.runs, project.archiving, rescued, {})
 
 
@@ -64,15 +64,15 @@ def test_only_its_heir_takes_a_run_from_one_who_lives(project: Project, carrier:
 
 
 def test_the_dead_are_ended_and_told(
-    project: Project, carrier: Carrier, executor: type[Answering], rescued: list[str]
+    project: Project, carrier: Carrier, executor: type[Answering], rescued: dict[str, str]
 ) -> None:
     first, second, third = (project.create("sales") for _ in range(3))
     for run in (first, second):
         project.runs.store.claim(run, GONE, is_alive)
     carrier.ports(executor()).rescue([first, third])
-    assert rescued == [first]
+    assert list(rescued) == [first]
     carrier.end(project.runs.find(second))
-    assert rescued == [first, second]
+    assert list(rescued) == [first, second]
     assert [state(project, run)[0] for run in (first, second, third)] == ["interrupted", "interrupted", "queued"]
 
 

@@ -263,7 +263,7 @@ def test_a_run_whose_process_died_before_its_page_is_completed_by_the_next_comma
         row = later.runs.find(run)
         assert (row.state, row.owner) == ("succeeded", None)
         assert page.exists()
-        assert later.rescued == []
+        assert later.rescued == {}
         assert later.runs.store.going() == []
 
 
@@ -275,7 +275,7 @@ def test_a_run_that_was_made_for_another_process_is_kept_for_it(
     assert owner == this_process()
     with Project.open(file) as other:
         assert other.runs.state_of(other.runs.find(run)) == "queued"
-        assert other.rescued == []
+        assert other.rescued == {}
         with pytest.raises(ConflictError, match="is going on in process"):
             other.execute(run)
         with pytest.raises(ConflictError, match="is going on in process"):
@@ -294,7 +294,7 @@ def test_a_run_whose_maker_died_before_it_began_is_interrupted_and_goes_on(
     waiting = project.create("sales")
     with Project.open(file) as later:
         assert [(row.run, row.state) for row in later.runs.rows()] == [(waiting, "queued"), (run, "interrupted")]
-        assert later.rescued == [run]
+        assert list(later.rescued) == [run]
         assert later.archiving.page("sales", run).exists()
         assert later.execute(run, resume=True).state == "succeeded"
 
@@ -306,10 +306,10 @@ def test_whoever_finds_a_dead_run_knows_of_it(project: Project, file: Path) -> N
     project.runs.store.append(react(state, [Start(owner=GONE)], state.created_at), project_of(state), fence)
     with Project.open(file) as later:
         assert later.cancel(run, by="me") == run, "it has just been ended, as was asked"
-        assert later.rescued == [run]
+        assert list(later.rescued) == [run]
         assert later.runs.find(run).state == "interrupted"
         later.execute(run, resume=True)
-        assert later.rescued == [], "it went on"
+        assert later.rescued == {}, "it went on"
     with Project.open(file) as last, pytest.raises(ConflictError, match="has already ended: succeeded"):
         last.cancel(run, by="me")
 

@@ -144,17 +144,23 @@ def test_following_a_run_that_has_ended_ends(shell: Shell) -> None:
     assert shell("logs", "-f", run, "--json").lines == shell("logs", run, "--json").json["events"]
 
 
-def test_following_a_run_whose_process_dies_says_so(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("owner", "cause"), [("gone:1:1", "its process had died"), (None, "its process had given it up")]
+)
+def test_following_a_run_whose_process_dies_says_so(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, owner: str | None, cause: str
+) -> None:
     """There is no event of it: without a word it would look as if all was done."""
     run = shell.run()
     states = iter(["running", "interrupted", "interrupted"])
     real = Runs.find
-    monkeypatch.setattr(Runs, "find", lambda self, name: replace(real(self, name), state=RunStatus.RUNNING))
+    left = {"state": RunStatus.RUNNING, "owner": owner}
+    monkeypatch.setattr(Runs, "find", lambda self, name: replace(real(self, name), **left))
     monkeypatch.setattr(Runs, "state_of", lambda *_: next(states))
     monkeypatch.setattr(logs, "_is_over", lambda *_: False)
     monkeypatch.setattr(logs.time, "sleep", lambda _: None)
     said = shell("logs", "-f", run)
-    assert said.err == f"run {run} was interrupted: its process had died; go on with: nbflow resume {run}\n"
+    assert said.err == f"run {run} was interrupted: {cause}; go on with: nbflow resume {run}\n"
 
 
 def test_following_gives_each_event_once_until_the_run_ends(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from nbflow.carrying import Carrier
+from nbflow.core.decide import react
+from nbflow.core.messages import Start
+from nbflow.core.views import project as project_of
 from nbflow.engine.owner import this_process
 from nbflow.errors import UnreachableError
 from nbflow.project import Project
@@ -242,3 +245,16 @@ def test_of_dead_runs_that_cannot_be_ended_now_one_is_told(shell: Shell, monkeyp
     assert said.err == (
         "warning: run first, whose process has died, cannot be ended now (nor can 1 more): no room at all\n"
     )
+
+
+def test_of_a_run_that_its_process_has_given_back_nobody_is_said_to_have_died(shell: Shell) -> None:
+    """It ended itself in good order: the store had been away for too long, say."""
+    with Project.open(shell.folder.file) as project:
+        run = project.create("sales")
+        state = project.runs.state(project.runs.find(run))
+        fence = project.runs.store.claim(run, this_process(), lambda _: True)
+        events = react(state, [Start(owner=this_process())], state.created_at)
+        project.runs.store.append(events, project_of(state), fence)
+        project.runs.store.release(run, fence)
+    said = shell("runs")
+    assert said.err == f"run {run} was interrupted: its process had given it up; go on with: nbflow resume {run}\n"
