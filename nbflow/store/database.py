@@ -51,7 +51,7 @@ class Database:
             if self._file is not None and self._file != _identity(self.path):
                 raise UnreachableError(
                     f"{self.path}: the store was removed or replaced while it was in use",
-                    hint="put the file back, or start again to use the new one",
+                    hint="put the file back: a new one does not know its runs",
                 )
             if self._connection is None:
                 if not _is_there(self.path):
