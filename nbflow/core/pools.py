@@ -48,9 +48,8 @@ class Turns:
 
     def waiting(self, wanted: Mapping[str, int], now: datetime) -> Turns:
         """The turns of this run as long as it waits for these slots (by pool), and for no others."""
-        return (
-            replace(self, since={pool: self.since.get(pool, now) for pool in wanted}) if wanted or self.since else self
-        )
+        since = {pool: self.since.get(pool, now) for pool in wanted}
+        return replace(self, since=since) if since != self.since else self
 
     def uses(self, state: RunState, wanted: Mapping[str, int]) -> tuple[PoolUse, ...]:
         """What this run holds and wants of its pools, for the others."""

@@ -25,6 +25,8 @@ _MAGIC = b"SQLite format 3"
 """How SQLite's files begin, as long as they are whole."""
 
 _HEAD_BYTES = 512
+_LEAST_PAGE = 512
+"""Bytes of SQLite's smallest page; its files consist of whole ones."""
 
 _LEAST_BYTES = 65_536
 """What SQLite needs to do anything at all: the index of its log, and a few pages in that."""
@@ -61,9 +63,12 @@ def check_file(path: Path) -> None:
 def is_text(path: Path) -> bool:
     """Whether a file is one that people write, a TOML file say: it was never a store, not even one that is damaged.
 
-    Judged by its beginning; one that cannot be read is not known to be.
+    Judged by its beginning; one that cannot be read is not known to be. Nor is one of whole pages opened: it may be a
+    store that this process has in use, and who closes any descriptor of a file gives up all locks on it.
     """
     try:
+        if path.stat().st_size % _LEAST_PAGE == 0:
+            return False
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         text = getincrementaldecoder("utf-8-sig")().decode(head, final=len(head) < _HEAD_BYTES)

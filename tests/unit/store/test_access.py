@@ -84,5 +84,15 @@ def test_what_may_have_been_a_store_is_no_text(tmp_path: Path, content: bytes) -
     assert not is_text(path)
 
 
+def test_what_may_be_a_store_in_use_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To close it again would give up the locks that this process has on it."""
+    path = tmp_path / "state.db"
+    create_file(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: pytest.fail("it was opened"))
+        check_file(path)
+        assert not is_text(path)
+
+
 def test_what_cannot_be_read_is_not_known_to_be_a_text(tmp_path: Path) -> None:
     assert not is_text(tmp_path)
